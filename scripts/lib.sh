@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# What every bash command of ./dev shares: messages, the repository's root, the settings of the local stack.
+# Usage: source "$(dirname "$0")/lib.sh"
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export ROOT
+
+if [[ -t 2 && -z ${NO_COLOR:-} ]]; then
+  BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
+else
+  BOLD='' RED='' GREEN='' YELLOW='' PLAIN=''
+fi
+
+# Messages go to stderr, so that a command's output stays clean.
+say() { printf '%s\n' "$*" >&2; }
+step() { printf '%s%5ss%s  %s\n' "$BOLD" "$SECONDS" "$PLAIN" "$*" >&2; } # progress, with the time since the start
+ok() { printf '%s%s%s\n' "$GREEN" "$*" "$PLAIN" >&2; }
+warn() { printf '%s%s%s\n' "$YELLOW" "$*" "$PLAIN" >&2; }
+die() {
+  printf '%serror:%s %s\n' "$RED" "$PLAIN" "$*" >&2
+  exit 1
+}
+usage_error() { # a wrong argument: says it with the command's usage, exit 2
+  printf '%serror:%s %s\n' "$RED" "$PLAIN" "$*" >&2
+  print_help >&2
+  exit 2
+}
+
+print_help() { # the comment at the top of the calling script, without its `# group:` line
+  awk 'NR == 1 { next } !/^#/ { exit } !/^# group:/ { sub(/^# ?/, ""); sub(/^help: /, ""); print }' "$0"
+}
+
+help_wanted() { # "$@": prints the help and exits when --help is among the arguments
+  local arg
+  for arg; do
+    if [[ $arg == --help || $arg == -h ]]; then
+      print_help
+      exit 0
+    fi
+  done
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+wait_until() { # SECONDS COMMAND...: tries the command every 0.1 s; false when it has not succeeded in time
+  local until=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < until)) || return 1
+    sleep 0.1
+  done
+}
+
+set -a
+# shellcheck source=../local/stack.env
+source "$ROOT/local/stack.env"
+set +a
+[[ $FASTSTOCK_RUN_DIR == /* ]] || FASTSTOCK_RUN_DIR=$ROOT/$FASTSTOCK_RUN_DIR
