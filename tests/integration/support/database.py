@@ -1,0 +1,59 @@
+"""PostgreSQL as the tests see it: they make their own products and look at the truth behind the services."""
+
+import contextlib
+
+import psycopg2
+import psycopg2.extras
+
+
+class Database:
+    def __init__(self, url):
+        self.url = url
+        self.connection = None
+
+    def _connected(self):
+        if self.connection is None or self.connection.closed:
+            self.connection = psycopg2.connect(self.url, connect_timeout=10)
+            self.connection.autocommit = True
+        return self.connection
+
+    def rows(self, sql, *args):
+        """Runs one statement on its own; a connection that an outage broke is replaced once."""
+        for attempt in (1, 2):
+            try:
+                with self._connected().cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+                    cursor.execute(sql, args or None)
+                    return cursor.fetchall() if cursor.description else []
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                with contextlib.suppress(psycopg2.Error):
+                    self.connection and self.connection.close()
+                self.connection = None
+                if attempt == 2:
+                    raise
+
+    def row(self, sql, *args):
+        (row,) = self.rows(sql, *args)
+        return row
+
+    def create_product(self, name="A thing", price="9.99", stock=0):
+        """A new product's id. No service has heard of it: it is in no cache."""
+        return self.row("SELECT id FROM create_product(%s, %s::numeric, %s::bigint)", name, price, stock)["id"]
+
+    def create_products(self, count, stock=0):
+        """New products with ids in rising order."""
+        rows = self.rows(
+            "SELECT (SELECT id FROM create_product('Thing ' || n, 1 + n / 100.0, %s::bigint)) AS id FROM generate_series(1, %s) AS n",
+            stock,
+            count,
+        )
+        return sorted(row["id"] for row in rows)
+
+    def product(self, id):
+        return self.row("SELECT * FROM products WHERE id = %s", id)
+
+    def movements(self, id):
+        return self.rows("SELECT * FROM stock_movements WHERE product_id = %s ORDER BY version", id)
+
+    def close(self):
+        if self.connection is not None:
+            self.connection.close()

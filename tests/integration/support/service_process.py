@@ -1,0 +1,111 @@
+"""A service that a test runs for itself, with its own ports, settings and end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import yaml
+
+from support.http_client import Client
+from support.stack import binary
+from support.timing import eventually, scaled
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def clean_environment():
+    """The environment without anything that a service would take as a setting."""
+    kept = {"FASTSTOCK_RUN_DIR", "FASTSTOCK_PORT_BASE", "FASTSTOCK_PRESET"}
+    urls = {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "REDIS_REPLICA_URL", "PORT"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in urls and (not name.startswith("FASTSTOCK_") or name in kept)
+    }
+
+
+def run_service(service, *arguments, env=None, timeout=30):
+    """Runs a service that is expected to end by itself; returns the finished process with its output as text."""
+    return subprocess.run(
+        [binary(service), *arguments],
+        env={**clean_environment(), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=scaled(timeout),
+    )
+
+
+class ServiceProcess:
+    """Use as `with ServiceProcess(...) as service:`; it is ready then (see `wait`), and gone after."""
+
+    def __init__(self, service, folder, settings=None, env=None, wait="ready"):
+        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready" or "alive"."""
+        self.service = service
+        self.wait = wait
+        merged = {
+            "http": {"host": "127.0.0.1", "port": free_port(), "drain_ms": 300},
+            "ops": {"host": "127.0.0.1", "port": free_port()},
+            "log": {"sample": 1},
+        }
+        for section, values in (settings or {}).items():
+            merged.setdefault(section, {}).update(values)
+        self.config = folder / f"{service}-{merged['http']['port']}.yaml"
+        self.config.write_text(yaml.safe_dump(merged))
+        self.log = folder / f"{service}-{merged['http']['port']}.log"
+        self.errors = self.log.with_suffix(".err")
+        self.env = {**clean_environment(), **(env or {})}
+        self.client = Client(f"http://127.0.0.1:{merged['http']['port']}", f"own-{service}")
+        self.ops = Client(f"http://127.0.0.1:{merged['ops']['port']}", f"own-{service}-ops")
+        self.process = None
+
+    def __enter__(self):
+        with open(self.log, "wb") as out, open(self.errors, "wb") as err:
+            self.process = subprocess.Popen(
+                [binary(self.service), "--config", self.config], env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+        try:
+            eventually(self._is_up, f"{self.service} is up", timeout=15)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _is_up(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.service} ended with {self.process.returncode}: {self.errors.read_text()}{self.log.read_text()}")
+        reply = self.ops.get("/readyz" if self.wait == "ready" else "/livez")
+        if self.wait == "ready":
+            states = {name: dependency["state"] for name, dependency in reply.json()["dependencies"].items()}
+            assert set(states.values()) <= {"ok", "off"}, states
+        return reply.status == 200
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(scaled(15))
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"{self.service} did not end on SIGTERM") from None
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def exit_code(self, timeout=20):
+        return self.process.wait(scaled(timeout))
+
+    def log_lines(self):
+        """The log so far, parsed: each line must be one JSON object. (A last line still being written is left out.)"""
+        text = self.log.read_text(encoding="utf-8")
+        lines = text.split("\n")[:-1]
+        records = [json.loads(line) for line in lines]
+        assert all(isinstance(record, dict) for record in records)
+        return records

@@ -1,0 +1,137 @@
+"""The running local stack: what `./dev env` says of it, and its outages as context managers.
+
+    with stack.stopped("redis"):      # ./dev stop redis ... ./dev start redis
+    with stack.frozen("postgres"):    # SIGSTOP to all its processes ... SIGCONT: connections stay open, nothing answers
+
+Both leave only when every service is whole again, so an outage never leaks into the next test.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+from support.database import Database
+from support.http_client import Client
+from support.timing import eventually, scaled
+
+ROOT = Path(__file__).resolve().parents[3]
+PRESET = os.environ.get("FASTSTOCK_PRESET", "release")
+
+STORES = ("redis", "pgbouncer", "postgres")
+
+
+def binary(service):
+    return ROOT / "build" / PRESET / service / service
+
+
+class Stack:
+    def __init__(self):
+        self.env = self.read_env()
+        self.edge = Client(self.env["EDGE_URL"], "edge")
+        self.reads = self._clients("READ_URLS", "read")
+        self.writes = self._clients("WRITE_URLS", "write")
+        self.read_ops = self._clients("READ_OPS_URLS", "read-ops")
+        self.write_ops = self._clients("WRITE_OPS_URLS", "write-ops")
+        self.database = Database(self.env["DIRECT_URL"])
+
+    def _clients(self, variable, name):
+        return [Client(url, f"{name}-{number}") for number, url in enumerate(self.env[variable].split(), 1)]
+
+    @staticmethod
+    def read_env():
+        """The variables that `./dev env` prints, as a dict."""
+        output = subprocess.run([ROOT / "dev", "env"], check=True, capture_output=True, text=True).stdout
+        env = {}
+        for word in shlex.split(output, comments=True):
+            name, equals, value = word.partition("=")
+            if equals:
+                env[name] = value.rstrip(";")
+        return env
+
+    # -- acting on processes
+
+    def dev(self, *arguments, timeout=60):
+        """Runs ./dev; raises with its output when it fails."""
+        done = subprocess.run(
+            [ROOT / "dev", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=scaled(timeout),
+        )
+        assert done.returncode == 0, f"./dev {' '.join(arguments)} failed:\n{done.stdout[-4000:]}"
+        return done.stdout
+
+    def pid(self, name):
+        return int(self.read_env()["PID_" + name.upper().replace("-", "_")])
+
+    @contextlib.contextmanager
+    def stopped(self, name):
+        self.dev("stop", name)
+        try:
+            yield
+        finally:
+            self.dev("start", name)
+            self.wait_until_whole()
+
+    @contextlib.contextmanager
+    def frozen(self, name):
+        frozen = []
+        try:
+            # The parent first: it must not make new children while the others are being stopped.
+            for pid in process_tree(self.pid(name)):
+                os.kill(pid, signal.SIGSTOP)
+                frozen.append(pid)
+            yield
+        finally:
+            for pid in frozen:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            self.wait_until_whole()
+
+    def kill(self, name):
+        """SIGKILL, the way a crash looks; `./dev start` brings it back."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    # -- knowing its state
+
+    def ops(self):
+        return self.read_ops + self.write_ops
+
+    def services(self):
+        return self.reads + self.writes
+
+    def is_whole(self):
+        """Every service is ready and on good terms with each of its stores; the edge answers."""
+        for client in self.ops():
+            reply = client.get("/readyz")
+            assert reply.status == 200, (client, reply)
+            states = {name: dependency["state"] for name, dependency in reply.json()["dependencies"].items()}
+            assert set(states.values()) <= {"ok", "off"}, (client, states)
+        assert self.edge.get("/api/products?limit=1").status == 200
+        return True
+
+    def wait_until_whole(self):
+        eventually(self.is_whole, "all services ready again", timeout=30)
+
+    def service_pids(self):
+        return {client.name: client.get("/health").json()["pid"] for client in self.ops()}
+
+
+def process_tree(root):
+    """The process and all that descend from it, parents before children."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text()
+                parent = int(stat.rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    tree = [root]
+    for pid in tree:
+        tree.extend(children.get(pid, []))
+    return tree

@@ -1,0 +1,246 @@
+"""No answer is older than an acknowledged change, whoever gives it; and what readers share while they load."""
+
+import contextlib
+import random
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from support.http_client import Connection, in_parallel
+from support.ledger import assert_ledger_holds, assert_product_ledger
+from support.metrics_text import Change, scrape
+from support.timing import eventually
+
+pytestmark = pytest.mark.quick
+
+RACE_SECONDS = 6
+
+
+def every_view_of(client, id):
+    """What a reader says of a product in each way it can: (version, stock) of each."""
+    (many,) = client.get(f"/api/stock?ids={id}").json()["data"]
+    (listed,) = client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]
+    return {(view["version"], view["stock"]) for view in (client.product(id).json(), client.stock(id).json(), many, listed)}
+
+
+@pytest.fixture
+def listed_product(stack, database):
+    id = database.create_product(stock=1000)
+    for client in stack.reads:
+        eventually(
+            lambda: [product["id"] for product in client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]] == [id],
+            "the new product is listed",
+        )
+    return id
+
+
+def test_the_next_read_sees_the_change_everywhere(stack, listed_product):
+    id = listed_product
+    for step in range(1, 21):
+        writer = stack.writes[step % 2]
+        done = writer.update_stock(id, {"delta": -step} if step % 3 else {"stock": 500 + step}).json()
+        for client in stack.reads + [stack.edge]:
+            assert every_view_of(client, id) == {(done["version"], done["stock"])}, (step, client)
+
+
+def test_the_next_read_sees_the_change_when_nothing_was_cached(stack, database, cache, listed_product):
+    id = listed_product
+    for step in range(5):
+        cache.evict(id)
+        done = stack.writes[step % 2].update_stock(id, {"delta": -1}).json()
+        cache.evict(id)
+        for client in stack.reads:
+            assert every_view_of(client, id) == {(done["version"], done["stock"])}
+
+
+class Race:
+    """Writers change a few products without pause while readers read them in every way; everybody takes notes."""
+
+    def __init__(self, stack, ids):
+        self.stack, self.ids = stack, ids
+        self.acknowledged = {id: 1 for id in ids}  # the newest version a writer was told of
+        self.applied = {id: [] for id in ids}
+        self.lock = threading.Lock()
+        self.end = threading.Event()
+        self.faults, self.reads_done = [], 0
+
+    def write(self, seed):
+        chance = random.Random(seed)
+        connection = Connection(self.stack.writes[seed % 2].base_url)
+        while not self.end.is_set():
+            id = chance.choice(self.ids)
+            reply = connection.request("POST", f"/api/products/{id}/update-stock", {"delta": chance.choice([-3, -1, 1, 2])})
+            if reply.status == 200:
+                body = reply.json()
+                with self.lock:
+                    self.applied[id].append(body["delta"])
+                    self.acknowledged[id] = max(self.acknowledged[id], body["version"])
+            elif reply.status != 409:
+                self.faults.append(f"a writer got {reply}")
+
+    def read(self, seed):
+        chance = random.Random(seed)
+        connections = [Connection(client.base_url) for client in self.stack.reads]
+        seen = {id: (0, None) for id in self.ids}
+        text = ",".join(map(str, self.ids))
+        while not self.end.is_set():
+            with self.lock:
+                at_least = dict(self.acknowledged)
+            connection = chance.choice(connections)
+            kind = chance.randrange(4)
+            id = chance.choice(self.ids)
+            path = (
+                f"/api/products/{id}",
+                f"/api/products/{id}/stock",
+                f"/api/stock?ids={text}",
+                f"/api/products?after={self.ids[0] - 1}&limit={len(self.ids)}",
+            )[kind]
+            reply = connection.request("GET", path)
+            if reply.status != 200:
+                self.faults.append(f"a reader got {reply}")
+                continue
+            body = reply.json()
+            for product in body["data"] if kind > 1 else [body]:
+                id, version, stock = product["id"], product["version"], product["stock"]
+                if version < at_least[id]:
+                    self.faults.append(f"{path}: version {version} of {id} when {at_least[id]} was acknowledged")
+                if version < seen[id][0]:
+                    self.faults.append(f"{path}: version {version} of {id} after {seen[id][0]} had been seen")
+                if version == seen[id][0] and stock != seen[id][1]:
+                    self.faults.append(f"{path}: stock {stock} and {seen[id][1]} for version {version} of {id}")
+                seen[id] = (version, stock)
+            with self.lock:
+                self.reads_done += 1
+
+    def run(self, seconds, writers=3, readers=5, disturb=None):
+        threads = [threading.Thread(target=self.guarded, args=(self.write, n), daemon=True) for n in range(writers)]
+        threads += [threading.Thread(target=self.guarded, args=(self.read, n), daemon=True) for n in range(readers)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.faults:
+            if disturb:
+                disturb()
+            time.sleep(0.02)
+        self.end.set()
+        for thread in threads:
+            thread.join(30)
+        assert self.faults == [], self.faults[:5]
+
+    def guarded(self, call, seed):
+        try:
+            call(seed)
+        except Exception as error:
+            self.faults.append(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("evicting", [False, True], ids=["warm", "evicting"])
+def test_race_of_writers_and_readers(stack, database, cache, evicting):
+    """Versions only rise for each reader, lists and single reads together, and never lag behind an acknowledgement."""
+    ids = database.create_products(5, stock=20)
+    for client in stack.reads:
+        eventually(lambda: len(client.get(f"/api/products?after={ids[0] - 1}&limit=5").json()["data"]) == 5, "all are listed")
+    race = Race(stack, ids)
+    race.run(RACE_SECONDS, disturb=(lambda: cache.evict(random.choice(ids))) if evicting else None)
+    assert race.reads_done > 100 and all(race.applied.values())
+    for id in ids:
+        assert_product_ledger(database, id, 20, race.applied[id])
+        for client in stack.reads:
+            assert every_view_of(client, id) == {(database.product(id)["version"], database.product(id)["stock"])}
+    assert_ledger_holds(stack)
+
+
+# -- never oversold
+
+
+@pytest.mark.parametrize("through", ["edge", "both instances"])
+def test_concurrent_decrements_never_oversell(stack, database, through):
+    """64 buyers, 40 pieces."""
+    id = database.create_product(stock=40)
+    clients = [stack.edge] if through == "edge" else stack.writes
+    replies = in_parallel(64, lambda i: clients[i % len(clients)].update_stock(id, {"delta": -1}))
+    applied = [reply.json() for reply in replies if reply.status == 200]
+    assert sorted(reply.status for reply in replies) == [200] * 40 + [409] * 24
+    assert sorted(body["version"] for body in applied) == list(range(2, 42))
+    assert sorted(body["stock"] for body in applied) == list(range(40))
+    for client in stack.reads:
+        assert client.stock(id).json() == {"id": id, "stock": 0, "version": 41}
+    assert_product_ledger(database, id, 40, [-1] * 40)
+
+
+def test_concurrent_changes_around_zero(stack, database):
+    """Some bring, some take: what was acknowledged adds up, and nothing ever went below zero."""
+    id = database.create_product(stock=2)
+
+    def ten_changes(i):
+        connection = Connection(stack.writes[i % 2].base_url)
+        applied = []
+        for step in range(10):
+            reply = connection.request("POST", f"/api/products/{id}/update-stock", {"delta": 2 if (i + step) % 4 == 0 else -1})
+            assert reply.status in (200, 409), reply
+            if reply.status == 200:
+                assert reply.json()["stock"] >= 0
+                applied.append(reply.json()["delta"])
+        connection.close()
+        return applied
+
+    applied = [delta for deltas in in_parallel(64, ten_changes) for delta in deltas]
+    assert_product_ledger(database, id, 2, applied)
+    assert_ledger_holds(stack)
+
+
+# -- shared work
+
+
+def test_many_readers_of_a_cold_product_cost_one_load(stack, database):
+    """Single flight: whoever comes while a load is under way joins it."""
+    id = database.create_product(stock=3)
+    reader = stack.reads[0]
+    with Change(reader) as change:
+        replies = in_parallel(40, lambda i: reader.product(id) if i % 2 else reader.stock(id))
+    assert [(reply.status, reply.json()["stock"]) for reply in replies] == [(200, 3)] * 40
+    assert change("faststock_load_batch_size_sum", tier="db") == 1
+    answered = {reply.header("Cache-Status").rpartition("detail=")[2] for reply in replies}
+    assert "db" in answered
+
+
+@contextlib.contextmanager
+def products_locked(stack):
+    """Nobody can read the table of products until the end of the block: loads under way wait."""
+    connection = psycopg2.connect(stack.env["DIRECT_URL"])
+    try:
+        connection.cursor().execute("LOCK TABLE products IN ACCESS EXCLUSIVE MODE")
+        yield
+    finally:
+        connection.close()
+
+
+def read_while_locked(stack, reader, ids):
+    """Requests one product a thread, all while no load can end; returns the change of metrics until all have their answers."""
+    replies = []
+    with Change(reader) as change:
+        with products_locked(stack):
+            threads = [threading.Thread(target=lambda id=id: replies.append(reader.product(id))) for id in ids]
+            for thread in threads:
+                thread.start()
+            eventually(lambda: scrape(reader).total("http_requests_in_flight") >= len(ids), "all requests are waiting", timeout=0.7)
+        for thread in threads:
+            thread.join(30)
+    assert [reply.status for reply in replies] == [200] * len(ids), replies
+    return change
+
+
+def test_waiting_requests_share_a_flight(stack, database):
+    id = database.create_product()
+    change = read_while_locked(stack, stack.reads[0], [id] * 20)
+    assert change("faststock_load_batch_size_sum", tier="db") == 1
+    assert change("faststock_load_flights_shared_total") == 19
+
+
+def test_loads_of_different_products_gather_into_batches(stack, database):
+    """While the connections are busy, what comes waits and goes as one statement."""
+    change = read_while_locked(stack, stack.reads[0], database.create_products(60))
+    assert change("faststock_load_batch_size_sum", tier="db") == 60
+    assert change("faststock_load_batch_size_count", tier="db") < 30

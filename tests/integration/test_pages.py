@@ -1,0 +1,154 @@
+"""Lists of products: numbered pages, walking with after=, and what is new in the catalogue."""
+
+import pytest
+
+from support.metrics_text import Change
+from support.timing import eventually
+
+pytestmark = pytest.mark.quick
+
+
+def ids_of(reply):
+    assert reply.status == 200, reply
+    return [product["id"] for product in reply.json()["data"]]
+
+
+def all_ids(database):
+    return [row["id"] for row in database.rows("SELECT id FROM products WHERE deleted_at IS NULL ORDER BY id")]
+
+
+def wait_until_listed(client, id):
+    eventually(lambda: ids_of(client.get(f"/api/products?after={id - 1}&limit=1")) == [id], f"product {id} is listed", timeout=15)
+
+
+@pytest.fixture(scope="module")
+def shelf(stack, database):
+    """30 products of these tests, known to every reader."""
+    ids = database.create_products(30, stock=9)
+    for client in stack.reads:
+        wait_until_listed(client, ids[-1])
+    return ids
+
+
+def test_first_page_by_default(read, shelf, database):
+    reply = read.get("/api/products")
+    assert reply.header("Content-Type") == "application/json"
+    assert reply.header("Cache-Control") == "no-cache"
+    assert reply.header("Cache-Status").startswith("faststock; ")
+    everything = all_ids(database)
+    body = reply.json()
+    assert list(body) == ["data", "meta"]
+    assert ids_of(reply) == everything[:20]
+    assert body["meta"] == {"total": len(everything), "page": 1, "limit": 20, "totalPages": -(-len(everything) // 20)}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_every_page_is_its_slice(read, shelf, database, limit):
+    everything = all_ids(database)
+    pages = -(-len(everything) // limit)
+    for page in {1, 2, pages - 1, pages} - {0}:
+        reply = read.get(f"/api/products?page={page}&limit={limit}")
+        assert ids_of(reply) == everything[(page - 1) * limit : page * limit]
+        assert reply.json()["meta"] == {"total": len(everything), "page": page, "limit": limit, "totalPages": pages}
+
+
+@pytest.mark.parametrize("page", [10**6, 2**31, 10**15])
+def test_past_the_end(read, shelf, page):
+    body = read.get(f"/api/products?page={page}&limit=100").json()
+    assert body["data"] == []
+    assert body["meta"]["page"] == page and body["meta"]["total"] >= 30
+
+
+def test_a_listed_product_is_the_product(read, shelf):
+    listed = read.get(f"/api/products?after={shelf[0] - 1}&limit=3").json()["data"]
+    assert listed == [read.product(id).json() for id in shelf[:3]]
+    assert list(listed[0]) == ["id", "name", "price", "stock", "version", "createdAt", "updatedAt"]
+
+
+def test_after_walks_the_whole_catalogue(read, shelf, database):
+    everything = all_ids(database)
+    walked, after = [], 0
+    for _ in range(len(everything) // 100 + 2):
+        reply = read.get(f"/api/products?after={after}&limit=100")
+        walked += ids_of(reply)
+        assert set(reply.json()["meta"]) == {"limit", "next"} and reply.json()["meta"]["limit"] == 100
+        after = reply.json()["meta"]["next"]
+        if after is None:
+            break
+        assert after == walked[-1]
+    assert after is None
+    assert walked == everything
+
+
+def test_after_in_the_middle(read, shelf):
+    reply = read.get(f"/api/products?after={shelf[4]}&limit=5")
+    assert ids_of(reply) == shelf[5:10]
+    assert reply.json()["meta"] == {"limit": 5, "next": shelf[9]}
+
+
+def test_after_an_id_that_is_not_there(read, shelf):
+    assert ids_of(read.get("/api/products?after=9223372036854775807")) == []
+    assert read.get("/api/products?after=9223372036854775807").json()["meta"]["next"] is None
+
+
+def test_next_is_null_at_the_very_end(read, shelf, database):
+    last = all_ids(database)[-1]
+    reply = read.get(f"/api/products?after={last - 1}&limit=1")
+    assert ids_of(reply) == [last] and reply.json()["meta"]["next"] is None
+
+
+def test_after_walks_past_deleted_products(stack, database, read):
+    ids = database.create_products(12)
+    for id in ids[3:9]:
+        database.rows("SELECT delete_product(%s)", id)
+
+    def walk():
+        walked, after = [], ids[0] - 1
+        while after is not None:
+            reply = read.get(f"/api/products?after={after}&limit=2")
+            assert ids_of(reply) or reply.json()["meta"]["next"] is None
+            walked += ids_of(reply)
+            after = reply.json()["meta"]["next"]
+        return walked == ids[:3] + ids[9:]
+
+    eventually(walk, "the walk shows what is left and nothing else")
+
+
+def test_unknown_parameters_are_ignored(read, shelf):
+    assert read.get("/api/products?limit=1&utm_source=x&utm_source=y&=&&flag").status == 200
+
+
+def test_a_page_shows_a_new_product_soon(stack, database):
+    for client in stack.reads:
+        before = client.get("/api/products?limit=1").json()["meta"]["total"]
+        id = database.create_product()
+        wait_until_listed(client, id)
+        assert client.get("/api/products?limit=1").json()["meta"]["total"] == before + 1
+
+
+def test_a_page_forgets_a_deleted_product_soon(stack, database):
+    id = database.create_product()
+    for client in stack.reads:
+        wait_until_listed(client, id)
+    database.rows("SELECT delete_product(%s)", id)
+    for client in stack.reads:
+        eventually(lambda: id not in ids_of(client.get(f"/api/products?after={id - 1}&limit=5")), "the deleted one is gone")
+
+
+def test_a_page_is_one_batch(stack, database):
+    """A cold page costs one statement for all its products, a warm one none."""
+    ids = database.create_products(50)
+    reader = stack.reads[0]
+    total = len(all_ids(database))
+    eventually(lambda: reader.get("/api/products?limit=1").json()["meta"]["total"] == total, "the catalogue is up to date")
+    with Change(reader) as change:
+        reply = reader.get(f"/api/products?after={ids[0] - 1}&limit=50")
+        assert ids_of(reply) == ids
+        assert reply.header("Cache-Status") == "faststock; fwd=miss; detail=db"
+    assert change("faststock_load_batch_size_count", tier="db") == 1
+    assert change("faststock_load_batch_size_sum", tier="db") == 50
+    with Change(reader) as change:
+        reply = reader.get(f"/api/products?after={ids[0] - 1}&limit=50")
+        assert reply.header("Cache-Status") == "faststock; hit; detail=redis"
+    assert change("faststock_load_batch_size_count", tier="db") == 0
+    assert change("faststock_load_batch_size_count", tier="redis") == 1

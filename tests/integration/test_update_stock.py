@@ -1,0 +1,173 @@
+"""POST /api/products/{id}/update-stock: what it does, what it refuses, and what it leaves in the ledger."""
+
+import pytest
+
+from support.http_client import in_parallel
+from support.ledger import assert_product_ledger
+from support.metrics_text import Change
+from support.problems import assert_problem
+
+pytestmark = pytest.mark.quick
+
+STOCK_MAX = 2**53 - 1
+
+
+def test_absolute(write, database):
+    id = database.create_product(stock=5)
+    reply = write.update_stock(id, {"stock": 12})
+    assert reply.status == 200
+    assert reply.header("Content-Type") == "application/json"
+    assert reply.header("ETag") == '"2"'
+    assert reply.header("X-Request-Id")
+    assert reply.json() == {"id": id, "stock": 12, "version": 2, "delta": 7}
+    assert database.product(id)["stock"] == 12
+    assert_product_ledger(database, id, 5, [7])
+
+
+def test_delta(write, database):
+    id = database.create_product(stock=5)
+    assert write.update_stock(id, {"delta": -2}).json() == {"id": id, "stock": 3, "version": 2, "delta": -2}
+    assert write.update_stock(id, {"delta": 10}).json() == {"id": id, "stock": 13, "version": 3, "delta": 10}
+    assert_product_ledger(database, id, 5, [-2, 10])
+
+
+@pytest.mark.parametrize("body", [{"delta": 0}, {"stock": 5}])
+def test_a_change_that_changes_nothing_is_a_movement_too(stack, database, body):
+    id = database.create_product(stock=5)
+    reply = stack.writes[0].update_stock(id, body)
+    assert reply.json() == {"id": id, "stock": 5, "version": 2, "delta": 0}
+    assert_product_ledger(database, id, 5, [0])
+
+
+def test_kind_and_reason_are_in_the_ledger(write, database):
+    id = database.create_product(stock=5)
+    write.update_stock(id, {"stock": 1, "reason": 'Inventur "März" \\ 📦'})
+    write.update_stock(id, {"delta": 1, "reason": ""})
+    write.update_stock(id, {"delta": 1})
+    _, counted, arrived, silent = database.movements(id)
+    assert (counted["kind"], counted["reason"]) == ("set", 'Inventur "März" \\ 📦')
+    assert (arrived["kind"], arrived["reason"]) in (("adjust", ""), ("adjust", None))
+    assert (silent["kind"], silent["reason"]) == ("adjust", None)
+
+
+def test_json_escapes_in_the_reason(stack, database):
+    id = database.create_product()
+    body = rb'{"delta":1,"reason":"\u00e9\uD83D\uDE00\n\t\/\"\\"}'
+    assert stack.writes[0].update_stock(id, body, {"Content-Type": "application/json"}).status == 200
+    assert database.movements(id)[1]["reason"] == 'é😀\n\t/"\\'
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
+def test_content_types_of_json(stack, database, content_type):
+    id = database.create_product()
+    assert stack.writes[0].update_stock(id, b' \r\n\t{ "delta" :\t1 } \n', {"Content-Type": content_type}).status == 200
+
+
+def test_idempotency_key_is_let_through(stack, database):
+    id = database.create_product()
+    assert stack.writes[0].update_stock(id, {"delta": 1}, {"Idempotency-Key": "a-1"}).status == 200
+
+
+def test_unknown_product(write, unknown_id):
+    id = unknown_id()
+    assert_problem(write.update_stock(id, {"delta": 1}), 404)
+    assert_problem(write.update_stock(id, {"stock": 1}), 404)
+    assert_problem(write.update_stock(id, {"stock": 1}, {"If-Match": '"1"'}), 404)
+
+
+def test_deleted_product(stack, database):
+    id = database.create_product(stock=1)
+    database.rows("SELECT delete_product(%s)", id)
+    assert_problem(stack.writes[0].update_stock(id, {"delta": 1}), 404)
+
+
+# -- limits
+
+
+def test_never_below_zero(write, database):
+    id = database.create_product(stock=3)
+    problem = assert_problem(write.update_stock(id, {"delta": -4}), 409, "insufficient-stock")
+    assert problem["stock"] == 3
+    assert write.update_stock(id, {"delta": -3}).json()["stock"] == 0
+    assert assert_problem(write.update_stock(id, {"delta": -1}), 409, "insufficient-stock")["stock"] == 0
+    assert_product_ledger(database, id, 3, [-3])
+
+
+def test_never_above_the_largest_stock(write, database):
+    id = database.create_product(stock=STOCK_MAX - 1)
+    assert write.update_stock(id, {"delta": 1}).json()["stock"] == STOCK_MAX
+    reply = write.update_stock(id, {"delta": 1})
+    assert_problem(reply, reply.status, "out-of-range")
+    assert 400 <= reply.status < 500
+    assert_product_ledger(database, id, STOCK_MAX - 1, [1])
+
+
+@pytest.mark.parametrize("delta", [STOCK_MAX, -STOCK_MAX])
+def test_the_largest_deltas(stack, database, delta):
+    id = database.create_product(stock=STOCK_MAX if delta < 0 else 0)
+    assert stack.writes[0].update_stock(id, {"delta": delta}).json()["stock"] == (0 if delta < 0 else STOCK_MAX)
+    assert assert_problem(stack.writes[0].update_stock(id, {"delta": delta}), 409)
+    assert len(database.movements(id)) == 2
+
+
+# -- If-Match
+
+
+@pytest.mark.parametrize("condition", ['"1"', "*", '"7", "1"', ' "1" '])
+def test_if_match_that_matches(write, database, condition):
+    id = database.create_product(stock=5)
+    assert write.update_stock(id, {"delta": 1}, {"If-Match": condition}).json()["version"] == 2
+
+
+@pytest.mark.parametrize("condition", ['"2"', '"0"', '"11"', 'W/"1"', '"9223372036854775807"'])
+def test_if_match_that_does_not(write, database, condition):
+    """The comparison is the strong one (RFC 9110, 13.1.1): a weak tag never matches."""
+    id = database.create_product(stock=5)
+    assert_problem(write.update_stock(id, {"delta": 1}, {"If-Match": condition}), 412)
+    assert_product_ledger(database, id, 5, [])
+
+
+@pytest.mark.parametrize("condition", ["1", '"', "", '"1', '"1"x', '"1",,"', "W/1", "**"])
+def test_if_match_that_is_none(stack, database, condition):
+    """What is not a list of entity tags never lets a change through."""
+    id = database.create_product(stock=5)
+    reply = stack.writes[0].update_stock(id, {"delta": 1}, {"If-Match": condition})
+    assert reply.status in (400, 412), reply
+    assert_problem(reply, reply.status)
+    assert_product_ledger(database, id, 5, [])
+
+
+def test_if_match_comes_before_the_stock(stack, database):
+    id = database.create_product(stock=0)
+    assert_problem(stack.writes[0].update_stock(id, {"delta": -1}, {"If-Match": '"2"'}), 412)
+
+
+def test_one_of_many_with_the_same_if_match_wins(stack, database):
+    id = database.create_product(stock=5)
+    replies = in_parallel(
+        16, lambda i: stack.writes[i % 2].update_stock(id, {"delta": 1}, {"If-Match": '"1"'})
+    )
+    assert sorted(reply.status for reply in replies) == [200] + [412] * 15
+    assert_product_ledger(database, id, 5, [1])
+
+
+# -- counting
+
+
+def test_outcomes_are_counted(stack, database, unknown_id):
+    id = database.create_product(stock=1)
+    writer = stack.writes[0]
+
+    def counted(body, headers=None, to=id):
+        with Change(writer) as change:
+            writer.update_stock(to, body, headers)
+        assert change("faststock_stock_changes_total") == 1
+        outcomes = change.after[0].label_values("faststock_stock_changes_total", "outcome")
+        (outcome,) = [outcome for outcome in outcomes if change("faststock_stock_changes_total", outcome=outcome)]
+        return outcome
+
+    assert counted({"delta": 1}) == "applied"
+    assert counted({"delta": -10}) == "insufficient_stock"
+    assert counted({"delta": 1}, {"If-Match": '"1"'}) == "version_mismatch"
+    assert counted({"delta": STOCK_MAX}) == "out_of_range"
+    assert counted({"delta": 1}, to=unknown_id()) == "not_found"
