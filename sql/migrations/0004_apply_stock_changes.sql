@@ -7,8 +7,8 @@
 --   version_mismatch    the product has another version than expected
 --   insufficient_stock  the stock would go below 0
 --   out_of_range        the stock would exceed 2^53 - 1, or was to be set below 0
--- A refused change leaves no trace; its row shows the state that it was judged against, after the earlier changes of the
--- batch, so the changes of one product are judged in the order of the arrays.
+-- A refused change leaves no trace. Its row shows the state that it was judged against (NULL for not_found), after the
+-- earlier changes of the batch: the changes of one product are judged in the order of the arrays.
 --
 -- Rows are locked in the order of their ids before anything is judged, so two batches cannot deadlock. Each product is then
 -- updated once, however many changes it takes; each applied change has its movement.
@@ -17,26 +17,33 @@ CREATE FUNCTION apply_stock_changes(
   product_ids bigint[], changes bigint[], absolute boolean[], expected_versions bigint[], reasons text[])
 RETURNS TABLE (ord int, outcome text, product_id bigint, version bigint, stock bigint, delta bigint,
                name text, price text, created_us bigint, updated_us bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- else a call with one change spends half its time on planning
+AS $$
 #variable_conflict use_column
 DECLARE
   stock_max CONSTANT bigint := 9007199254740991;
   n         CONSTANT int := cardinality(product_ids);
   judged_at timestamptz;
-  change    record;  -- the change being judged, with its product as it was locked
-  current   bigint;  -- the product whose version and stock, after the changes judged so far, are these:
-  v         bigint;
-  s         bigint;
-  d         bigint;  -- what the change adds
-  verdict   text;
-  -- the judgement of each change, in the order of the arrays
-  outcomes  text[]   := array_fill(NULL::text, ARRAY[n]);
-  versions  bigint[] := array_fill(NULL::bigint, ARRAY[n]);
-  stocks    bigint[] := array_fill(NULL::bigint, ARRAY[n]);
-  deltas    bigint[] := array_fill(NULL::bigint, ARRAY[n]);
+  -- the products that are there, by id, with version and stock after the changes judged so far
+  ids       bigint[];
+  versions  bigint[];
+  stocks    bigint[];
+  names     text[];
+  prices    text[];
+  created   bigint[];
+  updated   bigint[];
+  -- the movements, in the order of the changes
+  moved          int[] := '{}';  -- which change
+  moved_versions bigint[] := '{}';
+  moved_stocks   bigint[] := '{}';
+  moved_deltas   bigint[] := '{}';
+  slot   int;     -- of the product being changed, in the arrays by id
+  before bigint;  -- its stock
+  amount bigint;
 BEGIN
-  IF (cardinality(changes), cardinality(absolute), cardinality(expected_versions), cardinality(reasons))
-     IS DISTINCT FROM (n, n, n, n) THEN
+  IF (cardinality(changes) = n AND cardinality(absolute) = n AND cardinality(expected_versions) = n AND cardinality(reasons) = n)
+     IS NOT TRUE THEN
     RAISE EXCEPTION 'apply_stock_changes: the arrays must have one length' USING ERRCODE = 'array_subscript_error';
   END IF;
   IF array_position(product_ids, NULL) IS NOT NULL OR array_position(changes, NULL) IS NOT NULL
@@ -45,66 +52,73 @@ BEGIN
       USING ERRCODE = 'null_value_not_allowed';
   END IF;
 
-  PERFORM FROM products p WHERE p.id = ANY (product_ids) ORDER BY p.id FOR NO KEY UPDATE;
+  SELECT array_agg(p.id), array_agg(p.version), array_agg(p.stock), array_agg(p.name), array_agg(p.price::text),
+         array_agg(epoch_us(p.created_at)), array_agg(epoch_us(p.updated_at))
+  INTO ids, versions, stocks, names, prices, created, updated
+  FROM (SELECT * FROM products WHERE id = ANY (product_ids) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE) p;
   judged_at := clock_timestamp();
 
-  FOR change IN
-    SELECT u.ord, u.id, u.amount, u.absolute, u.expected, p.version, p.stock
-    FROM unnest(product_ids, changes, absolute, expected_versions)
-         WITH ORDINALITY AS u (id, amount, absolute, expected, ord)
-    JOIN products p ON p.id = u.id AND p.deleted_at IS NULL
-    ORDER BY u.id, u.ord
-  LOOP
-    IF current IS DISTINCT FROM change.id THEN
-      current := change.id;
-      v := change.version;
-      s := change.stock;
+  FOR i IN 1 .. n LOOP
+    ord := i;
+    product_id := product_ids[i];
+    amount := changes[i];
+    slot := width_bucket(product_id, ids);  -- a binary search
+    delta := NULL;
+
+    IF slot IS NULL OR ids[slot] IS DISTINCT FROM product_id THEN
+      outcome := 'not_found';
+      version := NULL;
+      stock := NULL;
+      name := NULL;
+      price := NULL;
+      created_us := NULL;
+      updated_us := NULL;
+      RETURN NEXT;
+      CONTINUE;
     END IF;
 
+    before := stocks[slot];
     -- compared so that no sum can overflow
-    IF change.expected <> v THEN
-      verdict := 'version_mismatch';
-    ELSIF change.absolute THEN
-      verdict := CASE WHEN change.amount BETWEEN 0 AND stock_max THEN 'applied' ELSE 'out_of_range' END;
-      d := change.amount - s;
-    ELSIF change.amount < -s THEN
-      verdict := 'insufficient_stock';
-    ELSIF change.amount > stock_max - s THEN
-      verdict := 'out_of_range';
+    IF expected_versions[i] <> versions[slot] THEN
+      outcome := 'version_mismatch';
+    ELSIF absolute[i] THEN
+      outcome := CASE WHEN amount BETWEEN 0 AND stock_max THEN 'applied' ELSE 'out_of_range' END;
+    ELSIF amount < -before THEN
+      outcome := 'insufficient_stock';
+    ELSIF amount > stock_max - before THEN
+      outcome := 'out_of_range';
     ELSE
-      verdict := 'applied';
-      d := change.amount;
+      outcome := 'applied';
     END IF;
 
-    IF verdict = 'applied' THEN
-      v := v + 1;
-      s := s + d;
-      deltas[change.ord] := d;
+    version := versions[slot];
+    stock := before;
+    IF outcome = 'applied' THEN
+      delta := CASE WHEN absolute[i] THEN amount - before ELSE amount END;
+      version := version + 1;
+      stock := before + delta;
+      versions[slot] := version;
+      stocks[slot] := stock;
+      updated[slot] := epoch_us(judged_at);
+      moved := moved || i;
+      moved_versions := moved_versions || version;
+      moved_deltas := moved_deltas || delta;
+      moved_stocks := moved_stocks || stock;
     END IF;
-    outcomes[change.ord] := verdict;
-    versions[change.ord] := v;
-    stocks[change.ord] := s;
+    name := names[slot];
+    price := prices[slot];
+    created_us := created[slot];
+    updated_us := updated[slot];
+    RETURN NEXT;
   END LOOP;
 
   UPDATE products p
   SET version = f.version, stock = f.stock, updated_at = judged_at
-  FROM (SELECT DISTINCT ON (u.id) u.*
-        FROM unnest(product_ids, outcomes, versions, stocks) AS u (id, outcome, version, stock)
-        WHERE u.outcome = 'applied'
-        ORDER BY u.id, u.version DESC) f
-  WHERE p.id = f.id;
+  FROM unnest(ids, versions, stocks) AS f (id, version, stock)
+  WHERE p.id = f.id AND p.version <> f.version;
 
   INSERT INTO stock_movements (product_id, version, delta, stock_after, kind, reason, created_at)
-  SELECT u.id, u.version, u.delta, u.stock, CASE WHEN u.absolute THEN 'set' ELSE 'adjust' END, u.reason, judged_at
-  FROM unnest(product_ids, outcomes, versions, deltas, stocks, absolute, reasons)
-       AS u (id, outcome, version, delta, stock, absolute, reason)
-  WHERE u.outcome = 'applied';
-
-  RETURN QUERY
-  SELECT u.ord::int, coalesce(u.outcome, 'not_found'), u.id, u.version, u.stock, u.delta,
-         p.name, p.price::text, epoch_us(p.created_at), epoch_us(p.updated_at)
-  FROM unnest(product_ids, outcomes, versions, stocks, deltas)
-       WITH ORDINALITY AS u (id, outcome, version, stock, delta, ord)
-  LEFT JOIN products p ON p.id = u.id AND p.deleted_at IS NULL
-  ORDER BY u.ord;
+  SELECT product_ids[m.i], m.version, m.delta, m.stock, CASE WHEN absolute[m.i] THEN 'set' ELSE 'adjust' END,
+         reasons[m.i], judged_at
+  FROM unnest(moved, moved_versions, moved_deltas, moved_stocks) AS m (i, version, delta, stock);
 END $$;
