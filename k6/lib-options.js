@@ -1,0 +1,43 @@
+// k6 options of a scenario: how the load is made, and the thresholds that every run is held to.
+
+import { countSetting, durationSetting, refuseSettings } from './lib-settings.js';
+import { UPDATE_STOCK } from './lib-api.js';
+
+// A scenario with a number of users, each of which waits between its requests.
+export function usersOptions(name, { vus, duration, routes, p95_ms, shape }) {
+  refuseSettings(['RATE', 'STAGES', 'PROFILE'], `${name} is driven by VUS and DURATION`);
+  return options(name, routes, p95_ms, shape(countSetting('VUS', vus), durationSetting('DURATION', duration)));
+}
+
+// The shape of a load that stays as it is.
+export function constantUsers(vus, duration_s) {
+  return { executor: 'constant-vus', vus, duration: `${duration_s}s` };
+}
+
+// A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in flight: a tenth of
+// the rate by default, which is enough while answers take less than 100 ms. Arrivals that found no free one are
+// dropped; more than DROPPED_MAX of them fail the run.
+export function arrivalsOptions(name, { peak, routes, p95_ms, executor }) {
+  const vus = countSetting('VUS', Math.max(20, Math.ceil(peak / 10)));
+  const made = options(name, routes, p95_ms, { ...executor, timeUnit: '1s', preAllocatedVUs: vus, maxVUs: vus });
+  made.thresholds.dropped_iterations = [`count<=${countSetting('DROPPED_MAX', 0, 0)}`];
+  return made;
+}
+
+function options(name, routes, p95_ms, scenario) {
+  const read_p95_ms = countSetting('P95_MS', p95_ms);
+  const thresholds = { http_req_failed: ['rate==0'], checks: ['rate==1'] };
+  for (const route of routes) {
+    const limit_ms = route === UPDATE_STOCK ? countSetting('P95_WRITE_MS', p95_ms) : read_p95_ms;
+    thresholds[`http_req_duration{name:${route}}`] = [`p(95)<${limit_ms}`];
+    thresholds[`http_req_failed{name:${route}}`] = ['rate==0'];
+    thresholds[`http_reqs{name:${route}}`] = ['count>0'];
+    thresholds[`checks{name:${route}}`] = ['rate==1'];
+  }
+  return {
+    scenarios: { [name]: { ...scenario, gracefulStop: '10s' } },
+    thresholds,
+    summaryTrendStats: ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'max'],
+    userAgent: 'faststock-k6',
+  };
+}
