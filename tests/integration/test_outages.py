@@ -1,0 +1,201 @@
+"""Stores and services that go away and come back under load: what clients see, and that it is right afterwards."""
+
+import time
+
+import pytest
+
+from support.ledger import assert_ledger_holds
+from support.load import Load, failures, outcomes, tiers
+from support.metrics_text import Change, scrape
+from support.problems import assert_problem
+from support.timing import eventually, scaled
+
+# The deadline of a request (http.request_timeout_ms) and what a slow machine adds.
+DEADLINE_S = scaled(2 + 1.5)
+
+
+@pytest.fixture(autouse=True)
+def whole_again(stack):
+    """Each outage ends within its test: the services are the same processes, and everything holds."""
+    yield
+    stack.wait_until_whole()
+    assert_ledger_holds(stack)
+
+
+def dependency(client, store):
+    reply = client.get("/readyz")
+    body = reply.json()
+    assert set(body) >= {"status", "dependencies"}
+    return reply.status, body["status"], body["dependencies"][store]["state"]
+
+
+def breaker(client, store):
+    return scrape(client).value("faststock_breaker_state", store=store)
+
+
+def assert_unavailable_quickly(call):
+    """A 503 that says so, within the deadline of a request."""
+    begin = time.monotonic()
+    reply = call()
+    seconds = time.monotonic() - begin
+    assert_problem(reply, 503, "unavailable")
+    assert seconds < DEADLINE_S, f"{seconds:.1f} s"
+
+
+# -- Redis
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_redis_away(stack, database, how):
+    """Nobody notices: reads come from PostgreSQL, writes go on."""
+    pids = stack.service_pids()
+    with Change(*stack.ops()) as change, Load(stack.edge.base_url, database) as load:
+        before = load.run_for(1)
+        with getattr(stack, how)("redis"), load.records_of_block() as during:
+            for client in stack.ops():
+                eventually(lambda: breaker(client, "redis") == 2, f"{client} knows that Redis is away")
+                status, word, state = dependency(client, "redis")
+                assert (status, word) == (200, "ok") and state != "ok", "Redis away makes nobody unready"
+            settled = load.run_for(1.5)
+        after = load.run_for(1)
+    load.assert_right()
+    for records in (before, during, after):
+        assert failures(records) == [], outcomes(records)
+        assert len(records) > 50
+    assert tiers(settled) == {"db"} and "redis" in tiers(before) and "redis" in tiers(after)
+    assert stack.service_pids() == pids
+    for client in stack.ops():
+        assert breaker(client, "redis") == 0
+    assert change("faststock_breaker_opened_total", store="redis") >= len(stack.ops())
+    assert change("faststock_store_errors_total", store="redis") > 0
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_a_change_made_while_redis_was_away_is_seen_after(stack, database, how):
+    ids = database.create_products(10, stock=5)
+    for id in ids:
+        assert stack.reads[0].product(id).json()["version"] == 1  # in Redis now
+    with getattr(stack, how)("redis"):
+        for id in ids:
+            assert stack.writes[0].update_stock(id, {"delta": -1}).json()["stock"] == 4
+        for client in stack.reads:
+            assert {client.stock(id).json()["stock"] for id in ids} == {4}
+    for client in stack.reads:
+        for id in ids:
+            assert client.product(id).json()["stock"] == 4
+
+
+def test_redis_emptied(stack, database, cache):
+    with Load(stack.edge.base_url, database) as load:
+        for _ in range(10):
+            cache.redis.flushall()
+            load.run_for(0.1)
+    load.assert_right()
+    assert failures(load.records) == [], outcomes(load.records)
+
+
+# -- PostgreSQL and PgBouncer
+
+
+@pytest.mark.parametrize("how, store", [("stopped", "pgbouncer"), ("stopped", "postgres"), ("frozen", "postgres"), ("frozen", "pgbouncer")])
+def test_postgres_away(stack, database, how, store):
+    """What is in Redis is still answered; everything else is a quick 503, and nothing is lost or made up."""
+    pids = stack.service_pids()
+    warm, cold = database.create_product(stock=5), database.create_product(stock=7)
+    assert stack.reads[0].product(warm).status == 200
+    with Load(stack.edge.base_url, database) as load:
+        before = load.run_for(1)
+        with getattr(stack, how)(store), load.records_of_block() as during:
+            for client in stack.reads:
+                assert_unavailable_quickly(lambda: client.product(cold))
+                assert_unavailable_quickly(lambda: client.get(f"/api/stock?ids={warm},{cold}"))
+                for _ in range(3):
+                    assert client.product(warm).json()["stock"] == 5
+                    assert client.stock(warm).header("Cache-Status") == "faststock; hit; detail=redis"
+                    assert client.get(f"/api/stock?ids={warm}").status == 200
+            for client in stack.writes:
+                assert_unavailable_quickly(lambda: client.update_stock(warm, {"delta": 0}))
+            for client in stack.read_ops:
+                eventually(lambda: breaker(client, "postgres") == 2, f"{client} knows that PostgreSQL is away")
+                status, word, state = dependency(client, "postgres")
+                assert (status, word) == (200, "ok") and state != "ok", "a reader is ready as long as any tier answers"
+            for client in stack.write_ops:
+                eventually(lambda: dependency(client, "postgres")[:2] == (503, "unavailable"), f"{client} is unready")
+                assert breaker(client, "postgres") == 2
+                assert client.get("/livez").status == 200
+            load.run_for(0.5)
+        after = load.run_for(1)
+    load.assert_right()
+    assert failures(before) == failures(after) == [], (outcomes(before), outcomes(after))
+    assert set(outcomes(during, "read")) <= {200, 503} and outcomes(during, "read")[200] > 50
+    assert set(outcomes(during, "write")) <= {200, 503}
+    for record in failures(during):
+        assert_problem(record.reply, 503)
+        assert record.seconds < DEADLINE_S
+    assert tiers(during) <= {"redis", "db"} and "redis" in tiers(during)
+    assert stack.service_pids() == pids
+    for client in stack.reads:
+        assert client.product(cold).json()["stock"] == 7
+        assert client.product(warm).json()["stock"] == 5
+    assert stack.writes[0].update_stock(cold, {"delta": -7}).json()["stock"] == 0
+
+
+def test_both_stores_away(stack, database):
+    id = database.create_product(stock=5)
+    assert stack.reads[0].product(id).status == 200
+    with stack.stopped("pgbouncer"):
+        stack.dev("stop", "redis")
+        try:
+            for client in stack.reads:
+                eventually(lambda: client.product(id).status == 503, "nothing is left to answer from")
+                assert_unavailable_quickly(lambda: client.product(id))
+            for client in stack.read_ops:
+                eventually(lambda: client.get("/readyz").status == 503, "unready")
+                assert client.get("/livez").status == 200
+                assert client.get("/readyz").json()["status"] == "unavailable"
+        finally:
+            stack.dev("start", "redis")
+    assert stack.reads[0].product(id).json()["stock"] == 5
+
+
+# -- services
+
+
+@pytest.mark.parametrize("name", ["read-1", "write-1"])
+def test_a_service_stopped_and_started(stack, database, name):
+    """A drain, and a start: no client of the edge sees either."""
+    with Load(stack.edge.base_url, database) as load:
+        load.run_for(0.5)
+        with stack.stopped(name):
+            load.run_for(1)
+        load.run_for(1)
+    load.assert_right()
+    assert failures(load.records) == [], outcomes(load.records)
+
+
+@pytest.mark.parametrize("name", ["read-2", "write-2"])
+def test_a_service_killed(stack, database, name):
+    """A crash: the edge repeats reads at the other one. A change is not repeated, so those under way may fail."""
+    with Load(stack.edge.base_url, database) as load:
+        load.run_for(0.5)
+        stack.kill(name)
+        try:
+            load.run_for(1)
+        finally:
+            stack.dev("start", name)
+            stack.wait_until_whole()
+        load.run_for(1)
+    load.assert_right()
+    assert failures(load.records, "read") == [], outcomes(load.records, "read")
+    assert len(failures(load.records, "write")) <= load.writers, outcomes(load.records, "write")
+
+
+def test_everything_restarted(stack, database):
+    """Stores and services one after the other, as an upgrade does: all are whole again without help."""
+    id = database.create_product(stock=5)
+    for name in ("postgres", "redis", "read-1", "write-1", "pgbouncer"):
+        stack.dev("restart", name)
+    stack.wait_until_whole()
+    version = stack.writes[0].update_stock(id, {"delta": 1}).json()["version"]
+    for client in stack.reads:
+        assert client.product(id).json()["version"] == version
