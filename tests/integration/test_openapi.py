@@ -1,0 +1,263 @@
+"""docs/openapi.yaml against the running services: each status it has is provoked, each reply validated."""
+
+import jsonschema
+import pytest
+
+from support.openapi import Document
+from support.raw_http import RawConnection, exchange, request_bytes
+from support.service_process import ServiceProcess
+
+pytestmark = pytest.mark.quick
+
+DOCUMENT = Document()
+JSON = [("Content-Type", "application/json")]
+READS = {"listProducts": "/api/products", "getProduct": "/api/products/{id}", "getStock": "/api/products/{id}/stock", "getStockOfMany": "/api/stock?ids={id}"}
+UPDATE = "/api/products/{id}/update-stock"
+
+
+# -- the document itself
+
+
+def test_schemas_are_schemas():
+    for where, schema in DOCUMENT.schemas():
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            raise AssertionError(f"{where}: {error.message}") from None
+
+
+def test_references_resolve_and_components_are_used():
+    used = set()
+
+    def walk(node):
+        if isinstance(node, dict):
+            if "$ref" in node:
+                used.add(node["$ref"])
+                DOCUMENT.resolver.resolve(node["$ref"])
+            node = list(node.values())
+        if isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(DOCUMENT.tree)
+    components = DOCUMENT.tree["components"]
+    there = {f"#/components/{kind}/{name}" for kind in components if kind != "securitySchemes" for name in components[kind]}
+    assert there == used
+
+
+def test_examples_are_valid():
+    def walk(node):
+        if isinstance(node, dict):
+            if isinstance(node.get("schema"), dict):
+                examples = [example["value"] for example in node.get("examples", {}).values()]
+                for example in examples + ([node["example"]] if "example" in node else []):
+                    DOCUMENT.validate(example, node["schema"])
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(DOCUMENT.tree)
+    for name, schema in DOCUMENT.tree["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            DOCUMENT.validate(example, schema)
+
+
+def test_operations_have_their_own_ids():
+    count = sum(method in item for item in DOCUMENT.tree["paths"].values() for method in ("get", "head", "post", "put", "patch", "delete"))
+    assert len(DOCUMENT.operations) == count
+
+
+# -- each documented status
+
+
+@pytest.fixture(scope="module")
+def bench(stack, database, unknown_id, tmp_path_factory):
+    """What it takes to provoke every status: the stack, and services of its own that have no stores or want a token."""
+    folder = tmp_path_factory.mktemp("openapi")
+    tokens = folder / "tokens"
+    tokens.write_text("token\n")
+    nowhere = {"database": {"url": "postgres://127.0.0.1:1/none"}, "redis": {"url": ""}}
+    guarded = {
+        "database": {"url": stack.env["DATABASE_URL"], "direct_url": stack.env["DIRECT_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "auth": {"tokens_file": str(tokens)},
+    }
+    with ServiceProcess("read-svc", folder, nowhere, wait="alive") as storeless_read:
+        with ServiceProcess("write-svc", folder, nowhere, wait="alive") as storeless_write:
+            with ServiceProcess("write-svc", folder, guarded) as guarded_write:
+                yield Bench(stack, database, unknown_id, storeless_read, storeless_write, guarded_write)
+
+
+class Bench:
+    def __init__(self, stack, database, unknown_id, storeless_read, storeless_write, guarded_write):
+        self.stack, self.database, self.unknown_id = stack, database, unknown_id
+        self.storeless_read, self.storeless_write, self.guarded_write = storeless_read, storeless_write, guarded_write
+        self.reader, self.writer = stack.reads[0], stack.writes[0]
+
+    def reply(self, operation, status):
+        """Provokes one status of one operation."""
+        return getattr(self, f"status_{status}")(operation)
+
+    def path(self, operation, id=None):
+        return {**READS, "updateStock": UPDATE}[operation].format(id=id or self.database.create_product(stock=5))
+
+    def raw(self, operation, headers, body=b""):
+        client, method = (self.writer, "POST") if operation == "updateStock" else (self.reader, "GET")
+        return exchange(client.base_url, request_bytes(method, self.path(operation), headers, body))
+
+    def status_200(self, operation):
+        if operation == "updateStock":
+            return self.writer.post(self.path(operation), {"delta": 1})
+        if operation in READS:
+            return self.reader.get(self.path(operation))
+        _, path, _ = DOCUMENT.operations[operation]
+        return self.stack.read_ops[0].get(path)
+
+    def status_304(self, operation):
+        return self.reader.get(self.path(operation), {"If-None-Match": '"1"'})
+
+    def status_400(self, operation):
+        if operation == "updateStock":
+            return self.writer.post(self.path(operation), {"delta": "x"})
+        bad = {"listProducts": "/api/products?limit=0", "getStockOfMany": "/api/stock?ids=0"}
+        return self.reader.get(bad.get(operation) or self.path(operation, id="0x"))
+
+    def status_401(self, operation):
+        return self.guarded_write.client.post(self.path(operation), {"delta": 1})
+
+    def status_404(self, operation):
+        path = self.path(operation, id=self.unknown_id())
+        return self.writer.post(path, {"delta": 1}) if operation == "updateStock" else self.reader.get(path)
+
+    def status_408(self, operation):
+        with RawConnection(self.writer.base_url) as connection:
+            connection.send(request_bytes("POST", self.path(operation), JSON + [("Content-Length", "50")]) + b'{"delta')
+            return connection.read_reply()
+
+    def status_409(self, operation):
+        return self.writer.post(self.path(operation), {"delta": -6})
+
+    def status_411(self, operation):
+        return self.raw(operation, JSON + [("Transfer-Encoding", "chunked")])
+
+    def status_412(self, operation):
+        return self.writer.request("POST", self.path(operation), {"delta": 1}, {"If-Match": '"2"'})
+
+    def status_413(self, operation):
+        return self.raw(operation, JSON, b" " * 70_000)
+
+    def status_415(self, operation):
+        return self.raw(operation, [("Content-Type", "text/plain")], b'{"delta":1}')
+
+    def status_429(self, operation):
+        with self.stack.limited_edge("1r/s") as edge:
+            path = self.path(operation)
+            for _ in range(200):
+                reply = edge.post(path, {"delta": 0}) if operation == "updateStock" else edge.get(path)
+                if reply.status != 200:
+                    break
+            return reply
+
+    def status_431(self, operation):
+        return self.raw(operation, [("X-Big", "a" * 40_000)])
+
+    def status_503(self, operation):
+        if operation == "getReadiness":
+            return self.storeless_write.ops.get("/readyz")
+        if operation == "updateStock":
+            return self.storeless_write.client.post(self.path(operation), {"delta": 1})
+        return self.storeless_read.client.get(self.path(operation))
+
+
+@pytest.mark.parametrize("operation, status", DOCUMENT.documented())
+def test_each_documented_status(bench, operation, status):
+    reply = bench.reply(operation, status)
+    assert reply is not None, "the connection was closed without an answer"
+    assert reply.status == status, reply
+    DOCUMENT.check(operation, reply)
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_head(bench, operation):
+    DOCUMENT.check(operation, bench.reader.head(bench.path(operation)), body=False)
+
+
+def test_both_kinds_of_pages(bench):
+    for query in ("page=1", "page=1000000", "after=0", "after=9223372036854775807", "after=0&limit=100"):
+        DOCUMENT.check("listProducts", bench.reader.get(f"/api/products?{query}"))
+
+
+def test_each_operations_port_has_the_operations(stack):
+    for client in stack.ops():
+        for operation, (method, path, details) in DOCUMENT.operations.items():
+            if details["tags"] == ["operations"]:
+                DOCUMENT.check(operation, client.request(method, path))
+
+
+def test_allow_is_what_the_document_has(stack, database):
+    """Asked with a method that no path has: the answer names those of the document, GET bringing HEAD with it."""
+    for _, template, operation in DOCUMENT.operations.values():
+        if operation["tags"] == ["operations"]:
+            continue
+        documented = {method.upper() for method in DOCUMENT.tree["paths"][template] if method in ("get", "post", "put", "patch", "delete")}
+        documented |= {"HEAD"} if "GET" in documented else set()
+        for client in stack.services():
+            reply = client.request("DELETE", template.format(id=database.create_product()))
+            assert reply.status == 405
+            assert {method.strip() for method in reply.header("Allow").split(",")} == documented
+
+
+# -- limits: what a schema allows is taken, the next value is not
+
+
+def limits():
+    for operation, (_, template, details) in DOCUMENT.operations.items():
+        for parameter in details["parameters"]:
+            schema = DOCUMENT.resolve(parameter["schema"])
+            if schema.get("type") == "integer" and parameter["in"] in ("query", "header"):
+                yield operation, template, parameter, schema
+
+
+@pytest.mark.parametrize("operation, template, parameter, schema", limits(), ids=lambda value: value if isinstance(value, str) else "")
+def test_limits_of_parameters(bench, operation, template, parameter, schema):
+    path = template.format(id=bench.database.create_product())
+
+    def status(value):
+        if parameter["in"] == "query":
+            return bench.reader.get(f"{path}?{parameter['name']}={value}").status
+        return bench.reader.get(path, {parameter["name"]: str(value)}).status
+
+    assert status(schema["minimum"]) == 200
+    assert status(schema["minimum"] - 1) == 400
+    largest = schema.get("maximum", 2**63 - 1)
+    assert status(largest) == 200
+    assert status(largest + 1) == 400
+
+
+def test_limits_of_the_change(bench):
+    schema = DOCUMENT.tree["components"]["schemas"]["StockChange"]["properties"]
+    id = bench.database.create_product(stock=0)
+    change = lambda body: bench.writer.update_stock(id, body).status
+    stock = DOCUMENT.resolve(schema["stock"])
+    assert change({"stock": stock["maximum"]}) == 200
+    assert change({"stock": stock["maximum"] + 1}) == 400
+    assert change({"delta": schema["delta"]["minimum"]}) == 200
+    assert change({"delta": schema["delta"]["minimum"] - 1}) == 400
+    assert change({"delta": schema["delta"]["maximum"]}) == 200
+    assert change({"delta": schema["delta"]["maximum"] + 1}) == 400
+    assert change({"stock": stock["minimum"], "reason": "Ж" * schema["reason"]["maxLength"]}) == 200
+    assert change({"stock": stock["minimum"], "reason": "Ж" * (schema["reason"]["maxLength"] + 1)}) == 400
+
+
+def test_the_checker_can_fail(bench):
+    reply = bench.status_200("getProduct")
+    for spoil in (
+        lambda: setattr(reply, "body", reply.body.replace(b'"stock"', b'"stick"')),
+        lambda: setattr(reply, "headers", [pair for pair in reply.headers if pair[0].lower() != "etag"]),
+        lambda: setattr(reply, "status", 202),
+    ):
+        spoil()
+        with pytest.raises((AssertionError, jsonschema.ValidationError)):
+            DOCUMENT.check("getProduct", reply)
