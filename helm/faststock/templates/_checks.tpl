@@ -1,0 +1,94 @@
+{{/*
+What must add up before anything is installed. Each check fails the render with the sum, its parts and what to change.
+*/}}
+
+{{/* Pods a service may have at once: most replicas and what a rolling update adds: (dict "service" .Values.readSvc) */}}
+{{- define "faststock.maxReplicas" -}}
+{{- if eq .service.autoscaling.mode "none" -}}{{ int .service.replicas }}{{- else -}}{{ int .service.autoscaling.maxReplicas }}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.surge" -}}
+{{- $max := include "faststock.maxReplicas" . | int -}}
+{{- $surge := toString .service.rollout.maxSurge -}}
+{{- if hasSuffix "%" $surge -}}
+{{- divf (mul $max (trimSuffix "%" $surge | int)) 100 | ceil | int -}}
+{{- else -}}
+{{- int $surge -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkConnections" -}}
+{{- $read := .Values.readSvc -}}{{- $write := .Values.writeSvc -}}
+{{- $rMax := include "faststock.maxReplicas" (dict "service" $read) | int -}}
+{{- $rSurge := include "faststock.surge" (dict "service" $read) | int -}}
+{{- $wMax := include "faststock.maxReplicas" (dict "service" $write) | int -}}
+{{- $wSurge := include "faststock.surge" (dict "service" $write) | int -}}
+{{- $rSum := mul (add $rMax $rSurge) (int $read.poolSize) | int -}}
+{{- $wSum := mul (add $wMax $wSurge) (int $write.poolSize) | int -}}
+{{- $direct := add $wMax $wSurge | int -}}
+{{- $reserved := int .Values.postgres.reservedConnections -}}
+{{- $sum := add $rSum $wSum $direct $reserved | int -}}
+{{- $limit := int .Values.postgres.maxConnections -}}
+{{- if gt $sum $limit -}}
+{{- fail (printf "\n\nThe pods may want %d connections, PostgreSQL allows %d (postgres.maxConnections):\n  read-svc   (%d replicas + %d surge) x poolSize %d = %d\n  write-svc  (%d replicas + %d surge) x poolSize %d = %d\n  write-svc  direct, one a pod = %d\n  postgres.reservedConnections = %d\nRaise postgres.maxConnections by %d, or lower maxReplicas, rollout.maxSurge or poolSize of readSvc or writeSvc\n" $sum $limit $rMax $rSurge (int $read.poolSize) $rSum $wMax $wSurge (int $write.poolSize) $wSum $direct $reserved (sub $sum $limit)) -}}
+{{- end -}}
+{{- if .Values.postgres.replica.host -}}
+{{- $limit := int .Values.postgres.replica.maxConnections -}}
+{{- if gt (add $rSum $reserved | int) $limit -}}
+{{- fail (printf "\n\nThe pods may want %d connections of the replica, which allows %d (postgres.replica.maxConnections):\n  read-svc   (%d replicas + %d surge) x poolSize %d = %d\n  postgres.reservedConnections = %d\nRaise postgres.replica.maxConnections by %d, or lower maxReplicas, rollout.maxSurge or poolSize of readSvc\n" (add $rSum $reserved) $limit $rMax $rSurge (int $read.poolSize) $rSum $reserved (sub (add $rSum $reserved) $limit)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkThreads" -}}
+{{- $clients := int .Values.pgbouncer.maxClientConn -}}
+{{- range $key := list "readSvc" "writeSvc" -}}
+{{- $s := get $.Values $key -}}
+{{- $threads := int (default 128 ($s.config.http | default dict).threads) -}}
+{{- $pools := int $s.poolSize -}}
+{{- if and (eq $key "readSvc") $.Values.postgres.replica.host -}}{{- $pools = mul 2 $pools | int -}}{{- end -}}
+{{- $most := add (max $threads $pools) 2 | int -}}
+{{- if gt $most $clients -}}
+{{- fail (printf "\n\nA pod of %s may need %d client connections of its PgBouncer, which takes %d (pgbouncer.maxClientConn):\n  the larger of %s.config.http.threads %d and its pools %d\n  probes and the admin console 2\nRaise pgbouncer.maxClientConn by %d, or lower %s.config.http.threads\n" $key $most $clients $key $threads $pools (sub $most $clients) $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkStores" -}}
+{{- $p := .Values.postgres -}}{{- $r := .Values.redis -}}
+{{- if eq $p.mode "external" -}}
+{{- if not $p.external.host -}}{{- fail "postgres.mode is external: set postgres.external.host" -}}{{- end -}}
+{{- if not $p.existingSecret -}}{{- fail "postgres.mode is external: set postgres.existingSecret, a secret with the password (postgres.passwordKey)" -}}{{- end -}}
+{{- if and (hasPrefix "verify-" $p.external.sslmode) (not $p.external.caSecret) -}}{{- fail (printf "postgres.external.sslmode %s: set postgres.external.caSecret, a secret with the server's CA (postgres.external.caKey)" $p.external.sslmode) -}}{{- end -}}
+{{- end -}}
+{{- if and $r.urlKey (not $r.existingSecret) -}}{{- fail "redis.urlKey: set redis.existingSecret, the secret that has this key" -}}{{- end -}}
+{{- if and $r.urlKey (ne $r.mode "external") -}}{{- fail "redis.urlKey is for redis.mode external" -}}{{- end -}}
+{{- if and (eq $r.mode "external") (not $r.external.host) (not $r.urlKey) -}}{{- fail "redis.mode is external: set redis.external.host, or redis.existingSecret and redis.urlKey" -}}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkScaling" -}}
+{{- range $key := list "readSvc" "writeSvc" -}}
+{{- $a := (get $.Values $key).autoscaling -}}
+{{- if ne $a.mode "none" -}}
+{{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}{{- fail (printf "%s.autoscaling: minReplicas %d is above maxReplicas %d" $key (int $a.minReplicas) (int $a.maxReplicas)) -}}{{- end -}}
+{{- if and (eq $a.mode "hpa") (not (int $a.targetCPUUtilization)) (not $a.metrics) -}}{{- fail (printf "%s.autoscaling: without targetCPUUtilization it needs metrics" $key) -}}{{- end -}}
+{{- if and (eq $a.mode "keda") (not (int $a.targetCPUUtilization)) (not $a.triggers) -}}{{- fail (printf "%s.autoscaling: without targetCPUUtilization it needs triggers" $key) -}}{{- end -}}
+{{- if and (int $a.targetCPUUtilization) (not (((get $.Values $key).resources.requests | default dict).cpu)) -}}{{- fail (printf "%s.autoscaling.targetCPUUtilization is a share of the CPU request: set %s.resources.requests.cpu" $key $key) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkRouting" -}}
+{{- $r := .Values.routing -}}
+{{- if and (eq $r.mode "f5") (not $r.host) -}}{{- fail "routing.mode f5 uses mergeable Ingress objects, which belong to one host: set routing.host" -}}{{- end -}}
+{{- if and (eq $r.mode "gateway") $r.rateLimit.enabled -}}{{- fail "routing.rateLimit: the Gateway API has no limit by client address; set it at the gateway and turn routing.rateLimit.enabled off" -}}{{- end -}}
+{{- if and (eq $r.mode "gateway") $r.tlsSecret -}}{{- fail "routing.tlsSecret: with the Gateway API a certificate belongs to the Gateway's listener; leave it empty" -}}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checks" -}}
+{{- include "faststock.checkStores" . -}}
+{{- include "faststock.checkScaling" . -}}
+{{- include "faststock.checkRouting" . -}}
+{{- include "faststock.checkConnections" . -}}
+{{- include "faststock.checkThreads" . -}}
+{{- end -}}

@@ -1,0 +1,237 @@
+{{/* Names and labels */}}
+
+{{- define "faststock.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "faststock.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "faststock.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Selector labels of a component: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.selector" -}}
+app.kubernetes.io/name: {{ include "faststock.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "faststock.labels" -}}
+{{ include "faststock.selector" . }}
+app.kubernetes.io/part-of: faststock
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of a pod: none that change with the chart's version alone, or its pods would be replaced for it */}}
+{{- define "faststock.podLabels" -}}
+{{ include "faststock.selector" . }}
+app.kubernetes.io/part-of: faststock
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "faststock.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "faststock.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The services by component: "read-svc" has its values under readSvc. */}}
+{{- define "faststock.valuesKey" -}}
+{{- if eq . "read-svc" -}}readSvc{{- else -}}writeSvc{{- end -}}
+{{- end -}}
+
+{{/* Image of a component of the project: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.image" -}}
+{{- $i := .root.Values.images -}}
+{{- $own := dict "read-svc" $i.readSvc "write-svc" $i.writeSvc "migrate" $i.migrate "pgbouncer" $i.pgbouncer -}}
+{{- $full := get $own .component -}}
+{{- if $full -}}
+{{- $full -}}
+{{- else -}}
+{{- $name := printf "faststock-%s:%s" .component (default .root.Chart.AppVersion $i.tag) -}}
+{{- if $i.registry -}}{{- printf "%s/%s" (trimSuffix "/" $i.registry) $name -}}{{- else -}}{{- $name -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What every pod has: no token, no service links (their FASTSTOCK_... variables would be taken for settings) */}}
+{{- define "faststock.podBasics" -}}
+serviceAccountName: {{ include "faststock.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Security of a pod, given the user its images run as */}}
+{{- define "faststock.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "faststock.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Stores */}}
+
+{{- define "faststock.secretName" -}}{{ include "faststock.fullname" . }}-stores{{- end -}}
+
+{{- define "faststock.postgres.secretName" -}}
+{{- default (include "faststock.secretName" .) .Values.postgres.existingSecret -}}
+{{- end -}}
+
+{{- define "faststock.redis.secretName" -}}
+{{- default (include "faststock.secretName" .) .Values.redis.existingSecret -}}
+{{- end -}}
+
+{{/* "true" when Redis has a password */}}
+{{- define "faststock.redis.hasPassword" -}}
+{{- if or (eq .Values.redis.mode "bundled") .Values.redis.existingSecret -}}true{{- end -}}
+{{- end -}}
+
+{{- define "faststock.postgres.host" -}}
+{{- if eq .Values.postgres.mode "bundled" -}}{{ include "faststock.fullname" . }}-postgres{{- else -}}{{ .Values.postgres.external.host }}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.postgres.port" -}}
+{{- if eq .Values.postgres.mode "bundled" -}}5432{{- else -}}{{ int .Values.postgres.external.port }}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.postgres.sslmode" -}}
+{{- if eq .Values.postgres.mode "bundled" -}}disable{{- else -}}{{ .Values.postgres.external.sslmode }}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.postgres.caPath" -}}/etc/faststock/postgres-ca/{{ .Values.postgres.external.caKey }}{{- end -}}
+
+{{- define "faststock.postgres.hasCA" -}}
+{{- if and (eq .Values.postgres.mode "external") .Values.postgres.external.caSecret -}}true{{- end -}}
+{{- end -}}
+
+{{/* Straight to PostgreSQL: migrations, seed, the relay. The password comes from PGPASSWORD, so that it may hold any character. */}}
+{{- define "faststock.directURL" -}}
+postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . }}:{{ include "faststock.postgres.port" . }}/{{ .Values.postgres.database }}?sslmode={{ include "faststock.postgres.sslmode" . }}
+{{- if include "faststock.postgres.hasCA" . }}&sslrootcert={{ include "faststock.postgres.caPath" . }}{{ end }}
+{{- end -}}
+
+{{/* Environment that holds the password of PostgreSQL, as `name` */}}
+{{- define "faststock.postgres.passwordEnv" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef: {name: {{ include "faststock.postgres.secretName" .root }}, key: {{ .root.Values.postgres.passwordKey }}}
+{{- end -}}
+
+{{/* REDIS_URL (and REDIS_REPLICA_URL where asked for: (dict "root" $ "replica" true)) */}}
+{{- define "faststock.redis.env" -}}
+{{- $v := .root.Values.redis -}}
+{{- if ne $v.mode "none" -}}
+{{- $auth := ternary ":$(REDIS_PASSWORD)@" "" (eq (include "faststock.redis.hasPassword" .root) "true") -}}
+{{- $db := ternary 0 (int $v.external.database) (eq $v.mode "bundled") -}}
+{{- if and (include "faststock.redis.hasPassword" .root) (or (not $v.urlKey) (and .replica $v.replica.host)) }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "faststock.redis.secretName" .root }}, key: {{ $v.passwordKey }}}
+{{- end }}
+{{- if $v.urlKey }}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef: {name: {{ $v.existingSecret }}, key: {{ $v.urlKey }}}
+{{- else if eq $v.mode "bundled" }}
+- {name: REDIS_URL, value: "redis://{{ $auth }}{{ include "faststock.fullname" .root }}-redis:6379/0"}
+{{- else }}
+- {name: REDIS_URL, value: "redis://{{ $auth }}{{ $v.external.host }}:{{ int $v.external.port }}/{{ $db }}"}
+{{- end }}
+{{- if and .replica $v.replica.host }}
+- {name: REDIS_REPLICA_URL, value: "redis://{{ $auth }}{{ $v.replica.host }}:{{ int $v.replica.port }}/{{ $db }}"}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The YAML file of a service: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.serviceConfig" -}}
+{{- $s := get .root.Values (include "faststock.valuesKey" .component) -}}
+{{- $chart := dict "http" (dict "port" 8080) "ops" (dict "port" 9090) "database" (dict "pool_size" $s.poolSize) -}}
+{{- if and (eq .component "write-svc") $s.tokensSecret -}}
+{{- $_ := set $chart "auth" (dict "tokens_file" "/etc/faststock/auth/tokens") -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite (deepCopy $s.config) $chart) -}}
+{{- end -}}
+
+{{/* pgbouncer.ini of a service's sidecar: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.pgbouncerConfig" -}}
+{{- $root := .root -}}
+{{- $v := $root.Values.postgres -}}
+{{- $s := get $root.Values (include "faststock.valuesKey" .component) -}}
+[databases]
+{{ $v.database }} = host={{ include "faststock.postgres.host" $root }} port={{ include "faststock.postgres.port" $root }} dbname={{ $v.database }}
+{{- if and (eq .component "read-svc") $v.replica.host }}
+{{ $v.database }}_replica = host={{ $v.replica.host }} port={{ int $v.replica.port }} dbname={{ $v.database }}
+{{- end }}
+
+[pgbouncer]
+; only the containers of this pod reach it
+listen_addr = 127.0.0.1
+listen_port = 6432
+unix_socket_dir =
+auth_type = scram-sha-256
+; written by the image's entrypoint from the environment
+auth_file = /run/pgbouncer/userlist.txt
+stats_users = {{ $v.user }}
+pool_mode = transaction
+default_pool_size = {{ int $s.poolSize }}
+max_client_conn = {{ int $root.Values.pgbouncer.maxClientConn }}
+; an outage is the service's to judge: it is told soon, and the server is tried again each second
+server_connect_timeout = 2
+server_login_retry = 1
+query_wait_timeout = 2
+server_idle_timeout = 60
+server_tls_sslmode = {{ include "faststock.postgres.sslmode" $root }}
+{{- if include "faststock.postgres.hasCA" $root }}
+server_tls_ca_file = {{ include "faststock.postgres.caPath" $root }}
+{{- end }}
+ignore_startup_parameters = extra_float_digits
+log_connections = 0
+log_disconnections = 0
+{{- range $name, $value := $root.Values.pgbouncer.settings }}
+{{ $name }} = {{ $value }}
+{{- end }}
+{{- end -}}
+
+{{/* Seconds a pod may take to end: preStop, drain, the last requests, then the sidecar */}}
+{{- define "faststock.gracePeriod" -}}
+{{- $http := .service.config.http | default dict -}}
+{{- $drain := int (default 5000 $http.drain_ms) -}}
+{{- $request := int (default 2000 $http.request_timeout_ms) -}}
+{{- $preStop := int .root.Values.shutdown.preStopSeconds -}}
+{{- $needed := add $preStop (divf (add $drain $request) 1000 | ceil | int) 5 -}}
+{{- $wanted := int .root.Values.shutdown.terminationGracePeriodSeconds -}}
+{{- if and $wanted (lt $wanted (int $needed)) -}}
+{{- fail (printf "shutdown.terminationGracePeriodSeconds is %d, but %s needs %d s: preStop %d s + drain %d ms + request timeout %d ms + 5 s for the last answers and PgBouncer. Raise it (0 computes it) or lower shutdown.preStopSeconds, %s.config.http.drain_ms or request_timeout_ms" $wanted .component (int $needed) $preStop $drain $request (include "faststock.valuesKey" .component)) -}}
+{{- end -}}
+{{- default $needed $wanted -}}
+{{- end -}}
