@@ -222,9 +222,8 @@ def test_errors_are_logged_whatever_the_sampling(stack, tmp_path):
 
 def test_stack_logs_are_json(stack):
     """Whatever happened in this run, each line of each service is one object."""
-    folder = stack.log_folder()
     for client in stack.services():
-        lines = (folder / f"{client.name}.log").read_text(encoding="utf-8").split("\n")[:-1]
+        lines = stack.log_file(client.name).read_text(encoding="utf-8").split("\n")[:-1]
         assert lines
         for line in lines:
             record = json.loads(line)

@@ -20,8 +20,6 @@ from support.timing import eventually, scaled
 ROOT = Path(__file__).resolve().parents[3]
 PRESET = os.environ.get("FASTSTOCK_PRESET", "release")
 
-STORES = ("redis", "pgbouncer", "postgres")
-
 
 def binary(service):
     return ROOT / "build" / PRESET / service / service
@@ -53,10 +51,11 @@ class Stack:
 
     # -- acting on processes
 
-    def dev(self, *arguments, timeout=60):
+    def dev(self, *arguments, timeout=60, env=None):
         """Runs ./dev; raises with its output when it fails."""
         done = subprocess.run(
             [ROOT / "dev", *arguments],
+            env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -97,7 +96,24 @@ class Stack:
         """SIGKILL, the way a crash looks; `./dev start` brings it back."""
         os.kill(self.pid(name), signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def limited_edge(self, rate):
+        """The edge with a limit of requests by client; gives its client."""
+        self.dev("restart", "nginx", env={"FASTSTOCK_RATE_LIMIT": rate})
+        try:
+            yield self.edge
+        finally:
+            self.dev("restart", "nginx")
+            self.wait_until_whole()
+
     # -- knowing its state
+
+    def run_dir(self):
+        path = Path(os.environ.get("FASTSTOCK_RUN_DIR", ".run"))
+        return path if path.is_absolute() else ROOT / path
+
+    def log_file(self, name):
+        return self.run_dir() / "log" / f"{name}.log"
 
     def ops(self):
         return self.read_ops + self.write_ops
