@@ -3,11 +3,17 @@
 A case never ends in a 500 or in silence: every read is bounded by the timeout of the connection.
 """
 
+import contextlib
+import socket
+import time
+
 import pytest
 
 from support.http_client import Client
 from support.problems import assert_problem
 from support.raw_http import RawConnection, request_bytes
+from support.service_process import ServiceProcess
+from support.timing import scaled
 
 pytestmark = pytest.mark.quick
 
@@ -626,30 +632,47 @@ def test_a_refused_method_with_a_body(reader, writer, product_id):
 # -- slow and broken ones
 
 
-def test_a_body_that_comes_too_slowly(writer, product_id):
-    """http.request_timeout_ms is 2000: 408 or a closed connection, long before the body would be whole."""
-    headers = JSON + [("Content-Length", "60")]
-    with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers))
-        connection.send(b'{"delta":')
-        assert_refused(connection.read_reply(), (408, None))
+@pytest.fixture(scope="module")
+def impatient(stack, tmp_path_factory):
+    """A write-svc that gives a client 500 ms to send a request."""
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"], "direct_url": stack.env["DIRECT_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "http": {"read_timeout_ms": 500},
+    }
+    with ServiceProcess("write-svc", tmp_path_factory.mktemp("impatient"), settings) as service:
+        yield service.client
+
+
+SLOW_STARTS = {
+    "a body that stops": request_bytes("POST", "/api/products/1/update-stock", JSON + [("Content-Length", "60")]) + b'{"delta":',
+    "a head that stops": b"POST /api/products/1/update-stock HTTP/1.1\r\nHost: x\r\nX-A: ",
+    "a request line that stops": b"POST /api/produ",
+}
+
+
+@pytest.mark.parametrize("name", SLOW_STARTS)
+def test_what_stops_half_way(impatient, name):
+    with RawConnection(impatient.base_url) as connection:
+        connection.send(SLOW_STARTS[name])
+        assert_refused(connection.read_reply(), (400, 408, None))
         assert connection.is_closed_by_server()
 
 
-def test_a_body_of_drops(writer, product_id):
-    """A byte now and then does not win more time."""
-    headers = JSON + [("Content-Length", "1000")]
-    with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers))
-        connection.send(b" " * 30, pieces_of=1, pause=0.2)
-        assert_refused(connection.read_reply(), (408, None))
-
-
-def test_headers_that_never_end(reader):
-    with RawConnection(reader.base_url) as connection:
-        connection.send(b"GET /api/products HTTP/1.1\r\nHost: x\r\n")
-        connection.send(b"X-Drop: 1\r\n" * 30, pieces_of=11, pause=0.2)
-        assert_refused(connection.read_reply(), (400, 408, 431, None))
+@pytest.mark.parametrize("name", SLOW_STARTS)
+def test_drops_win_no_time(impatient, name):
+    """A byte now and then does not hold a thread for long: the connection ends while the client still drips."""
+    with RawConnection(impatient.base_url) as connection:
+        connection.send(SLOW_STARTS[name])
+        begin = time.monotonic()
+        connection.socket.settimeout(0.1)
+        ended = False
+        while not ended and time.monotonic() - begin < scaled(6):
+            connection.send(b"1")
+            with contextlib.suppress(socket.timeout):
+                ended = connection.receive_some() == b""
+        assert ended, "the server waits for every drop"
+        connection.buffer and assert_refused(connection.read_reply(), (400, 408))
 
 
 def test_pipelined_bad_and_good(stack, database):

@@ -73,12 +73,12 @@ def test_drain(settings, database, tmp_path, service, signal_name):
             client.leave.set()
             client.join(scaled(10))
             assert not client.is_alive()
-        assert process.client.get("/health").status == 200, "still serving"
+        assert process.client.request(*call).status == 200, "still serving"
         assert process.exit_code() == 0
     assert [failure for client in clients for failure in client.failed] == []
     assert all(client.told_to_close > 5 for client in clients)
     if service == "write-svc":
-        assert database.product(id)["stock"] == 5 + sum(client.done for client in clients)
+        assert database.product(id)["stock"] == 5 + 1 + sum(client.done for client in clients)
     assert process.log_lines()[-1]["msg"], "its end is in the log"
 
 

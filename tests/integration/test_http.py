@@ -192,7 +192,7 @@ def test_ops_port(stack):
             assert reply.status == 200 and reply.header("Content-Type") == "application/json"
             assert reply.json()["status"] == "ok"
         dependencies = client.get("/readyz").json()["dependencies"]
-        assert dependencies["postgres"]["state"] == "ok" and dependencies["redis"]["state"] == "ok"
+        assert dependencies["postgres"]["state"] == "up" and dependencies["redis"]["state"] == "up"
         version = client.get("/version").json()
         assert version["version"]
         assert_problem(client.get("/nothing"), 404)

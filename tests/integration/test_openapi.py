@@ -170,8 +170,8 @@ class Bench:
         return self.raw(operation, [("X-Big", "a" * 40_000)])
 
     def status_503(self, operation):
-        if operation == "getReadiness":
-            return self.storeless_write.ops.get("/readyz")
+        if operation not in READS and operation != "updateStock":
+            return self.storeless_write.ops.get(DOCUMENT.operations[operation][1])
         if operation == "updateStock":
             return self.storeless_write.client.post(self.path(operation), {"delta": 1})
         return self.storeless_read.client.get(self.path(operation))

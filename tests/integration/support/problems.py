@@ -11,8 +11,10 @@ SLUGS = {
     412: {"precondition-failed"},
     413: {"payload-too-large"},
     415: {"unsupported-media-type"},
+    414: {"uri-too-long"},
     429: {"too-many-requests"},
     431: {"headers-too-large"},
+    505: {"version-not-supported"},
     503: {"unavailable", "overloaded"},
 }
 

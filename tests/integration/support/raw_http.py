@@ -51,13 +51,18 @@ class RawConnection:
             raise Hang(f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}")
         self.socket.settimeout(left)
         try:
-            data = self.socket.recv(65536)
+            return bool(self.receive_some())
         except socket.timeout:
             raise Hang(f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}") from None
+
+    def receive_some(self):
+        """Adds what came to the buffer and returns it, b"" at the end of the stream; socket.timeout when nothing comes."""
+        try:
+            data = self.socket.recv(65536)
         except ConnectionResetError:
             data = b""
         self.buffer += data
-        return bool(data)
+        return data
 
     def read_reply(self, head=False):
         """The next reply; None when the connection ends before one begins. Checks the framing of the reply."""

@@ -36,7 +36,7 @@ class Stack:
         self.database = Database(self.env["DIRECT_URL"])
 
     def _clients(self, variable, name):
-        return [Client(url, f"{name}-{number}") for number, url in enumerate(self.env[variable].split(), 1)]
+        return [Client(url, f"{name}-{number}") for number, url in enumerate(self.env[variable].split(","), 1)]
 
     @staticmethod
     def read_env():
@@ -126,8 +126,8 @@ class Stack:
         for client in self.ops():
             reply = client.get("/readyz")
             assert reply.status == 200, (client, reply)
-            states = {name: dependency["state"] for name, dependency in reply.json()["dependencies"].items()}
-            assert set(states.values()) <= {"ok", "off"}, (client, states)
+            states = dependency_states(reply)
+            assert set(states.values()) == {"up"}, (client, states)
         assert self.edge.get("/api/products?limit=1").status == 200
         return True
 
@@ -136,6 +136,11 @@ class Stack:
 
     def service_pids(self):
         return {client.name: client.get("/health").json()["pid"] for client in self.ops()}
+
+
+def dependency_states(readiness):
+    """{store: state} of a reply of /readyz."""
+    return {name: dependency["state"] for name, dependency in readiness.json()["dependencies"].items()}
 
 
 def process_tree(root):
