@@ -1,0 +1,287 @@
+# shellcheck shell=bash
+# The local stack: its processes, their ports, configuration, start, stop and health. Source lib.sh first.
+#
+# $FASTSTOCK_RUN_DIR/ credentials  conf/ (generated)  data/NAME/ (home of each process)  log/NAME.log  pid/NAME
+
+source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
+
+STORES=(postgres redis pgbouncer)
+SERVICES=(read-1 read-2 write-1 write-2)
+NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
+
+for PG_BIN in /usr/lib/postgresql/*/bin; do :; done # the newest
+
+check_name() { # NAME
+  local name
+  for name in "${NAMES[@]}"; do [[ $name == "$1" ]] && return; done
+  usage_error "there is no '$1' in the stack; there are: ${NAMES[*]}"
+}
+
+variable_of() { # NAME: as a part of a variable's name, read-1 -> READ_1
+  local upper=${1^^}
+  echo "${upper//-/_}"
+}
+
+is_service() { [[ $1 == read-* || $1 == write-* ]]; }
+program_of() { echo "${1%-*}-svc"; } # read-1 -> read-svc
+binary_of() { echo "$ROOT/build/$FASTSTOCK_PRESET/$(program_of "$1")/$(program_of "$1")"; }
+
+port_settings_of() { # NAME: names of the settings that hold its ports, the main one first
+  case $1 in
+    nginx) echo FASTSTOCK_PORT_EDGE FASTSTOCK_PORT_EDGE_STATUS ;;
+    read-* | write-*) echo "FASTSTOCK_PORT_$(variable_of "$1") FASTSTOCK_PORT_$(variable_of "$1")_OPS" ;;
+    *) echo "FASTSTOCK_PORT_$(variable_of "$1")" ;;
+  esac
+}
+
+port_of() { # NAME: its main port
+  local setting
+  read -r setting _ <<<"$(port_settings_of "$1")"
+  echo "${!setting}"
+}
+
+ops_url_of() { # SERVICE
+  local setting
+  setting=FASTSTOCK_PORT_$(variable_of "$1")_OPS
+  echo "http://127.0.0.1:${!setting}"
+}
+
+# -- state folder
+
+prepare_state() { # makes the folders and the credentials, and says who will own the processes
+  local dir name
+  for dir in conf data log pid; do
+    mkdir -p "$FASTSTOCK_RUN_DIR/$dir" 2>/dev/null || die "cannot write to $FASTSTOCK_RUN_DIR; it belongs to" \
+      "$(stat -c %U "$FASTSTOCK_RUN_DIR" 2>/dev/null || echo somebody else): be that user, or set FASTSTOCK_RUN_DIR"
+  done
+  [[ -w $FASTSTOCK_RUN_DIR/pid ]] || die "$FASTSTOCK_RUN_DIR belongs to $(stat -c %U "$FASTSTOCK_RUN_DIR/pid")" \
+    "(the stack was started by another user): be that user, or set FASTSTOCK_RUN_DIR"
+  choose_owner
+  make_credentials
+  for name in "${NAMES[@]}"; do
+    mkdir -p "$(home_of "$name")"
+    chmod 700 "$(home_of "$name")"
+  done
+  ((EUID != 0)) || chown postgres: "$FASTSTOCK_RUN_DIR"/{conf,data,log} "$FASTSTOCK_RUN_DIR"/data/*
+}
+
+lock_stack() { # one command at a time changes the stack; the lock is held until the script ends
+  mkdir -p "$FASTSTOCK_RUN_DIR" 2>/dev/null || true
+  exec 9>>"$FASTSTOCK_RUN_DIR/lock" || die "cannot write to $FASTSTOCK_RUN_DIR"
+  flock -w 120 9 || die "another command has been changing the stack for two minutes"
+}
+
+make_credentials() { # once; the passwords of the stack's own stores
+  local file=$FASTSTOCK_RUN_DIR/credentials
+  if [[ ! -e $file ]]; then
+    (
+      umask 077
+      printf '%s=%s\n' PG_PASSWORD "$(random_password)" REDIS_PASSWORD "$(random_password)" >"$file.new"
+    )
+    mv "$file.new" "$file"
+  fi
+  load_credentials
+}
+
+random_password() { od -An -N18 -tx1 /dev/urandom | tr -d ' \n'; }
+
+load_credentials() { # sets the passwords and the URLs of the stores
+  local file=$FASTSTOCK_RUN_DIR/credentials
+  [[ -e $file ]] || die "there is no stack in $FASTSTOCK_RUN_DIR yet: ./dev up"
+  [[ -r $file ]] || die "$file belongs to $(stat -c %U "$file"), who started this stack"
+  # shellcheck source=/dev/null
+  source "$file"
+  DATABASE_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_PGBOUNCER/faststock
+  DIRECT_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_POSTGRES/faststock
+  PGBOUNCER_ADMIN_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_PGBOUNCER/pgbouncer
+  REDIS_URL=redis://:$REDIS_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_REDIS/0
+  EDGE_URL=http://127.0.0.1:$FASTSTOCK_PORT_EDGE
+  export DATABASE_URL DIRECT_URL PGBOUNCER_ADMIN_URL REDIS_URL EDGE_URL
+}
+
+# -- configuration: local/*.in with each @NAME@ replaced, NAME being a setting FASTSTOCK_NAME or a variable NAME
+
+render() { # TEMPLATE FILE
+  local text name value
+  text=$(<"$ROOT/local/$1")
+  while [[ $text =~ @([A-Z][A-Z0-9_]*)@ ]]; do
+    name=${BASH_REMATCH[1]}
+    if [[ -v FASTSTOCK_$name ]]; then
+      value=FASTSTOCK_$name
+    elif [[ -v $name ]]; then
+      value=$name
+    else
+      die "local/$1: nothing is known for @$name@"
+    fi
+    text=${text//"@$name@"/"${!value}"}
+  done
+  (
+    umask 077
+    printf '%s\n' "$text" >"$CONF/$2.new"
+  )
+  ((EUID != 0)) || chown postgres: "$CONF/$2.new"
+  mv "$CONF/$2.new" "$CONF/$2"
+}
+
+configure() { # NAME: writes its configuration
+  # shellcheck disable=SC2034 # the templates name them
+  local CONF=$FASTSTOCK_RUN_DIR/conf DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log
+  case $1 in
+    postgres)
+      render postgresql.conf.in postgresql.conf
+      render pg_hba.conf.in pg_hba.conf
+      ;;
+    pgbouncer)
+      render pgbouncer.ini.in pgbouncer.ini
+      render pgbouncer-users.txt.in pgbouncer-users.txt
+      ;;
+    redis) render redis.conf.in redis.conf ;;
+    nginx) configure_edge ;;
+    *) configure_service "$1" ;;
+  esac
+}
+
+configure_service() { # NAME
+  local PORT PORT_OPS port ops
+  read -r port ops <<<"$(port_settings_of "$1")"
+  # shellcheck disable=SC2034 # the template names them
+  PORT=${!port} PORT_OPS=${!ops}
+  render "$(program_of "$1").yaml.in" "$1.yaml"
+}
+
+# shellcheck disable=SC2034 # the template names the variables
+configure_edge() {
+  local RATE_LIMIT_ZONE='' RATE_LIMIT_USE='' RATE_LIMIT_WINDOW_S=1
+  if [[ $FASTSTOCK_RATE_LIMIT != off ]]; then
+    [[ $FASTSTOCK_RATE_LIMIT =~ ^([1-9][0-9]*)r/([sm])$ ]] ||
+      die "FASTSTOCK_RATE_LIMIT must be off or a rate like 100r/s or 30r/m, not '$FASTSTOCK_RATE_LIMIT'"
+    local rate=${BASH_REMATCH[1]}
+    [[ ${BASH_REMATCH[2]} == s ]] || RATE_LIMIT_WINDOW_S=$(((60 + rate - 1) / rate))
+    RATE_LIMIT_ZONE="limit_req_zone \$binary_remote_addr zone=client:10m rate=$FASTSTOCK_RATE_LIMIT;"
+    RATE_LIMIT_USE="limit_req zone=client burst=$rate nodelay;"
+  fi
+  render nginx.conf.in nginx.conf
+}
+
+command_of() { # NAME: sets the array `command`
+  local conf=$FASTSTOCK_RUN_DIR/conf
+  case $1 in
+    postgres) command=("$PG_BIN/postgres" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf") ;;
+    redis) command=(redis-server "$conf/redis.conf") ;;
+    pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
+    nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
+    *) command=(env -u PORT "$(binary_of "$1")" --config "$conf/$1.yaml") ;; # the stores' URLs are in the environment
+  esac
+}
+
+wanted_fingerprint() { # NAME: of its command, configuration, binary and the settings that come by environment
+  local file=$FASTSTOCK_RUN_DIR/conf/$1
+  {
+    printf '%s\n' "${command[@]}"
+    cat "$file".* "$FASTSTOCK_RUN_DIR/credentials"
+    [[ $1 == postgres ]] && cat "$FASTSTOCK_RUN_DIR/conf/postgresql.conf"
+    if is_service "$1"; then
+      stat -c '%i %s %Y' "$(binary_of "$1")"
+      env | grep -E '^(FASTSTOCK_(HTTP|OPS|DATABASE|REDIS|CACHE|CATALOG|AUTH|LOG)_|[A-Z]+_REPLICA_URL=|[A-Z]+SAN_OPTIONS=)' | sort
+    fi
+  } 2>/dev/null | sha256sum | cut -c1-32
+}
+
+# -- start
+
+start() { # NAME: unless it runs already as it should
+  local name=$1 command fingerprint
+  configure "$name"
+  command_of "$name"
+  fingerprint=$(wanted_fingerprint "$name")
+  if is_running "$name"; then
+    [[ $(fingerprint_of "$name") != "$fingerprint" ]] || return 0
+    step "$name: its program or settings have changed"
+    stop "$name"
+  fi
+  kill_process "$name" # what a crash may have left of it
+  is_service "$name" && [[ ! -x $(binary_of "$name") ]] && die "$(binary_of "$name") is missing: ./dev build"
+  check_ports_free "$name"
+  [[ $name != postgres ]] || prepare_database
+  start_process "$name" "$fingerprint" "${command[@]}"
+  step "$name started on port $(port_of "$name")"
+}
+
+check_ports_free() { # NAME
+  local setting port listener
+  for setting in $(port_settings_of "$1"); do
+    port=${!setting}
+    listener=$(ss -Hltnp "sport = :$port") || die "cannot ask for the listener of port $port: ss failed"
+    [[ -z $listener ]] ||
+      die "port $port ($setting), wanted by $1, is taken by $(listener_name "$listener");" \
+        "stop that, or choose other ports with $setting or FASTSTOCK_PORT_BASE"
+  done
+}
+
+listener_name() { # LINE OF ss: program and pid, when it may be known
+  if [[ $1 =~ \(\(\"([^\"]+)\",pid=([0-9]+) ]]; then
+    echo "${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"
+  else
+    echo "a process of another user"
+  fi
+}
+
+prepare_database() { # makes the cluster, and forgets the lock file of a postmaster that is no more
+  local data
+  data=$(home_of postgres)
+  rm -f "$data/postmaster.pid" # kill_process has seen to it that nobody runs there
+  [[ ! -e $data/PG_VERSION ]] || return 0
+  step "postgres: making the database cluster"
+  find "$data" -mindepth 1 -delete # of an attempt that was interrupted
+  (
+    umask 077
+    echo "$PG_PASSWORD" >"$FASTSTOCK_RUN_DIR/conf/password"
+  )
+  ((EUID != 0)) || chown postgres: "$FASTSTOCK_RUN_DIR/conf/password"
+  "${as_owner[@]}" "$PG_BIN/initdb" -D "$data" --username=faststock --pwfile="$FASTSTOCK_RUN_DIR/conf/password" \
+    --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$(log_of postgres)" 2>&1 ||
+    { log_tail postgres && die "initdb failed"; }
+  rm "$FASTSTOCK_RUN_DIR/conf/password"
+}
+
+wait_ready() { # NAME: until it answers; dies with its log when it ends or does not in time
+  local name=$1 until=$((SECONDS + 60))
+  until is_answering "$name"; do
+    is_running "$name" || { log_tail "$name" && die "$name has ended"; }
+    ((SECONDS < until)) || { log_tail "$name" && die "$name does not answer on port $(port_of "$name") within 60 s"; }
+    sleep 0.1
+  done
+  [[ $name != postgres ]] || make_database
+}
+
+make_database() {
+  PGPASSWORD=$PG_PASSWORD psql -X -q -d "host=127.0.0.1 port=$FASTSTOCK_PORT_POSTGRES user=faststock dbname=postgres" \
+    -v ON_ERROR_STOP=1 >/dev/null <<<"SELECT 'CREATE DATABASE faststock' WHERE NOT EXISTS
+      (SELECT FROM pg_database WHERE datname = 'faststock') \gexec"
+}
+
+is_answering() { # NAME
+  case $1 in
+    postgres | pgbouncer) "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2 ;;
+    redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]] ;;
+    nginx) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$FASTSTOCK_PORT_EDGE_STATUS/health" ;;
+    *) curl -sf -m 2 -o /dev/null "$(ops_url_of "$1")/readyz" ;;
+  esac
+}
+
+# -- stop
+
+stop() { # NAME: gracefully
+  local name=$1 signal=TERM seconds=20
+  case $name in
+    postgres) signal=INT seconds=30 ;; # fast shutdown: ends sessions, writes a checkpoint
+    pgbouncer) signal=INT seconds=5 ;; # after the transactions that are open
+    nginx) signal=QUIT seconds=5 ;;    # after the requests that are open
+  esac
+  if ! is_running "$name"; then
+    kill_process "$name"
+    return 0
+  fi
+  stop_process "$name" "$signal" "$seconds"
+  step "$name stopped"
+}
