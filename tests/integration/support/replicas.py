@@ -117,7 +117,6 @@ class RedisReplica(Replica):
         primary, own = urlsplit(primary_url), urlsplit(url)
         command = ["redis-server", "--port", str(own.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         command += ["--requirepass", own.password, "--masterauth", primary.password, "--replicaof", primary.hostname, str(primary.port)]
-        command += ["--repl-diskless-sync-delay", "0"]
         super().__init__("Redis replica", command, folder, url)
         self.redis = redis.Redis.from_url(url)
 
@@ -150,6 +149,7 @@ def redis_replica(stack):
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     replica = RedisReplica(folder, with_port(stack.env["REDIS_URL"], free_port()), stack.env["REDIS_URL"])
+    redis.Redis.from_url(stack.env["REDIS_URL"]).config_set("repl-diskless-sync-delay", 0)
     try:
         replica.start()
         yield replica
