@@ -1,0 +1,72 @@
+"""More connections than threads: what a full service says, and that its operations port still answers."""
+
+import contextlib
+
+import pytest
+
+from support.http_client import in_parallel
+from support.metrics_text import Change
+from support.problems import assert_problem
+from support.raw_http import RawConnection, exchange, request_bytes
+from support.service_process import ServiceProcess
+from support.timing import eventually
+
+pytestmark = pytest.mark.quick
+
+THREADS = 16
+
+
+@pytest.fixture(scope="module")
+def small(stack, tmp_path_factory):
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "http": {"threads": THREADS, "read_timeout_ms": 2000},
+    }
+    with ServiceProcess("read-svc", tmp_path_factory.mktemp("small"), settings) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def held_connections(service, count, path):
+    """Connections that have been used once and are kept alive; gives the replies."""
+    with contextlib.ExitStack() as closing:
+        replies = []
+        for _ in range(count):
+            connection = closing.enter_context(RawConnection(service.client.base_url))
+            connection.send(request_bytes("GET", path))
+            replies.append(connection.read_reply())
+        yield replies
+
+
+def test_a_busy_service_gives_its_connections_back(small, database):
+    path = f"/api/products/{database.create_product()}"
+    with held_connections(small, THREADS, path) as replies:
+        assert replies[0].header("Connection") != "close"
+        assert "close" in [reply.header("Connection") for reply in replies], "every thread is held by an idle connection"
+        assert {reply.status for reply in replies} == {200}
+
+
+def test_a_full_service_says_so(small, database):
+    """Clients that hold connections without a word take the threads; the next ones are told, not kept waiting."""
+    path = f"/api/products/{database.create_product()}"
+    with contextlib.ExitStack() as closing, Change(small.ops) as change:
+        for _ in range(THREADS - 1):
+            closing.enter_context(RawConnection(small.client.base_url))
+        eventually(lambda: exchange(small.client.base_url, request_bytes("GET", path)).status == 503, "it is full", timeout=1.5)
+        reply = exchange(small.client.base_url, request_bytes("GET", path))
+        assert_problem(reply, 503, "overloaded")
+        assert reply.header("Connection") == "close"
+        assert small.ops.get("/livez").status == 200
+        assert small.ops.get("/readyz").status == 200
+    assert change("http_requests_shed_total") >= 2
+    eventually(lambda: small.client.get(path).status == 200, "there is room again")
+
+
+def test_many_more_clients_than_threads(small, database):
+    """Each gets an answer: the product, or a 503 that says when to come again."""
+    path = f"/api/products/{database.create_product()}"
+    for reply in in_parallel(THREADS * 8, lambda i: small.client.get(path)):
+        if reply.status != 200:
+            assert_problem(reply, 503, "overloaded")
+    assert small.client.get(path).status == 200
