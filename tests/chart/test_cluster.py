@@ -1,0 +1,56 @@
+"""A strict server-side dry run of every values file and routing mode, where kubectl reaches a cluster.
+
+Objects of kinds the cluster does not know (no Gateway API, KEDA or Prometheus operator there) are left out and named.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from conftest import LOAD_CHART, RENDERS, ROOT, render, run_helm
+
+
+def kubectl(*arguments, **options):
+    return subprocess.run(["kubectl", *arguments], capture_output=True, text=True, **options)
+
+
+def reachable():
+    return shutil.which("kubectl") and kubectl("version", "--request-timeout=3s").returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not reachable(), reason="kubectl reaches no cluster: no dry run")
+
+
+@pytest.fixture(scope="module")
+def known():
+    """The kinds of the cluster, as (apiVersion, kind)."""
+    lines = kubectl("api-resources", "--no-headers").stdout.splitlines()
+    return {(fields[-3], fields[-1]) for fields in map(str.split, lines)}
+
+
+def dry_run(objects, known):
+    unknown = {o["kind"] for o in objects if (o["apiVersion"], o["kind"]) not in known}
+    text = yaml.safe_dump_all(o for o in objects if o["kind"] not in unknown)
+    result = kubectl("apply", "--namespace=default", "--dry-run=server", "--validate=strict", "--filename=-", input=text)
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr, result.stderr
+    if unknown:
+        pytest.skip(f"the rest passed; this cluster does not know {', '.join(sorted(unknown))}")
+
+
+@pytest.mark.parametrize("name", RENDERS)
+def test_dry_run(name, known):
+    # a Pod is judged against its service account, which a dry run does not make; nor the class of priority
+    arguments = [*RENDERS[name], "--set", "serviceAccount.create=false,serviceAccount.name=default,readSvc.priorityClassName="]
+    objects = render(*arguments)
+    for o in objects:
+        o["metadata"].pop("namespace", None)
+    dry_run(objects, known)
+
+
+def test_dry_run_of_the_load_chart(known):
+    scripts = [part for file in (ROOT / "k6").glob("*.js") for part in ("--set-file", rf"scripts.{file.stem}\.js={file}")]
+    result = run_helm("template", "load-stock", str(LOAD_CHART), "--set", "scenario=stock", "--set", "env.RATE=100", *scripts)
+    assert result.returncode == 0, result.stderr
+    dry_run([o for o in yaml.safe_load_all(result.stdout) if o], known)

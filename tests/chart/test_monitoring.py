@@ -1,0 +1,76 @@
+"""The dashboard and the alerts ask for metrics that the services have."""
+
+import json
+import re
+
+import pytest
+from conftest import CHART, ROOT, kinds, one, render
+
+# What the services' sources declare, and what comes from elsewhere: Prometheus itself, kube-state-metrics.
+ELSEWHERE = {"up", "kube_horizontalpodautoscaler_status_desired_replicas"}
+SUFFIXES = r"(_bucket|_sum|_count)?$"
+
+
+def declared():
+    sources = [f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).glob("*.c")]
+    names = {name for file in sources for name in re.findall(r'"((?:http|faststock|process)_[a-z_]+)"', file.read_text())}
+    if not names:
+        pytest.skip("the services' sources are not here")
+    return names
+
+
+def asked(expression):
+    """Names of metrics in a PromQL expression: identifiers that no parenthesis follows and that are outside of braces."""
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without)\s*\([^)]*\)", " ", expression)
+    return set(re.findall(r"\b[a-z][a-z0-9_]*_[a-z0-9_]+\b(?!\s*\()|\bup\b", bare))
+
+
+def dashboard():
+    return json.loads((CHART / "dashboards/faststock.json").read_text())
+
+
+def rules():
+    (rule,) = kinds(render("--set", "monitoring.prometheusRule.enabled=true"), "PrometheusRule")
+    return rule["spec"]["groups"][0]["rules"]
+
+
+def test_metrics_exist():
+    expressions = [t["expr"] for p in dashboard()["panels"] for t in p.get("targets", [])] + [r["expr"] for r in rules()]
+    known = declared() | ELSEWHERE
+    for expression in expressions:
+        names = asked(expression)
+        assert names, expression
+        missing = {n for n in names if n not in known and re.sub(SUFFIXES, "", n) not in known}
+        assert not missing, f"{missing} in {expression}"
+
+
+def test_dashboard_has_the_panels():
+    titles = " / ".join(p["title"] for p in dashboard()["panels"])
+    for wanted in ("by endpoint", "4xx and 5xx", "p50, p90, p95, p99", "by tier", "Wait for a connection", "Replicas"):
+        assert wanted in titles
+
+
+def test_dashboard_fits_together():
+    panels = dashboard()["panels"]
+    assert len({p["id"] for p in panels}) == len(panels)
+    for panel in panels:
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+
+
+def test_dashboard_in_a_config_map():
+    config_map = one(render("--set", "monitoring.dashboard.enabled=true"), "ConfigMap", "-dashboard")
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(config_map["data"]["faststock.json"]) == dashboard()
+
+
+def test_service_monitor_selects_the_ops_services():
+    objects = render("--set", "monitoring.serviceMonitor.enabled=true")
+    (monitor,) = kinds(objects, "ServiceMonitor")
+    selector = monitor["spec"]["selector"]["matchLabels"].items()
+    selected = [s["metadata"]["name"] for s in kinds(objects, "Service") if selector <= s["metadata"]["labels"].items()]
+    assert sorted(selected) == ["fs-faststock-read-svc-ops", "fs-faststock-write-svc-ops"]
+    assert monitor["spec"]["endpoints"][0]["port"] == "ops"
+
+
+def test_alerts_name_the_release():
+    assert all('namespace="stock"' in r["expr"] and "fs-faststock" in r["expr"] for r in rules())

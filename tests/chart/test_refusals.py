@@ -1,0 +1,108 @@
+"""What the chart refuses, and whether it says what to change."""
+
+import json
+import subprocess
+
+import pytest
+import yaml
+from conftest import CHART, LOAD_CHART, ROOT, refusal, render, run_helm, to_set
+
+
+def test_connection_budget():
+    message = refusal(*to_set(readSvc__autoscaling__maxReplicas=60))
+    assert "355" in message and "200" in message  # the sum and the limit
+    assert "(60 replicas + 15 surge) x poolSize 4 = 300" in message
+    assert "(4 replicas + 1 surge) x poolSize 8 = 40" in message
+    assert "Raise postgres.maxConnections by 155" in message
+
+
+def test_connection_budget_to_the_last_connection():
+    # (10 + 3) x 4 + (4 + 1) x 8 + 5 + 10
+    render(*to_set(postgres__maxConnections=107))
+    assert "want 107 connections, PostgreSQL allows 106" in refusal(*to_set(postgres__maxConnections=106))
+
+
+def test_connection_budget_without_autoscaler_counts_replicas():
+    fixed = to_set(readSvc__autoscaling__mode="none", readSvc__replicas=100)
+    assert "(100 replicas + 25 surge) x poolSize 4 = 500" in refusal(*fixed)
+
+
+def test_connection_budget_of_the_replica():
+    assert "postgres.replica.maxConnections" in refusal(*to_set(postgres__replica__host="r", postgres__replica__maxConnections=50))
+
+
+def test_threads_and_clients_of_pgbouncer():
+    message = refusal(*to_set(readSvc__config__http__threads=400))
+    assert "402" in message and "Raise pgbouncer.maxClientConn by 146" in message
+
+
+def test_grace_period():
+    message = refusal(*to_set(shutdown__terminationGracePeriodSeconds=10))
+    assert "needs 18 s" in message and "preStop 6 s + drain 5000 ms + request timeout 2000 ms" in message
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [
+        (dict(postgres__mode="external"), "set postgres.external.host"),
+        (dict(postgres__mode="external", postgres__external__host="h"), "set postgres.existingSecret"),
+        (dict(postgres__mode="external", postgres__external__host="h", postgres__existingSecret="s", postgres__external__sslmode="verify-full"),
+         "set postgres.external.caSecret"),
+        (dict(redis__mode="external"), "set redis.external.host"),
+        (dict(redis__mode="external", redis__urlKey="url"), "set redis.existingSecret"),
+        (dict(routing__mode="f5"), "set routing.host"),
+        (dict(routing__mode="gateway", routing__rateLimit__enabled=True), "no limit by client address"),
+        (dict(readSvc__autoscaling__minReplicas=20), "minReplicas 20 is above maxReplicas 10"),
+        (dict(readSvc__autoscaling__targetCPUUtilization=0), "needs metrics"),
+        (dict(readSvc__resources__requests={"cpu": None}), "set readSvc.resources.requests.cpu"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit(values, says):
+    assert says in refusal(*to_set(**values))
+
+
+@pytest.mark.parametrize(
+    "values, key",
+    [
+        (dict(replicas=3), "replicas"),
+        (dict(readSvc__replica=3), "replica"),
+        (dict(readSvc__config__databse={}), "databse"),
+        (dict(readSvc__resources__request={}), "request"),
+        (dict(routing__mode="traefik"), "mode"),
+        (dict(postgres__database="fast-stock"), "database"),
+        (dict(readSvc__poolSize="4"), "poolSize"),
+        (dict(images__tag="a b"), "tag"),
+    ],
+)
+def test_schema_refuses(values, key):
+    message = refusal(*to_set(**values))
+    assert "schema" in message and key in message
+
+
+def test_readme_shows_the_values():
+    result = subprocess.run([ROOT / "scripts/chart-docs", "--check"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_schema_describes_exactly_the_values():
+    """Each key of values.yaml is in the schema, and each key that the schema fixes is in values.yaml."""
+    optional = {"global", "readSvc.pdb.minAvailable", "writeSvc.pdb.minAvailable"}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    free = {"config", "resources", "behavior", "topologySpread", "rollout"}
+
+    def compare(value, node, path):
+        properties = node.get("properties")
+        if not isinstance(value, dict) or not properties or path.split(".")[-1] in free:
+            return
+        missing = {f"{path}.{key}".lstrip(".") for key in value.keys() ^ properties.keys()} - optional
+        assert not missing, f"only in values.yaml or only in the schema: {missing}"
+        for key in value.keys() & properties.keys():
+            compare(value[key], properties[key], f"{path}.{key}".lstrip("."))
+
+    compare(values, schema, "")
+
+
+def test_load_chart_names_the_missing_script():
+    result = run_helm("template", "load", str(LOAD_CHART), "--set", "scenario=stock", "--set", r"scripts.x\.js=text")
+    assert result.returncode != 0 and "scripts has no stock.js" in result.stderr

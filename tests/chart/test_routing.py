@@ -1,0 +1,100 @@
+"""Where a request goes, in each routing mode: the rules are followed as the controllers' documentation says."""
+
+import re
+
+import pytest
+from conftest import MODES, kinds, one, render
+
+READS = ["/api/products", "/api/products/1", "/api/products/1/stock", "/api/stock", "/api/orders/1"]
+WRITES = ["/api/products/1/update-stock", "/api/orders", "/api/orders/1/cancel", "/api/catalog/products", "/api/catalog/products/7"]
+NOT_WRITES = ["/api/products/1/update-stocks", "/api/products/1/2/update-stock", "/api/products/1/update-stock/x", "/api/ordersX"]
+OUTSIDE = ["/", "/metrics", "/health", "/apix"]
+
+
+def paths(ingresses):
+    for ingress in ingresses:
+        for rule in ingress["spec"]["rules"]:
+            for path in rule.get("http", {}).get("paths", []):
+                yield ingress, path["path"], path["backend"]["service"]["name"].removeprefix("fs-faststock-")
+
+
+def route_ingress_nginx(objects, request):
+    """use-regex: all paths of the host are regular expressions, longest first, ignoring case, bound to the start only."""
+    rules = sorted(paths(kinds(objects, "Ingress")), key=lambda rule: -len(rule[1]))
+    return next((service for _, path, service in rules if re.match(path, request, re.I)), None)
+
+
+def route_f5(objects, request):
+    """A minion with path-regex gives `location ~ "^path"`, one without a prefix location; nginx takes the first that
+    matches of the former, else the longest of the latter."""
+    prefixes = []
+    for ingress, path, service in paths(kinds(objects, "Ingress")):
+        if ingress["metadata"]["annotations"].get("nginx.org/path-regex") == "case_sensitive":
+            if re.match(path, request):
+                return service
+        elif request == path or request.startswith(path + "/"):  # pathType Prefix: by whole elements
+            prefixes.append((len(path), service))
+    return max(prefixes, default=(0, None))[1]
+
+
+def route_gateway(objects, request, method="GET"):
+    """Exact before the longest prefix before the method; regular expressions as the controller likes: here first."""
+    def matches(match):
+        if match.get("method", method) != method:
+            return None
+        kind, value = match["path"]["type"], match["path"]["value"]
+        if kind == "RegularExpression" and re.fullmatch(value, request):
+            return (3, 0, 0)
+        if kind == "Exact" and request == value:
+            return (2, 0, 0)
+        if kind == "PathPrefix" and (request == value or request.startswith(value + "/")):
+            return (1, len(value), "method" in match)
+        return None
+
+    (route,) = kinds(objects, "HTTPRoute")
+    found = [(m, rule["backendRefs"][0]["name"].removeprefix("fs-faststock-"))
+             for rule in route["spec"]["rules"] for match in rule["matches"] if (m := matches(match))]  # fmt: skip
+    return max(found, default=(0, None))[1]
+
+
+ROUTES = {"ingress-nginx": route_ingress_nginx, "f5": route_f5, "gateway": route_gateway}
+
+
+@pytest.mark.parametrize("mode", ROUTES)
+def test_paths(mode):
+    objects, route = render(*MODES[mode]), ROUTES[mode]
+    assert {path: route(objects, path) for path in READS} == dict.fromkeys(READS, "read-svc")
+    assert {path: route(objects, path) for path in WRITES} == dict.fromkeys(WRITES, "write-svc")
+    assert {path: route(objects, path) for path in NOT_WRITES} == dict.fromkeys(NOT_WRITES, "read-svc")
+    assert {path: route(objects, path) for path in OUTSIDE} == dict.fromkeys(OUTSIDE)
+
+
+def test_gateway_by_method():
+    objects = render(*MODES["gateway-method"])
+    assert {route_gateway(objects, path, "GET") for path in READS + WRITES} == {"read-svc"}
+    assert {route_gateway(objects, path, method) for path in WRITES for method in ("POST", "PATCH", "DELETE")} == {"write-svc"}
+
+
+def test_rate_limit():
+    read = one(render("--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc")["metadata"]["annotations"]
+    assert read["nginx.ingress.kubernetes.io/limit-rps"] == "100"
+    minion = one(render(*MODES["f5"], "--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc")["metadata"]["annotations"]
+    assert minion["nginx.org/limit-req-rate"] == "100r/s" and minion["nginx.org/limit-req-reject-code"] == "429"
+
+
+def test_f5_master_and_minions():
+    ingresses = {i["metadata"]["name"]: i for i in kinds(render(*MODES["f5"], "--set", "routing.tlsSecret=tls"), "Ingress")}
+    master = ingresses.pop("fs-faststock")
+    assert master["metadata"]["annotations"]["nginx.org/mergeable-ingress-type"] == "master"
+    assert master["metadata"]["annotations"]["nginx.org/lb-method"] == "least_conn"
+    assert master["metadata"]["annotations"]["nginx.org/keepalive"] == "64"
+    assert all("http" not in rule for rule in master["spec"]["rules"])  # a master has no paths
+    assert master["spec"]["tls"] == [{"hosts": ["stock.example.com"], "secretName": "tls"}]
+    for minion in ingresses.values():
+        assert minion["metadata"]["annotations"]["nginx.org/mergeable-ingress-type"] == "minion"
+        assert "tls" not in minion["spec"]
+        assert [rule["host"] for rule in minion["spec"]["rules"]] == ["stock.example.com"]
+
+
+def test_mode_none_has_no_routes():
+    assert not [o for o in render(*MODES["none"]) if o["kind"] in ("Ingress", "HTTPRoute")]
