@@ -1,0 +1,432 @@
+#include "common/config.h"
+
+#include "common/alloc.h"
+#include "common/parse.h"
+#include "common/url.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#define ENV_PREFIX "FASTSTOCK_"
+#define NAME_SIZE 128
+
+struct loading {
+    const struct config_option *options;
+    char *settings;
+    struct strbuf *error;
+};
+
+static void *slot(const struct config_option *option, void *settings)
+{
+    return (char *)settings + option->offset;
+}
+
+static bool holds_text(const struct config_option *option)
+{
+    return option->type != CONFIG_INT && option->type != CONFIG_CHOICE;
+}
+
+/* What a value may be, in words. */
+static void add_allowed(struct strbuf *out, const struct config_option *option)
+{
+    switch (option->type) {
+    case CONFIG_INT:
+        strbuf_addf(out, "a whole number from %lld to %lld", (long long)option->min, (long long)option->max);
+        break;
+    case CONFIG_CHOICE:
+        strbuf_adds(out, "one of");
+        for (size_t i = 0; option->choices[i] != NULL; i++) {
+            strbuf_addf(out, "%s %s", i > 0 ? "," : "", option->choices[i]);
+        }
+        break;
+    case CONFIG_REDIS_URL:
+        strbuf_adds(out, "redis://[[user]:password@]host[:port][/database], or empty for none");
+        break;
+    case CONFIG_PG_URL:
+        strbuf_adds(out, "postgres://user:password@host:port/database, or empty for none");
+        break;
+    case CONFIG_STRING:
+        strbuf_adds(out, "text");
+        break;
+    }
+}
+
+static bool choice_index(const struct config_option *option, const char *value, int64_t *ret_index)
+{
+    for (size_t i = 0; option->choices[i] != NULL; i++) {
+        if (strcmp(option->choices[i], value) == 0) {
+            *ret_index = (int64_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool text_is_valid(const struct config_option *option, const char *value)
+{
+    struct redis_url url;
+    char why[128];
+
+    if (*value == '\0' || option->type == CONFIG_STRING) {
+        return true;
+    }
+    if (option->type == CONFIG_REDIS_URL) {
+        return url_parse_redis(value, &url, why, sizeof(why));
+    }
+    return strncmp(value, "postgres://", 11) == 0 || strncmp(value, "postgresql://", 13) == 0;
+}
+
+static bool store(const struct config_option *option, void *settings, const char *value)
+{
+    if (option->type == CONFIG_INT) {
+        return parse_int(value, strlen(value), option->min, option->max, slot(option, settings));
+    }
+    if (option->type == CONFIG_CHOICE) {
+        return choice_index(option, value, slot(option, settings));
+    }
+    if (!text_is_valid(option, value)) {
+        return false;
+    }
+    free(*(char **)slot(option, settings));
+    *(char **)slot(option, settings) = fs_strdup(value);
+    return true;
+}
+
+/* The value as it may be shown. */
+static void add_shown(struct strbuf *out, const struct config_option *option, const char *value)
+{
+    char hidden[1024];
+
+    if (option->type == CONFIG_REDIS_URL || option->type == CONFIG_PG_URL) {
+        url_redact(value, hidden, sizeof(hidden));
+        strbuf_adds(out, hidden);
+    } else {
+        strbuf_adds(out, option->secret && *value != '\0' ? "***" : value);
+    }
+}
+
+/* `where` is "file:line" or the name of an environment variable. */
+static bool set_value(struct loading *loading, const struct config_option *option, const char *where, const char *value)
+{
+    if (store(option, loading->settings, value)) {
+        return true;
+    }
+    strbuf_addf(loading->error, "%s: %s.%s: bad value '", where, option->section, option->key);
+    add_shown(loading->error, option, value);
+    strbuf_adds(loading->error, "', expected ");
+    add_allowed(loading->error, option);
+    strbuf_addc(loading->error, '\n');
+    return false;
+}
+
+static const struct config_option *find_option(const struct config_option *options, const char *section,
+                                               const char *key)
+{
+    for (; options->section != NULL; options++) {
+        if (strcmp(options->section, section) == 0 && (key == NULL || strcmp(options->key, key) == 0)) {
+            return options;
+        }
+    }
+    return NULL;
+}
+
+/* ": unknown X 'name', expected one of a, b, c" for a section (section == NULL) or a key of a section */
+static void add_unknown(struct loading *loading, const char *where, const char *section, const char *name)
+{
+    const char *last = NULL;
+
+    strbuf_addf(loading->error, "%s: unknown %s '%s", where, section == NULL ? "section" : "setting",
+                section == NULL ? "" : section);
+    strbuf_addf(loading->error, "%s%s', expected one of", section == NULL ? "" : ".", name);
+    for (const struct config_option *o = loading->options; o->section != NULL; o++) {
+        const char *known = section == NULL ? o->section : o->key;
+
+        if ((section != NULL && strcmp(o->section, section) != 0) || (last != NULL && strcmp(last, known) == 0)) {
+            continue;
+        }
+        strbuf_addf(loading->error, "%s %s", last == NULL ? "" : ",", known);
+        last = known;
+    }
+    strbuf_addc(loading->error, '\n');
+}
+
+static void format_where(char out[NAME_SIZE * 4], const char *path, size_t line)
+{
+    snprintf(out, NAME_SIZE * 4, "%s:%zu", path, line + 1);
+}
+
+static bool fail_at(struct loading *loading, const char *path, const yaml_node_t *node, const char *what)
+{
+    char where[NAME_SIZE * 4];
+
+    format_where(where, path, node->start_mark.line);
+    strbuf_addf(loading->error, "%s: %s\n", where, what);
+    return false;
+}
+
+/* One `key: value` of a section. */
+static bool read_key(struct loading *loading, const char *path, const char *section, const yaml_node_t *key,
+                     const yaml_node_t *value, bool *seen)
+{
+    const struct config_option *option;
+    char where[NAME_SIZE * 4];
+
+    if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE) {
+        return fail_at(loading, path, key, "expected 'key: value', the value on the same line");
+    }
+    format_where(where, path, key->start_mark.line);
+    option = find_option(loading->options, section, (const char *)key->data.scalar.value);
+    if (option == NULL) {
+        add_unknown(loading, where, section, (const char *)key->data.scalar.value);
+        return false;
+    }
+    if (seen[option - loading->options]) {
+        return fail_at(loading, path, key, "this setting stands in the file twice");
+    }
+    seen[option - loading->options] = true;
+    return set_value(loading, option, where, (const char *)value->data.scalar.value);
+}
+
+static bool read_section(struct loading *loading, const char *path, yaml_document_t *document, const yaml_node_t *name,
+                         const yaml_node_t *body, bool *seen)
+{
+    const char *section = (const char *)name->data.scalar.value;
+    char where[NAME_SIZE * 4];
+    bool ok = true;
+
+    if (name->type != YAML_SCALAR_NODE) {
+        return fail_at(loading, path, name, "expected the name of a section");
+    }
+    format_where(where, path, name->start_mark.line);
+    if (find_option(loading->options, section, NULL) == NULL) {
+        add_unknown(loading, where, NULL, section);
+        return false;
+    }
+    if (body->type == YAML_SCALAR_NODE && body->data.scalar.length == 0) {
+        return true; /* an empty section */
+    }
+    if (body->type != YAML_MAPPING_NODE) {
+        return fail_at(loading, path, body, "expected 'key: value' lines under the section");
+    }
+    for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start; pair < body->data.mapping.pairs.top; pair++) {
+        ok = read_key(loading, path, section, yaml_document_get_node(document, pair->key),
+                      yaml_document_get_node(document, pair->value), seen) &&
+             ok;
+    }
+    return ok;
+}
+
+static bool read_document(struct loading *loading, const char *path, yaml_document_t *document)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(document);
+    size_t count = 0;
+    bool *seen;
+    bool ok = true;
+
+    if (root == NULL || (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0)) {
+        return true; /* an empty file */
+    }
+    if (root->type != YAML_MAPPING_NODE) {
+        return fail_at(loading, path, root, "expected sections, e.g. 'http:'");
+    }
+    while (loading->options[count].section != NULL) {
+        count++;
+    }
+    seen = fs_calloc(count, sizeof(*seen));
+    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
+        ok = read_section(loading, path, document, yaml_document_get_node(document, pair->key),
+                          yaml_document_get_node(document, pair->value), seen) &&
+             ok;
+    }
+    free(seen);
+    return ok;
+}
+
+static bool parse_file(struct loading *loading, const char *path, FILE *file)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    bool ok;
+
+    yaml_parser_initialize(&parser);
+    yaml_parser_set_input_file(&parser, file);
+    ok = yaml_parser_load(&parser, &document) != 0;
+    if (ok) {
+        ok = read_document(loading, path, &document);
+        yaml_document_delete(&document);
+    } else {
+        strbuf_addf(loading->error, "%s:%zu: not YAML: %s\n", path, parser.problem_mark.line + 1,
+                    parser.problem == NULL ? "unreadable" : parser.problem);
+    }
+    yaml_parser_delete(&parser);
+    return ok;
+}
+
+static bool read_file(struct loading *loading, const char *path)
+{
+    FILE *file = fopen(path, "rbe");
+    bool ok;
+
+    if (file == NULL) {
+        strbuf_addf(loading->error, "%s: cannot be read: %s\n", path, strerror(errno));
+        return false;
+    }
+    ok = parse_file(loading, path, file);
+    fclose(file);
+    return ok;
+}
+
+/* FASTSTOCK_<SECTION>_<KEY>; key NULL gives FASTSTOCK_<SECTION>_ */
+static void env_name(char out[NAME_SIZE], const char *section, const char *key)
+{
+    snprintf(out, NAME_SIZE, ENV_PREFIX "%s_%s", section, key == NULL ? "" : key);
+    for (char *p = out; *p != '\0'; p++) {
+        *p = (char)toupper((unsigned char)*p);
+    }
+}
+
+/* The option that a variable of the environment sets. A variable that only looks like one is unknown. */
+static const struct config_option *option_of_variable(const struct config_option *options, const char *variable,
+                                                      bool *ret_unknown)
+{
+    char name[NAME_SIZE];
+
+    *ret_unknown = false;
+    for (const struct config_option *o = options; o->section != NULL; o++) {
+        env_name(name, o->section, o->key);
+        if (strcmp(name, variable) == 0) {
+            return o;
+        }
+    }
+    for (const struct config_option *o = options; o->section != NULL; o++) {
+        env_name(name, o->section, NULL);
+        *ret_unknown = *ret_unknown || strncmp(name, variable, strlen(name)) == 0;
+    }
+    return NULL;
+}
+
+static bool read_alias(struct loading *loading, const char *variable, const char *value)
+{
+    for (const struct config_option *o = loading->options; o->section != NULL; o++) {
+        if (o->alias != NULL && strcmp(o->alias, variable) == 0) {
+            return set_value(loading, o, variable, value);
+        }
+    }
+    return true;
+}
+
+/* Aliases first, then the full names, which win. */
+static bool read_environment(struct loading *loading, char *const *environment)
+{
+    bool ok = true;
+
+    for (int full_names = 0; full_names <= 1; full_names++) {
+        for (char *const *entry = environment; *entry != NULL; entry++) {
+            const char *equals = strchr(*entry, '=');
+            char variable[NAME_SIZE];
+            const struct config_option *option;
+            bool unknown;
+
+            if (equals == NULL || (size_t)(equals - *entry) >= sizeof(variable)) {
+                continue;
+            }
+            snprintf(variable, sizeof(variable), "%.*s", (int)(equals - *entry), *entry);
+            if (!full_names) {
+                ok = read_alias(loading, variable, equals + 1) && ok;
+                continue;
+            }
+            option = option_of_variable(loading->options, variable, &unknown);
+            if (option != NULL) {
+                ok = set_value(loading, option, variable, equals + 1) && ok;
+            } else if (unknown) {
+                strbuf_addf(loading->error, "%s: no setting has this name; --help lists them\n", variable);
+                ok = false;
+            }
+        }
+    }
+    return ok;
+}
+
+bool config_load(const struct config_option *options, const char *path, char *const *environment, void *settings,
+                 struct strbuf *error)
+{
+    struct loading loading = {.options = options, .settings = settings, .error = error};
+    bool ok = true;
+
+    for (const struct config_option *o = options; o->section != NULL; o++) {
+        if (holds_text(o)) {
+            *(char **)slot(o, settings) = NULL;
+        }
+        ok = set_value(&loading, o, "default", o->fallback) && ok;
+    }
+    ok = (path == NULL || read_file(&loading, path)) && ok;
+    return read_environment(&loading, environment) && ok;
+}
+
+void config_free(const struct config_option *options, void *settings)
+{
+    for (; options->section != NULL; options++) {
+        if (holds_text(options)) {
+            free(*(char **)slot(options, settings));
+            *(char **)slot(options, settings) = NULL;
+        }
+    }
+}
+
+/* A YAML scalar; text is double-quoted with what must be escaped there. */
+static void add_scalar(struct strbuf *out, const struct config_option *option, void *settings)
+{
+    struct strbuf shown = STRBUF_EMPTY;
+
+    if (option->type == CONFIG_INT) {
+        strbuf_add_int(out, *(int64_t *)slot(option, settings));
+        return;
+    }
+    if (option->type == CONFIG_CHOICE) {
+        strbuf_adds(out, option->choices[*(int64_t *)slot(option, settings)]);
+        return;
+    }
+    add_shown(&shown, option, *(char **)slot(option, settings));
+    strbuf_addc(out, '"');
+    for (const char *p = strbuf_text(&shown); *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\') {
+            strbuf_addc(out, '\\');
+        }
+        strbuf_addc(out, *p);
+    }
+    strbuf_addc(out, '"');
+    strbuf_finish(&shown);
+}
+
+void config_print(const struct config_option *options, const void *settings, struct strbuf *out)
+{
+    const char *section = NULL;
+
+    for (; options->section != NULL; options++) {
+        if (section == NULL || strcmp(section, options->section) != 0) {
+            section = options->section;
+            strbuf_addf(out, "%s:\n", section);
+        }
+        strbuf_addf(out, "  %s: ", options->key);
+        add_scalar(out, options, (void *)(uintptr_t)settings);
+        strbuf_addc(out, '\n');
+    }
+}
+
+void config_help(const struct config_option *options, struct strbuf *out)
+{
+    char name[NAME_SIZE];
+
+    for (; options->section != NULL; options++) {
+        env_name(name, options->section, options->key);
+        strbuf_addf(out, "  %s.%s\n      %s\n      ", options->section, options->key, options->help);
+        add_allowed(out, options);
+        strbuf_addf(out, "; default: %s\n      environment: %s",
+                    *options->fallback == '\0' ? "empty" : options->fallback, name);
+        strbuf_addf(out, "%s%s\n", options->alias == NULL ? "" : " or ", options->alias == NULL ? "" : options->alias);
+    }
+}

@@ -1,0 +1,368 @@
+#include "common/redis_store.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/pool.h"
+#include "common/strbuf.h"
+#include "common/url.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#define SHA1_HEX_LEN 40
+
+struct redis_store {
+    struct redis_url url;
+    int64_t timeout_ms;
+    const char *script;
+    struct pool *pool;
+};
+
+struct redis_session {
+    redisContext *context;
+    const struct redis_store *store;
+    int64_t timeout_ms; /* what the socket's timeout is set to */
+    int64_t epoch_asked_us;
+    bool stands_still; /* a replica without its primary */
+    char epoch[REDIS_EPOCH_SIZE];
+    char script_sha[SHA1_HEX_LEN + 1];
+};
+
+/* --- calls ---------------------------------------------------------------------------------------------------- */
+
+static bool set_timeout(struct redis_session *session, int64_t deadline_us)
+{
+    int64_t left_ms = clock_left_ms(deadline_us);
+    int64_t want_ms = left_ms < session->store->timeout_ms ? left_ms : session->store->timeout_ms;
+    struct timeval timeout = {.tv_sec = (time_t)(want_ms / 1000), .tv_usec = (suseconds_t)(want_ms % 1000) * 1000};
+
+    if (want_ms <= 0) {
+        return false;
+    }
+    if (want_ms != session->timeout_ms) {
+        redisSetTimeout(session->context, timeout);
+        session->timeout_ms = want_ms;
+    }
+    return true;
+}
+
+static enum status context_status(const redisContext *context)
+{
+    return context->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT)
+               ? STATUS_TIMEOUT
+               : STATUS_BROKEN;
+}
+
+/* Sends one command and waits for its reply, which the caller frees. An error reply is STATUS_FAILED, *ret_reply set.
+ */
+static enum status call(struct redis_session *session, const struct redis_bytes *words, size_t count,
+                        int64_t deadline_us, redisReply **ret_reply)
+{
+    const char **argv = fs_calloc(count, sizeof(*argv));
+    size_t *lens = fs_calloc(count, sizeof(*lens));
+    enum status status = STATUS_TIMEOUT;
+
+    for (size_t i = 0; i < count; i++) {
+        argv[i] = words[i].data;
+        lens[i] = words[i].len;
+    }
+    if (set_timeout(session, deadline_us)) {
+        *ret_reply = redisCommandArgv(session->context, (int)count, argv, lens);
+        status = *ret_reply == NULL                        ? context_status(session->context)
+                 : (*ret_reply)->type == REDIS_REPLY_ERROR ? STATUS_FAILED
+                                                           : STATUS_OK;
+    }
+    free(lens);
+    free(argv);
+    return status;
+}
+
+static struct redis_bytes word(const char *text)
+{
+    return (struct redis_bytes){text, strlen(text)};
+}
+
+/* For logs: what went wrong in the last call. */
+static void describe(const struct redis_session *session, enum status status, const redisReply *reply,
+                     char out[POOL_ERROR_SIZE])
+{
+    if (status == STATUS_FAILED && reply != NULL) {
+        snprintf(out, POOL_ERROR_SIZE, "%s", reply->str);
+    } else if (status == STATUS_TIMEOUT) {
+        snprintf(out, POOL_ERROR_SIZE, "no answer in time");
+    } else {
+        snprintf(out, POOL_ERROR_SIZE, "%s", session->context->errstr);
+    }
+}
+
+static void log_failure(const struct redis_session *session, const char *what, const redisReply *reply)
+{
+    log_warn(log_msg("redis refused a command"), log_str("command", what), log_str("error", reply->str),
+             log_str("host", session->store->url.host));
+}
+
+/* --- connecting ----------------------------------------------------------------------------------------------- */
+
+/* The value of "key:value\r\n" in INFO's text, or NULL. */
+static const char *info_value(const char *info, const char *key, size_t *ret_len)
+{
+    const char *at = strstr(info, key);
+
+    if (at == NULL) {
+        return NULL;
+    }
+    at += strlen(key);
+    *ret_len = strcspn(at, "\r\n");
+    return at;
+}
+
+static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us)
+{
+    struct redis_bytes words[] = {word("INFO"), word("replication")};
+    redisReply *reply = NULL;
+    enum status status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
+
+    if (status == STATUS_OK && reply->type == REDIS_REPLY_STRING) {
+        size_t len = 0;
+        const char *id = info_value(reply->str, "\nmaster_replid:", &len);
+        const char *link = info_value(reply->str, "\nmaster_link_status:", &len);
+
+        session->stands_still = link != NULL && strncmp(link, "up", 2) != 0;
+        if (id != NULL) {
+            snprintf(session->epoch, sizeof(session->epoch), "%.*s", REDIS_EPOCH_SIZE - 1, id);
+        }
+        session->epoch_asked_us = clock_mono_us();
+        status = id == NULL ? STATUS_FAILED : STATUS_OK;
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+/* One command of the handshake; its reply must not be an error. */
+static bool handshake(struct redis_session *session, const struct redis_bytes *words, size_t count, int64_t deadline_us,
+                      char error[POOL_ERROR_SIZE])
+{
+    redisReply *reply = NULL;
+    enum status status = call(session, words, count, deadline_us, &reply);
+
+    if (status == STATUS_OK && reply->type == REDIS_REPLY_STRING && reply->len == SHA1_HEX_LEN) {
+        memcpy(session->script_sha, reply->str, SHA1_HEX_LEN); /* SCRIPT LOAD's answer */
+    }
+    if (status != STATUS_OK) {
+        describe(session, status, reply, error);
+    }
+    freeReplyObject(reply);
+    return status == STATUS_OK;
+}
+
+static bool introduce(struct redis_session *session, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    const struct redis_url *url = &session->store->url;
+    struct redis_bytes auth[] = {word("AUTH"), word(url->user), word(url->password)};
+    struct redis_bytes auth_default[] = {word("AUTH"), word(url->password)};
+    struct redis_bytes load[] = {word("SCRIPT"), word("LOAD"), word(session->store->script)};
+    char database[16];
+
+    snprintf(database, sizeof(database), "%d", url->database);
+    if (url->user[0] != '\0' && !handshake(session, auth, FS_ARRAY_LEN(auth), deadline_us, error)) {
+        return false;
+    }
+    if (url->user[0] == '\0' && url->password[0] != '\0' &&
+        !handshake(session, auth_default, FS_ARRAY_LEN(auth_default), deadline_us, error)) {
+        return false;
+    }
+    if (url->database != 0 &&
+        !handshake(session, (struct redis_bytes[]){word("SELECT"), word(database)}, 2, deadline_us, error)) {
+        return false;
+    }
+    if (!handshake(session, load, FS_ARRAY_LEN(load), deadline_us, error)) {
+        return false;
+    }
+    if (refresh_epoch(session, deadline_us) != STATUS_OK) {
+        snprintf(error, POOL_ERROR_SIZE, "INFO replication tells no master_replid");
+        return false;
+    }
+    return true;
+}
+
+static void session_close(void *connection)
+{
+    struct redis_session *session = connection;
+
+    redisFree(session->context);
+    free(session);
+}
+
+static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    const struct redis_store *store = arg;
+    int64_t left_ms = clock_left_ms(deadline_us);
+    struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000), .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
+    struct redis_session *session = fs_calloc(1, sizeof(*session));
+
+    session->store = store;
+    session->context = redisConnectWithTimeout(store->url.host, store->url.port, timeout);
+    if (session->context == NULL || session->context->err != 0) {
+        snprintf(error, POOL_ERROR_SIZE, "%s", session->context == NULL ? "out of memory" : session->context->errstr);
+        session_close(session);
+        return NULL;
+    }
+    redisEnableKeepAlive(session->context);
+    if (!introduce(session, deadline_us, error)) {
+        session_close(session);
+        return NULL;
+    }
+    return session;
+}
+
+/* Between calls Redis has nothing to say: a readable socket is a hang-up. */
+static int session_alive(void *connection)
+{
+    const struct redis_session *session = connection;
+    struct pollfd fd = {.fd = session->context->fd, .events = POLLIN | POLLRDHUP};
+
+    return poll(&fd, 1, 0) == 0;
+}
+
+struct redis_store *redis_store_create(const struct redis_options *options)
+{
+    struct redis_store *store = fs_calloc(1, sizeof(*store));
+    char shown[1024];
+    char error[128];
+    bool parsed = url_parse_redis(options->url, &store->url, error, sizeof(error));
+
+    assert(parsed); /* the settings are checked when they are read */
+    (void)parsed;
+    store->timeout_ms = options->timeout_ms;
+    store->script = options->script;
+    url_redact(options->url, shown, sizeof(shown));
+    store->pool = pool_create(&(struct pool_options){.store = options->store,
+                                                     .shown_url = shown,
+                                                     .size = options->pool_size,
+                                                     .connect_timeout_ms = options->connect_timeout_ms,
+                                                     .retry_ms = options->retry_ms,
+                                                     .probation_ms = options->probation_ms,
+                                                     .ops = {session_connect, session_alive, session_close},
+                                                     .context = store});
+    return store;
+}
+
+void redis_store_destroy(struct redis_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    pool_destroy(store->pool);
+    free(store);
+}
+
+/* --- sessions ------------------------------------------------------------------------------------------------- */
+
+enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session)
+{
+    void *connection = NULL;
+    struct redis_session *session;
+    enum status status = pool_acquire(store->pool, deadline_us, &connection);
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    session = connection;
+    if (clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS) {
+        status = refresh_epoch(session, deadline_us);
+        if (status != STATUS_OK) {
+            pool_release(store->pool, session, status);
+            return status;
+        }
+    }
+    if (session->stands_still) {
+        pool_release(store->pool, session, STATUS_OK);
+        return STATUS_UNAVAILABLE;
+    }
+    *ret_session = session;
+    return STATUS_OK;
+}
+
+void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
+{
+    pool_release(store->pool, session, last);
+}
+
+const char *redis_epoch(const struct redis_session *session)
+{
+    return session->epoch;
+}
+
+enum breaker_state redis_store_state(struct redis_store *store)
+{
+    return pool_breaker_state(store->pool);
+}
+
+enum status redis_mget(struct redis_session *session, const struct redis_bytes *keys, size_t count, int64_t deadline_us,
+                       void (*each)(void *arg, size_t i, struct redis_bytes value), void *arg)
+{
+    struct redis_bytes *words = fs_calloc(count + 1, sizeof(*words));
+    redisReply *reply = NULL;
+    enum status status;
+
+    words[0] = word("MGET");
+    memcpy(words + 1, keys, count * sizeof(*keys));
+    status = call(session, words, count + 1, deadline_us, &reply);
+    if (status == STATUS_FAILED) {
+        log_failure(session, "MGET", reply);
+    } else if (status == STATUS_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
+        status = STATUS_FAILED;
+    }
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        const redisReply *value = reply->element[i];
+        bool there = value->type == REDIS_REPLY_STRING;
+
+        each(arg, i, (struct redis_bytes){there ? value->str : NULL, there ? (size_t)value->len : 0});
+    }
+    freeReplyObject(reply);
+    free(words);
+    return status;
+}
+
+enum status redis_run_script(struct redis_session *session, const struct redis_bytes *keys, size_t key_count,
+                             const struct redis_bytes *args, size_t arg_count, int64_t deadline_us, int64_t *ret_answer)
+{
+    size_t count = 3 + key_count + arg_count;
+    struct redis_bytes *words = fs_calloc(count, sizeof(*words));
+    redisReply *reply = NULL;
+    char key_count_text[24];
+    enum status status;
+
+    snprintf(key_count_text, sizeof(key_count_text), "%zu", key_count);
+    words[0] = word("EVALSHA");
+    words[1] = word(session->script_sha);
+    words[2] = word(key_count_text);
+    memcpy(words + 3, keys, key_count * sizeof(*keys));
+    memcpy(words + 3 + key_count, args, arg_count * sizeof(*args));
+    status = call(session, words, count, deadline_us, &reply);
+    if (status == STATUS_FAILED && strncmp(reply->str, "NOSCRIPT", 8) == 0) { /* somebody ran SCRIPT FLUSH */
+        freeReplyObject(reply);
+        reply = NULL;
+        words[0] = word("EVAL");
+        words[1] = word(session->store->script);
+        status = call(session, words, count, deadline_us, &reply);
+    }
+    if (status == STATUS_FAILED) {
+        log_failure(session, "EVALSHA", reply);
+    } else if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER) {
+        status = STATUS_FAILED;
+    } else if (status == STATUS_OK) {
+        *ret_answer = reply->integer;
+    }
+    freeReplyObject(reply);
+    free(words);
+    return status;
+}

@@ -1,0 +1,72 @@
+/* The settings of the stores, which both services have. */
+#ifndef FASTSTOCK_COMMON_STORE_SETTINGS_H
+#define FASTSTOCK_COMMON_STORE_SETTINGS_H
+
+#include "common/config.h"
+
+#include <stdint.h>
+
+struct store_settings {
+    const char *database_url;
+    int64_t database_pool_size;
+    int64_t database_timeout_ms;
+    int64_t database_connect_timeout_ms;
+    const char *redis_url; /* "": none */
+    int64_t redis_pool_size;
+    int64_t redis_timeout_ms;
+    int64_t redis_connect_timeout_ms;
+    const char *redis_key_prefix;
+    int64_t cache_ttl_ms;
+};
+
+#define STORE_OPTION(type, common, member) (offsetof(type, common) + offsetof(struct store_settings, member))
+
+/* Rows for a service's table of options; the rows of one section must stand together, hence two macros. */
+#define DATABASE_OPTIONS(type, common, pool_size)                                                                      \
+    {"database",                                                                                                       \
+     "url",                                                                                                            \
+     CONFIG_PG_URL,                                                                                                    \
+     STORE_OPTION(type, common, database_url),                                                                         \
+     "",                                                                                                               \
+     .secret = true,                                                                                                   \
+     .alias = "DATABASE_URL",                                                                                          \
+     .help = "PostgreSQL, through PgBouncer in transaction mode if there is one."},                                    \
+        {"database", "pool_size", CONFIG_INT, STORE_OPTION(type, common, database_pool_size),                          \
+         pool_size,  1,           256,        .help = "Connections kept open."},                                       \
+        {"database", "timeout_ms",                                                                                     \
+         CONFIG_INT, STORE_OPTION(type, common, database_timeout_ms),                                                  \
+         "1000",     1,                                                                                                \
+         600000,     .help = "Deadline of one statement."},                                                            \
+    {                                                                                                                  \
+        "database", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common, database_connect_timeout_ms), "1000", \
+            1, 600000, .help = "Deadline for connecting and a first answer."                                           \
+    }
+
+#define REDIS_OPTIONS(type, common, pool_size)                                                                         \
+    {"redis",                                                                                                          \
+     "url",                                                                                                            \
+     CONFIG_REDIS_URL,                                                                                                 \
+     STORE_OPTION(type, common, redis_url),                                                                            \
+     "",                                                                                                               \
+     .secret = true,                                                                                                   \
+     .alias = "REDIS_URL",                                                                                             \
+     .help = "Redis, the cache that all instances share; empty: do without."},                                         \
+        {"redis",   "pool_size", CONFIG_INT, STORE_OPTION(type, common, redis_pool_size),                              \
+         pool_size, 1,           256,        .help = "Connections kept open."},                                        \
+        {"redis",    "timeout_ms",                                                                                     \
+         CONFIG_INT, STORE_OPTION(type, common, redis_timeout_ms),                                                     \
+         "250",      1,                                                                                                \
+         60000,      .help = "Deadline of one command."},                                                              \
+        {"redis",    "connect_timeout_ms",                                                                             \
+         CONFIG_INT, STORE_OPTION(type, common, redis_connect_timeout_ms),                                             \
+         "250",      1,                                                                                                \
+         60000,      .help = "Deadline for connecting and a first answer."},                                           \
+        {"redis",       "key_prefix",                                                                                  \
+         CONFIG_STRING, STORE_OPTION(type, common, redis_key_prefix),                                                  \
+         "fs",          .help = "First part of all keys; the same for all services of one system."},                   \
+    {                                                                                                                  \
+        "cache", "ttl_ms", CONFIG_INT, STORE_OPTION(type, common, cache_ttl_ms), "60000", 1, 86400000,                 \
+            .help = "Lifetime of a product in Redis, a tenth more or less."                                            \
+    }
+
+#endif

@@ -1,0 +1,131 @@
+#include "common/url.h"
+
+#include "common/parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SCHEME "redis://"
+
+/* Copies and percent-decodes a part of a URL ('+' stays what it is there). */
+static bool copy_part(const char *from, size_t len, char *out, size_t out_size)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < len && used + 3 < out_size; i++) {
+        if (from[i] == '+') { /* parse_percent_decode would make a space of it */
+            memcpy(out + used, "%2B", 3);
+            used += 3;
+        } else {
+            out[used++] = from[i];
+        }
+        if (i + 1 == len) {
+            if (!parse_percent_decode(out, &used)) {
+                return false;
+            }
+            out[used] = '\0';
+            return true;
+        }
+    }
+    out[0] = '\0';
+    return len == 0;
+}
+
+static bool parse_userinfo(const char *start, const char *end, struct redis_url *url)
+{
+    const char *colon = memchr(start, ':', (size_t)(end - start));
+
+    if (colon == NULL) {
+        return false;
+    }
+    return copy_part(start, (size_t)(colon - start), url->user, sizeof(url->user)) &&
+           copy_part(colon + 1, (size_t)(end - colon - 1), url->password, sizeof(url->password));
+}
+
+/* host, [v6 host] and :port */
+static bool parse_authority(const char *start, const char *end, struct redis_url *url)
+{
+    const char *host_end;
+    int64_t port = 6379;
+
+    if (start < end && *start == '[') {
+        start++;
+        host_end = memchr(start, ']', (size_t)(end - start));
+        if (host_end == NULL) {
+            return false;
+        }
+    } else {
+        host_end = memchr(start, ':', (size_t)(end - start));
+        host_end = host_end == NULL ? end : host_end;
+    }
+    if (host_end == start || !copy_part(start, (size_t)(host_end - start), url->host, sizeof(url->host))) {
+        return false;
+    }
+    host_end += host_end < end && *host_end == ']' ? 1 : 0;
+    if (host_end < end &&
+        (*host_end != ':' || !parse_int(host_end + 1, (size_t)(end - host_end - 1), 1, 65535, &port))) {
+        return false;
+    }
+    url->port = (int)port;
+    return true;
+}
+
+bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, size_t error_size)
+{
+    struct redis_url url = {.port = 6379};
+    const char *start;
+    const char *end;
+    const char *at = NULL;
+    int64_t database = 0;
+
+    if (strncmp(text, "rediss://", 9) == 0) {
+        snprintf(error, error_size, "TLS (rediss://) is not supported; use redis:// inside a trusted network");
+        return false;
+    }
+    if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
+        snprintf(error, error_size, "expected redis://[[user]:password@]host[:port][/database]");
+        return false;
+    }
+    start = text + strlen(SCHEME);
+    end = start + strcspn(start, "/?#");
+    for (const char *p = start; p < end; p++) { /* the last '@': a password may hold one */
+        at = *p == '@' ? p : at;
+    }
+    if (at != NULL && !parse_userinfo(start, at, &url)) {
+        snprintf(error, error_size, "expected [user]:password before '@'");
+        return false;
+    }
+    if (!parse_authority(at == NULL ? start : at + 1, end, &url)) {
+        snprintf(error, error_size, "expected host or host:port (1-65535)");
+        return false;
+    }
+    if (end[0] == '/' && end[1] != '\0' && !parse_int(end + 1, strlen(end + 1), 0, 1023, &database)) {
+        snprintf(error, error_size, "expected a database number after '/'");
+        return false;
+    }
+    url.database = (int)database;
+    *ret_url = url;
+    return true;
+}
+
+void url_redact(const char *url, char *out, size_t out_size)
+{
+    const char *start = strstr(url, "://");
+    const char *end = start == NULL ? NULL : start + 3 + strcspn(start + 3, "/?#");
+    const char *at = NULL;
+    const char *colon;
+
+    if (start == NULL && strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
+        snprintf(out, out_size, "***");
+        return;
+    }
+    for (const char *p = start; p != NULL && p < end; p++) {
+        at = *p == '@' ? p : at;
+    }
+    colon = at == NULL ? NULL : memchr(start + 3, ':', (size_t)(at - start - 3));
+    if (colon == NULL) {
+        snprintf(out, out_size, "%s", url);
+        return;
+    }
+    snprintf(out, out_size, "%.*s:***%s", (int)(colon - url), url, at);
+}
