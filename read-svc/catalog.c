@@ -1,0 +1,408 @@
+#include "read-svc/catalog.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOAD_CHUNK "50000"
+#define CHANGES_MAX 10000 /* more changes than that in a round: load anew */
+#define CHANGES_LIMIT "10001"
+#define RELOAD_EVERY_S 10 /* at most that often */
+#define QUERY_S 30        /* deadline of a round; the store's own timeout for a statement is usually shorter */
+
+static struct metric_family products_gauge =
+    METRIC_GAUGE("faststock_catalog_products", "Products in the catalogue held in memory.", METRIC_NO_LABELS);
+static struct metric_family age_gauge = METRIC_GAUGE(
+    "faststock_catalog_age_seconds", "Time since the catalogue was last known to be up to date.", METRIC_NO_LABELS);
+
+struct catalog {
+    struct pg_store *database;
+    int64_t refresh_ms;
+    int64_t products_max;
+    pthread_t thread;
+    struct metric *products;
+    struct metric *age;
+    int64_t loaded_at_us; /* of the thread alone */
+    char prev_xmin[24];   /* of the thread alone */
+
+    pthread_rwlock_t lock; /* guards the ids and the mark */
+    int64_t *ids;
+    size_t count;
+    size_t capacity;
+    bool is_loaded;
+    bool is_too_large;
+    char lsn[CATALOG_LSN_SIZE];
+    int64_t mark_us; /* monotonic; 0 before the first round */
+
+    pthread_mutex_t stop_lock;
+    pthread_cond_t stop_cond;
+    bool stopping;
+};
+
+/* --- the ids, with the lock held for writing ---------------------------------------------------------------------- */
+
+/* The place of the first id that is not less than `id`. */
+static size_t lower_bound(const struct catalog *catalog, int64_t id)
+{
+    size_t low = 0;
+    size_t high = catalog->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (catalog->ids[middle] < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void insert_id(struct catalog *catalog, int64_t id)
+{
+    size_t at = lower_bound(catalog, id);
+
+    if (at < catalog->count && catalog->ids[at] == id) {
+        return;
+    }
+    if (catalog->count == catalog->capacity) {
+        catalog->capacity = catalog->capacity > 0 ? catalog->capacity * 2 : 1024;
+        catalog->ids = fs_realloc(catalog->ids, catalog->capacity * sizeof(*catalog->ids));
+    }
+    memmove(catalog->ids + at + 1, catalog->ids + at, (catalog->count - at) * sizeof(*catalog->ids));
+    catalog->ids[at] = id;
+    catalog->count++;
+}
+
+static void remove_id(struct catalog *catalog, int64_t id)
+{
+    size_t at = lower_bound(catalog, id);
+
+    if (at < catalog->count && catalog->ids[at] == id) {
+        catalog->count--;
+        memmove(catalog->ids + at, catalog->ids + at + 1, (catalog->count - at) * sizeof(*catalog->ids));
+    }
+}
+
+/* --- following ---------------------------------------------------------------------------------------------------- */
+
+/* Row 0 is the mark, the rest are changes, creations first: what was created and deleted stays deleted. */
+static const char round_sql[] =
+    "SELECT 0::bigint AS product_id, '' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,"
+    " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text AS lsn"
+    " UNION ALL"
+    " (SELECT product_id, kind, NULL, NULL FROM stock_movements"
+    "  WHERE xid >= $1::xid8 AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT ")"
+    " ORDER BY 2, 1";
+
+/* A transaction id that is in the future: no changes, just the mark. */
+static const char no_changes[] = "18446744073709551615";
+
+static bool ask_round(struct catalog *catalog, const char *since_xid, struct pg_result **ret_result)
+{
+    struct pg_error error;
+    const char *const params[] = {since_xid};
+    enum status status = pg_query(catalog->database, round_sql, params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S,
+                                  ret_result, &error);
+
+    if (status == STATUS_FAILED) {
+        log_warn(log_msg("catalogue cannot be read"), log_str("sqlstate", error.sqlstate),
+                 log_str("error", error.message));
+    }
+    return status == STATUS_OK;
+}
+
+static void take_mark(struct catalog *catalog, const struct pg_result *result, int64_t sent_us)
+{
+    snprintf(catalog->prev_xmin, sizeof(catalog->prev_xmin), "%s", pg_text(result, 0, 2));
+    pthread_rwlock_wrlock(&catalog->lock);
+    snprintf(catalog->lsn, sizeof(catalog->lsn), "%s", pg_text(result, 0, 3) == NULL ? "0/0" : pg_text(result, 0, 3));
+    catalog->mark_us = sent_us;
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+static void apply_changes(struct catalog *catalog, const struct pg_result *result)
+{
+    pthread_rwlock_wrlock(&catalog->lock);
+    for (int row = 1; row < pg_rows(result); row++) {
+        if (strcmp(pg_text(result, row, 1), "created") == 0) {
+            insert_id(catalog, pg_int(result, row, 0));
+        } else {
+            remove_id(catalog, pg_int(result, row, 0));
+        }
+    }
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+/* Appends one chunk of ids that follow `last` to `loaded`; *ret_rows tells how many. */
+static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t last, int *ret_rows)
+{
+    char last_text[24];
+    const char *const params[] = {last_text};
+    struct pg_result *result = NULL;
+    struct pg_error error;
+
+    snprintf(last_text, sizeof(last_text), "%" PRId64, last);
+    if (pg_query(catalog->database,
+                 "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint ORDER BY id LIMIT " LOAD_CHUNK,
+                 params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &result, &error) != STATUS_OK) {
+        return false;
+    }
+    *ret_rows = pg_rows(result);
+    for (int row = 0; row < *ret_rows; row++) {
+        insert_id(loaded, pg_int(result, row, 0)); /* at the end */
+    }
+    pg_result_free(result);
+    return true;
+}
+
+static void install(struct catalog *catalog, struct catalog *loaded, bool is_too_large)
+{
+    pthread_rwlock_wrlock(&catalog->lock);
+    free(catalog->ids);
+    catalog->ids = loaded->ids;
+    catalog->count = loaded->count;
+    catalog->capacity = loaded->capacity;
+    catalog->is_loaded = true;
+    catalog->is_too_large = is_too_large;
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+/* The whole catalogue. The mark is taken first, so that the rounds that follow see whatever changes meanwhile. */
+static bool load(struct catalog *catalog)
+{
+    struct catalog loaded = {.ids = NULL};
+    struct pg_result *result = NULL;
+    int64_t sent_us = clock_mono_us();
+    bool is_too_large = false;
+    int rows = 1;
+
+    if (!ask_round(catalog, no_changes, &result)) {
+        return false;
+    }
+    while (rows > 0 && !is_too_large) {
+        if (!load_chunk(catalog, &loaded, loaded.count > 0 ? loaded.ids[loaded.count - 1] : 0, &rows)) {
+            free(loaded.ids);
+            pg_result_free(result);
+            return false;
+        }
+        is_too_large = (int64_t)loaded.count > catalog->products_max;
+    }
+    if (is_too_large) {
+        free(loaded.ids);
+        loaded = (struct catalog){.ids = NULL};
+    }
+    install(catalog, &loaded, is_too_large);
+    take_mark(catalog, result, sent_us);
+    pg_result_free(result);
+    catalog->loaded_at_us = clock_mono_us();
+    log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)loaded.count),
+             log_str("kept_in", is_too_large ? "postgres" : "memory"));
+    return true;
+}
+
+static void follow(struct catalog *catalog)
+{
+    struct pg_result *result = NULL;
+    int64_t sent_us = clock_mono_us();
+    bool too_many;
+
+    if (!ask_round(catalog, catalog->is_too_large ? no_changes : catalog->prev_xmin, &result)) {
+        return;
+    }
+    too_many = pg_rows(result) - 1 > CHANGES_MAX;
+    if (!too_many) {
+        apply_changes(catalog, result);
+        take_mark(catalog, result, sent_us);
+    }
+    pg_result_free(result);
+    if (too_many && clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
+        load(catalog);
+    }
+}
+
+static bool sleep_until_next_round(struct catalog *catalog)
+{
+    int64_t until_us = clock_mono_us() + catalog->refresh_ms * CLOCK_US_PER_MS;
+    bool stopping;
+
+    pthread_mutex_lock(&catalog->stop_lock);
+    while (!catalog->stopping && clock_cond_wait(&catalog->stop_cond, &catalog->stop_lock, until_us)) {
+    }
+    stopping = catalog->stopping;
+    pthread_mutex_unlock(&catalog->stop_lock);
+    return !stopping;
+}
+
+static void *run(void *arg)
+{
+    struct catalog *catalog = arg;
+
+    do {
+        if (catalog->loaded_at_us == 0) {
+            load(catalog);
+        } else {
+            follow(catalog);
+        }
+    } while (sleep_until_next_round(catalog));
+    return NULL;
+}
+
+static void update_gauges(void *arg)
+{
+    struct catalog *catalog = arg;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    metric_set(catalog->products, (double)catalog->count);
+    metric_set(catalog->age,
+               catalog->mark_us == 0 ? 0 : (double)(clock_mono_us() - catalog->mark_us) / (double)CLOCK_US_PER_S);
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, int64_t products_max)
+{
+    struct catalog *catalog = fs_calloc(1, sizeof(*catalog));
+
+    catalog->database = database;
+    catalog->refresh_ms = refresh_ms;
+    catalog->products_max = products_max;
+    catalog->products = metric_get(&products_gauge);
+    catalog->age = metric_get(&age_gauge);
+    pthread_rwlock_init(&catalog->lock, NULL);
+    pthread_mutex_init(&catalog->stop_lock, NULL);
+    clock_cond_init(&catalog->stop_cond);
+    metrics_add_hook(update_gauges, catalog);
+    pthread_create(&catalog->thread, NULL, run, catalog);
+    return catalog;
+}
+
+void catalog_destroy(struct catalog *catalog)
+{
+    if (catalog == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&catalog->stop_lock);
+    catalog->stopping = true;
+    pthread_cond_signal(&catalog->stop_cond);
+    pthread_mutex_unlock(&catalog->stop_lock);
+    pthread_join(catalog->thread, NULL);
+    metrics_remove_hook(update_gauges, catalog);
+    pthread_cond_destroy(&catalog->stop_cond);
+    pthread_mutex_destroy(&catalog->stop_lock);
+    pthread_rwlock_destroy(&catalog->lock);
+    free(catalog->ids);
+    free(catalog);
+}
+
+/* --- pages -------------------------------------------------------------------------------------------------------- */
+
+static void copy_slice(const struct catalog *catalog, size_t start, size_t limit, struct catalog_page *page)
+{
+    size_t left = start < catalog->count ? catalog->count - start : 0;
+
+    page->count = left < limit ? left : limit;
+    if (page->count > 0) {
+        memcpy(page->ids, catalog->ids + start, page->count * sizeof(page->ids[0]));
+    }
+    page->more = left > limit;
+    page->total = (int64_t)catalog->count;
+}
+
+/* A page straight from PostgreSQL; each row is an id and the total. Asks for one id more than wanted, to know of more.
+ */
+static enum status page_from_database(struct catalog *catalog, const char *sql, int64_t start, size_t limit,
+                                      int64_t deadline_us, struct catalog_page *page)
+{
+    char start_text[24];
+    char limit_text[24];
+    const char *const params[] = {start_text, limit_text};
+    struct pg_result *result = NULL;
+    struct pg_error error;
+    enum status status;
+
+    snprintf(start_text, sizeof(start_text), "%" PRId64, start);
+    snprintf(limit_text, sizeof(limit_text), "%zu", limit + 1);
+    status = pg_query(catalog->database, sql, params, 2, deadline_us, &result, &error);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    page->count = 0;
+    page->total = pg_int(result, 0, 1); /* row 0 is the total */
+    page->more = pg_rows(result) - 1 > (int)limit;
+    for (int row = 1; row < pg_rows(result) && page->count < limit; row++) {
+        page->ids[page->count++] = pg_int(result, row, 0);
+    }
+    pg_result_free(result);
+    return STATUS_OK;
+}
+
+enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, int64_t deadline_us,
+                         struct catalog_page *ret_page)
+{
+    bool in_memory;
+
+    assert(limit <= CATALOG_PAGE_MAX);
+    pthread_rwlock_rdlock(&catalog->lock);
+    in_memory = catalog->is_loaded && !catalog->is_too_large;
+    if (in_memory) {
+        copy_slice(catalog, (size_t)offset, limit, ret_page);
+    }
+    pthread_rwlock_unlock(&catalog->lock);
+    return in_memory ? STATUS_OK
+                     : page_from_database(catalog,
+                                          "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
+                                          " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
+                                          " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
+                                          offset, limit, deadline_us, ret_page);
+}
+
+enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, int64_t deadline_us,
+                          struct catalog_page *ret_page)
+{
+    bool in_memory;
+
+    assert(limit <= CATALOG_PAGE_MAX);
+    pthread_rwlock_rdlock(&catalog->lock);
+    in_memory = catalog->is_loaded && !catalog->is_too_large;
+    if (in_memory) {
+        copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1), limit, ret_page);
+    }
+    pthread_rwlock_unlock(&catalog->lock);
+    return in_memory ? STATUS_OK
+                     : page_from_database(catalog,
+                                          "SELECT 0::bigint AS id, 0::bigint UNION ALL"
+                                          " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+                                          " ORDER BY id LIMIT $2::bigint) ORDER BY id",
+                                          after, limit, deadline_us, ret_page);
+}
+
+bool catalog_is_loaded(struct catalog *catalog)
+{
+    bool is_loaded;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    is_loaded = catalog->is_loaded;
+    pthread_rwlock_unlock(&catalog->lock);
+    return is_loaded;
+}
+
+bool catalog_mark(struct catalog *catalog, char ret_lsn[CATALOG_LSN_SIZE], int64_t *ret_mono_us)
+{
+    bool there;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    there = catalog->mark_us != 0;
+    memcpy(ret_lsn, catalog->lsn, CATALOG_LSN_SIZE);
+    *ret_mono_us = catalog->mark_us;
+    pthread_rwlock_unlock(&catalog->lock);
+    return there;
+}

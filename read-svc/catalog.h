@@ -1,0 +1,54 @@
+/* The catalogue: which products there are, as sorted ids in memory (8 bytes each), so that a page at any depth is a
+ * slice.
+ *
+ * A thread loads it and then follows the ledger: each round reads the movements that created or deleted a product in
+ * transactions from `prev_xmin` on. A movement may become visible after one with a higher transaction id, so a round
+ * begins at the oldest transaction that was under way in the round before (pg_snapshot_xmin of its snapshot); seeing a
+ * movement twice is harmless. Each round is also a mark: "every commit before this moment is in the WAL before that
+ * position", by which the rows of a replica are judged (loader.h).
+ *
+ * Before the catalogue is loaded, or when it is larger than products_max, pages come from PostgreSQL. All functions are
+ * thread-safe. */
+#ifndef FASTSTOCK_READ_SVC_CATALOG_H
+#define FASTSTOCK_READ_SVC_CATALOG_H
+
+#include "common/pg_store.h"
+#include "common/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CATALOG_PAGE_MAX 100
+#define CATALOG_LSN_SIZE 24
+
+struct catalog;
+
+struct catalog_page {
+    int64_t ids[CATALOG_PAGE_MAX];
+    size_t count;
+    int64_t total; /* products in all; of catalog_page only */
+    bool more;     /* products follow; of catalog_after only */
+};
+
+/* Starts the thread. `database` is borrowed, and must be the primary. */
+struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, int64_t products_max);
+void catalog_destroy(struct catalog *catalog); /* NULL is fine */
+
+/* `limit` <= CATALOG_PAGE_MAX ids from the offset-th on. Not STATUS_OK only when PostgreSQL had to be asked and did not
+ * answer. */
+enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, int64_t deadline_us,
+                         struct catalog_page *ret_page);
+
+/* `limit` <= CATALOG_PAGE_MAX ids that are greater than `after`. */
+enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, int64_t deadline_us,
+                          struct catalog_page *ret_page);
+
+/* Was it read from PostgreSQL once? */
+bool catalog_is_loaded(struct catalog *catalog);
+
+/* The latest mark: the WAL position, and when (monotonic clock) at the latest it was true. False before the first one.
+ */
+bool catalog_mark(struct catalog *catalog, char ret_lsn[CATALOG_LSN_SIZE], int64_t *ret_mono_us);
+
+#endif

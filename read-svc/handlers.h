@@ -1,0 +1,18 @@
+/* The API of read-svc: HTTP on one side, catalogue and loader on the other. */
+#ifndef FASTSTOCK_READ_SVC_HANDLERS_H
+#define FASTSTOCK_READ_SVC_HANDLERS_H
+
+#include "read-svc/catalog.h"
+#include "read-svc/loader.h"
+
+#include "common/http_router.h"
+
+/* The context that the routes want. */
+struct handlers {
+    struct catalog *catalog;
+    struct loader *loader;
+};
+
+extern const struct http_route handlers_routes[];
+
+#endif

@@ -1,0 +1,645 @@
+#include "read-svc/loader.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/strbuf.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_MAX PRODUCT_CACHE_BATCH_MAX
+#define BUCKETS 4096u        /* a power of two */
+#define WORK_MS 2000         /* deadline of a worker's calls; the stores' own timeouts are usually shorter */
+#define MARK_AGE_MS_MAX 2000 /* how old the mark may be by which a replica's rows are judged: the staleness bound */
+
+static struct metric_family requests_counter = METRIC_COUNTER(
+    "faststock_cache_requests_total", "Products looked up in a tier, by what came of it.", "tier", "result");
+static struct metric_family fills_counter = METRIC_COUNTER(
+    "faststock_cache_fills_total", "Products put into Redis after they were read from PostgreSQL.", "result");
+static struct metric_family batch_histogram =
+    METRIC_HISTOGRAM("faststock_load_batch_size", "Products per round trip to a tier.", metric_buckets_size, "tier");
+static struct metric_family shared_counter = METRIC_COUNTER(
+    "faststock_load_flights_shared_total", "Wanted products that joined a load of the same product.", METRIC_NO_LABELS);
+static struct metric_family waiting_gauge =
+    METRIC_GAUGE("faststock_load_flights", "Products being loaded or waiting for it.", METRIC_NO_LABELS);
+
+/* A request that waits in loader_load. Lives on its stack. */
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    size_t pending;
+};
+
+/* "This item of that waiter wants that flight." Lives beside the waiter. */
+struct link {
+    struct load_item *item;
+    struct waiter *waiter;
+    struct link *next;
+    struct link **previous; /* what points at this link; NULL when it is in no flight */
+};
+
+enum flight_state {
+    FLIGHT_QUEUED,   /* no store is being asked: may be joined */
+    FLIGHT_ASKING,   /* a store is, or Redis is being filled */
+    FLIGHT_FOLLOWING /* waits for the flight before it; may be joined */
+};
+
+struct flight {
+    int64_t id;
+    int64_t min_version; /* the highest that a link wants */
+    enum flight_state state;
+    struct link *links;
+    struct flight *successor;
+    struct flight *queue_next;
+    struct flight *bucket_next;
+};
+
+struct queue {
+    struct flight *first;
+    struct flight **last; /* where the next one goes */
+    pthread_cond_t filled;
+};
+
+struct loader {
+    struct loader_options options;
+    pthread_t *threads;
+    int thread_count;
+    struct metric *redis_results[4]; /* by enum result */
+    struct metric *database_results[4];
+    struct metric *fills_stored;
+    struct metric *fills_older;
+    struct metric *fills_error;
+    struct metric *redis_batch;
+    struct metric *database_batch;
+    struct metric *shared;
+    struct metric *waiting;
+
+    pthread_mutex_t lock; /* guards all below, and every flight and link */
+    struct queue redis_queue;
+    struct queue database_queue;
+    struct flight *buckets[BUCKETS];
+    int64_t flight_count;
+    bool stopping;
+};
+
+enum result { RESULT_HIT, RESULT_MISS, RESULT_ERROR, RESULT_STALE };
+
+/* --- flights, with the lock held ------------------------------------------------------------------------------------
+ */
+
+static struct flight **bucket_of(struct loader *loader, int64_t id)
+{
+    return &loader->buckets[((uint64_t)id * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS];
+}
+
+static struct flight *find_flight(struct loader *loader, int64_t id)
+{
+    struct flight *flight = *bucket_of(loader, id);
+
+    while (flight != NULL && flight->id != id) {
+        flight = flight->bucket_next;
+    }
+    return flight;
+}
+
+static void enqueue(struct queue *queue, struct flight *flight)
+{
+    flight->state = FLIGHT_QUEUED;
+    flight->queue_next = NULL;
+    *queue->last = flight;
+    queue->last = &flight->queue_next;
+    pthread_cond_signal(&queue->filled);
+}
+
+static size_t dequeue(struct queue *queue, struct flight *batch[BATCH_MAX])
+{
+    size_t count = 0;
+
+    while (queue->first != NULL && count < BATCH_MAX) {
+        batch[count] = queue->first;
+        batch[count]->state = FLIGHT_ASKING;
+        queue->first = queue->first->queue_next;
+        count++;
+    }
+    if (queue->first == NULL) {
+        queue->last = &queue->first;
+    }
+    return count;
+}
+
+static void start_flight(struct loader *loader, struct flight *flight)
+{
+    enqueue(loader->options.cache != NULL ? &loader->redis_queue : &loader->database_queue, flight);
+}
+
+static struct flight *new_flight(struct loader *loader, int64_t id)
+{
+    struct flight *flight = fs_calloc(1, sizeof(*flight));
+
+    flight->id = id;
+    loader->flight_count++;
+    return flight;
+}
+
+/* The flight that a new request for this product joins. */
+static struct flight *flight_to_join(struct loader *loader, int64_t id)
+{
+    struct flight *flight = find_flight(loader, id);
+
+    if (flight == NULL) {
+        struct flight **bucket = bucket_of(loader, id);
+
+        flight = new_flight(loader, id);
+        flight->bucket_next = *bucket;
+        *bucket = flight;
+        start_flight(loader, flight);
+        return flight;
+    }
+    metric_add(loader->shared, 1);
+    if (flight->state != FLIGHT_ASKING) {
+        return flight;
+    }
+    if (flight->successor == NULL) {
+        flight->successor = new_flight(loader, id);
+        flight->successor->state = FLIGHT_FOLLOWING;
+    }
+    return flight->successor;
+}
+
+static void attach(struct flight *flight, struct link *link)
+{
+    if (link->item->min_version > flight->min_version) {
+        flight->min_version = link->item->min_version;
+    }
+    link->next = flight->links;
+    link->previous = &flight->links;
+    if (link->next != NULL) {
+        link->next->previous = &link->next;
+    }
+    flight->links = link;
+}
+
+static void detach(struct link *link)
+{
+    *link->previous = link->next;
+    if (link->next != NULL) {
+        link->next->previous = link->previous;
+    }
+    link->previous = NULL;
+}
+
+/* Gives the outcome to all who wait for it. `product` is NULL unless STATUS_OK. */
+static void deliver(struct flight *flight, enum status status, struct product *product, enum load_tier tier)
+{
+    while (flight->links != NULL) {
+        struct link *link = flight->links;
+        struct waiter *waiter = link->waiter;
+
+        detach(link);
+        link->item->status = status;
+        link->item->product = product == NULL ? NULL : product_ref(product);
+        link->item->tier = tier;
+        pthread_mutex_lock(&waiter->lock);
+        if (--waiter->pending == 0) {
+            pthread_cond_signal(&waiter->done);
+        }
+        pthread_mutex_unlock(&waiter->lock); /* from here on the waiter may be gone */
+    }
+}
+
+/* Ends a flight; the one that waits behind it takes its place. */
+static void land(struct loader *loader, struct flight *flight)
+{
+    struct flight **at = bucket_of(loader, flight->id);
+    struct flight *successor = flight->successor;
+
+    while (*at != flight) {
+        at = &(*at)->bucket_next;
+    }
+    *at = flight->bucket_next;
+    if (successor != NULL) {
+        successor->bucket_next = *at;
+        *at = successor;
+        start_flight(loader, successor);
+    }
+    loader->flight_count--;
+    free(flight);
+}
+
+/* --- Redis ----------------------------------------------------------------------------------------------------------
+ */
+
+static void ask_redis(struct loader *loader, struct flight **batch, size_t count)
+{
+    int64_t ids[BATCH_MAX];
+    struct product *products[BATCH_MAX];
+    uint64_t hits = 0;
+    enum status status;
+
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = batch[i]->id;
+    }
+    metric_observe(loader->redis_batch, (double)count);
+    status =
+        product_cache_get(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (products[i] != NULL && products[i]->version >= batch[i]->min_version) {
+            hits++;
+            deliver(batch[i], STATUS_OK, products[i], LOAD_REDIS);
+            land(loader, batch[i]);
+        } else {
+            enqueue(&loader->database_queue, batch[i]);
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        product_unref(products[i]);
+    }
+    metric_add(loader->redis_results[RESULT_HIT], hits);
+    metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
+}
+
+/* --- PostgreSQL -----------------------------------------------------------------------------------------------------
+ */
+
+/* Row 0 tells PostgreSQL's clock, read before the snapshot was taken (transaction start), and whether the WAL up to $2
+ * has been replayed here; the rest are products. */
+static const char products_sql[] =
+    "SELECT 0::bigint AS id, (extract(epoch FROM now()) * 1000000)::bigint AS version,"
+    " (NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int::bigint AS stock,"
+    " NULL::text AS name, NULL::text AS price, 0::bigint AS created_us, 0::bigint AS updated_us, 0 AS deleted"
+    " UNION ALL"
+    " SELECT id, version, stock, name, price::text, (extract(epoch FROM created_at) * 1000000)::bigint,"
+    " (extract(epoch FROM updated_at) * 1000000)::bigint, (deleted_at IS NOT NULL)::int"
+    " FROM products WHERE id = ANY($1::bigint[])";
+
+/* What a batch of flights came to. */
+struct answers {
+    struct product *products[BATCH_MAX]; /* NULL: not answered yet */
+    enum load_tier tiers[BATCH_MAX];
+};
+
+static void add_id_array(struct strbuf *out, struct flight *const *batch, const struct answers *answers, size_t count)
+{
+    const char *separator = "{";
+
+    for (size_t i = 0; i < count; i++) {
+        if (answers->products[i] == NULL) {
+            strbuf_adds(out, separator);
+            strbuf_add_int(out, batch[i]->id);
+            separator = ",";
+        }
+    }
+    strbuf_adds(out, *separator == '{' ? "{}" : "}");
+}
+
+static struct product *product_of_row(const struct pg_result *result, int row, int64_t read_us)
+{
+    if (pg_int(result, row, 7) != 0) {
+        return product_deleted(pg_int(result, row, 0), pg_int(result, row, 1), read_us);
+    }
+    return product_present(&(struct product_row){.id = pg_int(result, row, 0),
+                                                 .version = pg_int(result, row, 1),
+                                                 .stock = pg_int(result, row, 2),
+                                                 .name = pg_text(result, row, 3),
+                                                 .price = pg_text(result, row, 4),
+                                                 .created_us = pg_int(result, row, 5),
+                                                 .updated_us = pg_int(result, row, 6)},
+                           read_us);
+}
+
+/* The row of a product, 0 when there is none; `hint` is where the last search ended, as rows mostly come in order. */
+static int find_row(const struct pg_result *result, int64_t id, int *hint)
+{
+    int rows = pg_rows(result);
+
+    for (int step = 1; step < rows; step++) {
+        int row = 1 + (*hint + step - 1) % (rows - 1);
+
+        if (pg_int(result, row, 0) == id) {
+            *hint = row;
+            return row;
+        }
+    }
+    return 0;
+}
+
+static void take_rows(const struct pg_result *result, struct flight *const *batch, struct answers *answers,
+                      size_t count, enum load_tier tier, bool check_version)
+{
+    int64_t read_us = pg_int(result, 0, 1);
+    int hint = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct product *product;
+        int row;
+
+        if (answers->products[i] != NULL) {
+            continue;
+        }
+        row = find_row(result, batch[i]->id, &hint);
+        product = row == 0 ? product_missing(batch[i]->id, read_us) : product_of_row(result, row, read_us);
+        if (check_version && product->version < batch[i]->min_version) {
+            product_unref(product);
+            continue;
+        }
+        answers->products[i] = product;
+        answers->tiers[i] = tier;
+    }
+}
+
+/* Asks one server for all flights that have no answer. With `lsn`, its rows count only if it has replayed the WAL up to
+ * there, and each only if it is as new as wanted. */
+static enum status ask_server(struct pg_store *server, const char *lsn, struct flight *const *batch,
+                              struct answers *answers, size_t count, enum load_tier tier)
+{
+    struct strbuf ids = STRBUF_EMPTY;
+    struct pg_result *result = NULL;
+    struct pg_error error;
+    enum status status;
+
+    add_id_array(&ids, batch, answers, count);
+    status = pg_query(server, products_sql, (const char *const[]){ids.text, lsn == NULL ? "0/0" : lsn}, 2,
+                      clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, &result, &error);
+    if (status == STATUS_OK) {
+        if (lsn == NULL || pg_int(result, 0, 2) == 1) {
+            take_rows(result, batch, answers, count, tier, lsn != NULL);
+        }
+        pg_result_free(result);
+    } else if (status == STATUS_FAILED) {
+        log_error(log_msg("products cannot be read"), log_str("sqlstate", error.sqlstate),
+                  log_str("error", error.message));
+    }
+    strbuf_finish(&ids);
+    return status;
+}
+
+static bool all_answered(const struct answers *answers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (answers->products[i] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The replica as far as it is known to keep up, then the primary, then the replica whatever it knows. */
+static enum status ask_database(struct loader *loader, struct flight *const *batch, struct answers *answers,
+                                size_t count)
+{
+    struct pg_store *replica = loader->options.replica;
+    char lsn[CATALOG_LSN_SIZE];
+    int64_t mark_us;
+    enum status status;
+
+    if (replica != NULL && catalog_mark(loader->options.catalog, lsn, &mark_us) &&
+        clock_mono_us() - mark_us <= MARK_AGE_MS_MAX * CLOCK_US_PER_MS) {
+        ask_server(replica, lsn, batch, answers, count, LOAD_DATABASE);
+    }
+    if (all_answered(answers, count)) {
+        return STATUS_OK;
+    }
+    status = ask_server(loader->options.database, NULL, batch, answers, count, LOAD_DATABASE);
+    if (status != STATUS_OK && replica != NULL) {
+        ask_server(replica, NULL, batch, answers, count, LOAD_STALE);
+    }
+    return status;
+}
+
+/* Puts what was read into Redis, if it is not stale. */
+static void fill_redis(struct loader *loader, const struct answers *answers, size_t count)
+{
+    struct product *fresh[BATCH_MAX];
+    size_t fresh_count = 0;
+    size_t stored = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (answers->products[i] != NULL && answers->tiers[i] == LOAD_DATABASE) {
+            fresh[fresh_count++] = answers->products[i];
+        }
+    }
+    if (loader->options.cache == NULL || fresh_count == 0) {
+        return;
+    }
+    if (product_cache_put(loader->options.cache, fresh, fresh_count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS,
+                          &stored) == STATUS_OK) {
+        metric_add(loader->fills_stored, stored);
+        metric_add(loader->fills_older, fresh_count - stored);
+    } else {
+        metric_add(loader->fills_error, fresh_count);
+    }
+}
+
+static enum result result_of(const struct answers *answers, size_t i)
+{
+    if (answers->products[i] == NULL) {
+        return RESULT_ERROR;
+    }
+    if (answers->tiers[i] == LOAD_STALE) {
+        return RESULT_STALE;
+    }
+    return answers->products[i]->state == PRODUCT_MISSING ? RESULT_MISS : RESULT_HIT;
+}
+
+static void load_from_database(struct loader *loader, struct flight **batch, size_t count)
+{
+    struct answers answers = {.products = {NULL}};
+    enum status status;
+
+    metric_observe(loader->database_batch, (double)count);
+    status = ask_database(loader, batch, &answers, count);
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        deliver(batch[i], answers.products[i] != NULL ? STATUS_OK : status, answers.products[i], answers.tiers[i]);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        metric_add(loader->database_results[result_of(&answers, i)], 1);
+    }
+    fill_redis(loader, &answers, count);
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        land(loader, batch[i]);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        product_unref(answers.products[i]);
+    }
+}
+
+/* --- workers --------------------------------------------------------------------------------------------------------
+ */
+
+static void work(struct loader *loader, struct queue *queue,
+                 void (*load)(struct loader *loader, struct flight **batch, size_t count))
+{
+    struct flight *batch[BATCH_MAX];
+
+    for (;;) {
+        size_t count;
+
+        pthread_mutex_lock(&loader->lock);
+        while (queue->first == NULL && !loader->stopping) {
+            pthread_cond_wait(&queue->filled, &loader->lock);
+        }
+        count = dequeue(queue, batch);
+        pthread_mutex_unlock(&loader->lock);
+        if (count == 0) {
+            return;
+        }
+        load(loader, batch, count);
+    }
+}
+
+static void *redis_worker(void *arg)
+{
+    struct loader *loader = arg;
+
+    work(loader, &loader->redis_queue, ask_redis);
+    return NULL;
+}
+
+static void *database_worker(void *arg)
+{
+    struct loader *loader = arg;
+
+    work(loader, &loader->database_queue, load_from_database);
+    return NULL;
+}
+
+static void update_gauges(void *arg)
+{
+    struct loader *loader = arg;
+
+    pthread_mutex_lock(&loader->lock);
+    metric_set(loader->waiting, (double)loader->flight_count);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+static void queue_init(struct queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+    pthread_cond_init(&queue->filled, NULL);
+}
+
+static void init_metrics(struct loader *loader)
+{
+    static const char *const results[] = {"hit", "miss", "error", "stale"};
+
+    for (size_t i = 0; i < FS_ARRAY_LEN(results); i++) {
+        loader->redis_results[i] = i == RESULT_STALE ? NULL : metric_get(&requests_counter, "redis", results[i]);
+        loader->database_results[i] = metric_get(&requests_counter, "db", results[i]);
+    }
+    loader->fills_stored = metric_get(&fills_counter, "stored");
+    loader->fills_older = metric_get(&fills_counter, "older");
+    loader->fills_error = metric_get(&fills_counter, "error");
+    loader->redis_batch = metric_get(&batch_histogram, "redis");
+    loader->database_batch = metric_get(&batch_histogram, "db");
+    loader->shared = metric_get(&shared_counter);
+    loader->waiting = metric_get(&waiting_gauge);
+    metrics_add_hook(update_gauges, loader);
+}
+
+struct loader *loader_create(const struct loader_options *options)
+{
+    struct loader *loader = fs_calloc(1, sizeof(*loader));
+    int cache_workers = options->cache == NULL ? 0 : options->cache_workers;
+
+    loader->options = *options;
+    pthread_mutex_init(&loader->lock, NULL);
+    queue_init(&loader->redis_queue);
+    queue_init(&loader->database_queue);
+    init_metrics(loader);
+    loader->thread_count = cache_workers + options->database_workers;
+    loader->threads = fs_calloc((size_t)loader->thread_count, sizeof(*loader->threads));
+    for (int i = 0; i < loader->thread_count; i++) {
+        pthread_create(&loader->threads[i], NULL, i < cache_workers ? redis_worker : database_worker, loader);
+    }
+    return loader;
+}
+
+void loader_destroy(struct loader *loader)
+{
+    if (loader == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&loader->lock);
+    loader->stopping = true;
+    pthread_cond_broadcast(&loader->redis_queue.filled);
+    pthread_cond_broadcast(&loader->database_queue.filled);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->thread_count; i++) {
+        pthread_join(loader->threads[i], NULL);
+    }
+    metrics_remove_hook(update_gauges, loader);
+    pthread_cond_destroy(&loader->redis_queue.filled);
+    pthread_cond_destroy(&loader->database_queue.filled);
+    pthread_mutex_destroy(&loader->lock);
+    free(loader->threads);
+    free(loader);
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------------
+ */
+
+/* Waits for all items; false when the deadline passed first. */
+static bool wait_for_all(struct waiter *waiter, int64_t deadline_us)
+{
+    bool done = true;
+
+    pthread_mutex_lock(&waiter->lock);
+    while (waiter->pending > 0 && done) {
+        done = clock_cond_wait(&waiter->done, &waiter->lock, deadline_us) || waiter->pending == 0;
+    }
+    pthread_mutex_unlock(&waiter->lock);
+    return done;
+}
+
+/* Takes the links out that still wait. */
+static void give_up(struct loader *loader, struct link *links, size_t count)
+{
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (links[i].previous != NULL) {
+            detach(&links[i]);
+            links[i].item->status = STATUS_TIMEOUT;
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+}
+
+static void load_some(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
+{
+    struct link links[BATCH_MAX];
+    struct waiter waiter = {.pending = count};
+
+    pthread_mutex_init(&waiter.lock, NULL);
+    clock_cond_init(&waiter.done);
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < count; i++) {
+        items[i].status = STATUS_TIMEOUT;
+        items[i].product = NULL;
+        links[i] = (struct link){.item = &items[i], .waiter = &waiter};
+        attach(flight_to_join(loader, items[i].id), &links[i]);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    if (!wait_for_all(&waiter, deadline_us)) {
+        give_up(loader, links, count);
+    }
+    pthread_cond_destroy(&waiter.done);
+    pthread_mutex_destroy(&waiter.lock);
+}
+
+void loader_load(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
+{
+    for (size_t start = 0; start < count; start += BATCH_MAX) {
+        load_some(loader, items + start, count - start < BATCH_MAX ? count - start : BATCH_MAX, deadline_us);
+    }
+}

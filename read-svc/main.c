@@ -1,0 +1,149 @@
+/* read-svc: answers reads from Redis, then from PostgreSQL.
+ *
+ *     http_server -> handlers -> catalog (which products there are)
+ *                             -> loader (what they are) -> product_cache (Redis), pg_store (PostgreSQL)
+ */
+#include "read-svc/catalog.h"
+#include "read-svc/handlers.h"
+#include "read-svc/loader.h"
+#include "read-svc/settings.h"
+
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/ops.h"
+#include "common/pg_store.h"
+#include "common/product_cache.h"
+#include "common/service.h"
+
+#include <stdio.h>
+
+#define SERVICE "read-svc"
+#define RETRY_MS 250 /* between attempts to reach a store that is away */
+#define REDIS_PROBATION_MS                                                                                             \
+    1000 /* read-svc takes Redis back this much later than write-svc does, see common/breaker.h */
+
+struct stores {
+    struct product_cache *cache; /* NULL: none */
+    struct pg_store *database;
+    struct pg_store *replica; /* NULL: none */
+    struct catalog *catalog;
+};
+
+static struct product_cache *open_cache(const struct settings *s)
+{
+    if (s->stores.redis_url[0] == '\0') {
+        return NULL;
+    }
+    return product_cache_create(
+        &(struct product_cache_options){.redis = {.store = "redis",
+                                                  .url = s->stores.redis_url,
+                                                  .pool_size = (int)s->stores.redis_pool_size,
+                                                  .timeout_ms = s->stores.redis_timeout_ms,
+                                                  .connect_timeout_ms = s->stores.redis_connect_timeout_ms,
+                                                  .retry_ms = RETRY_MS,
+                                                  .probation_ms = REDIS_PROBATION_MS},
+                                        .replica_url = s->redis_replica_url,
+                                        .key_prefix = s->stores.redis_key_prefix,
+                                        .ttl_ms = s->stores.cache_ttl_ms,
+                                        .missing_ttl_ms = s->cache_missing_ttl_ms});
+}
+
+static struct pg_store *open_database(const struct settings *s, const char *store, const char *url)
+{
+    if (url[0] == '\0') {
+        return NULL;
+    }
+    return pg_store_create(&(struct pg_options){.store = store,
+                                                .application = SERVICE,
+                                                .url = url,
+                                                .pool_size = (int)s->stores.database_pool_size,
+                                                .timeout_ms = s->stores.database_timeout_ms,
+                                                .connect_timeout_ms = s->stores.database_connect_timeout_ms,
+                                                .retry_ms = RETRY_MS});
+}
+
+static enum breaker_state cache_state(void *arg)
+{
+    return product_cache_state(arg);
+}
+
+static enum breaker_state database_state(void *arg)
+{
+    return pg_store_state(arg);
+}
+
+/* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or Redis while PostgreSQL is
+ * away. */
+static bool is_ready(void *arg)
+{
+    const struct stores *stores = arg;
+
+    if (pg_store_state(stores->database) == BREAKER_CLOSED) {
+        return catalog_is_loaded(stores->catalog);
+    }
+    return (stores->replica != NULL && pg_store_state(stores->replica) == BREAKER_CLOSED) ||
+           (stores->cache != NULL && product_cache_state(stores->cache) == BREAKER_CLOSED);
+}
+
+static int serve(const struct settings *s)
+{
+    struct stores stores = {.cache = open_cache(s),
+                            .database = open_database(s, "postgres", s->stores.database_url),
+                            .replica = open_database(s, "postgres-replica", s->database_replica_url)};
+    struct handlers handlers;
+    struct loader *loader;
+    struct ops_dependency dependencies[4] = {{"postgres", database_state, stores.database}};
+    struct ops_options ops = {.service = SERVICE,
+                              .http_port = s->service.http_port,
+                              .dependencies = dependencies,
+                              .ready = is_ready,
+                              .arg = &stores};
+    size_t count = 1;
+    int status;
+
+    if (stores.replica != NULL) {
+        dependencies[count++] = (struct ops_dependency){"postgres-replica", database_state, stores.replica};
+    }
+    if (stores.cache != NULL) {
+        dependencies[count++] = (struct ops_dependency){"redis", cache_state, stores.cache};
+    }
+    stores.catalog = catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
+    loader = loader_create(&(struct loader_options){.cache = stores.cache,
+                                                    .database = stores.database,
+                                                    .replica = stores.replica,
+                                                    .catalog = stores.catalog,
+                                                    .cache_workers = (int)s->stores.redis_pool_size,
+                                                    .database_workers = (int)s->stores.database_pool_size});
+    handlers = (struct handlers){.catalog = stores.catalog, .loader = loader};
+    ops_init(&ops);
+
+    status = service_run(&s->service, handlers_routes, &handlers);
+
+    loader_destroy(loader);
+    catalog_destroy(stores.catalog);
+    pg_store_destroy(stores.replica);
+    pg_store_destroy(stores.database);
+    product_cache_destroy(stores.cache);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    int status = service_configure(SERVICE, argc, argv, settings_options, &settings);
+
+    if (status >= 0) {
+        return status;
+    }
+    if (settings.stores.database_url[0] == '\0') {
+        fputs(SERVICE ": database.url is empty; set it in the file, or DATABASE_URL in the environment\n", stderr);
+        config_free(settings_options, &settings);
+        return 2;
+    }
+    lifecycle_init();
+    log_init(SERVICE, (enum log_level)settings.service.log_level);
+    status = serve(&settings);
+    log_info(log_msg("ended"), log_int("status", status));
+    config_free(settings_options, &settings);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* The settings of read-svc. */
+#ifndef FASTSTOCK_READ_SVC_SETTINGS_H
+#define FASTSTOCK_READ_SVC_SETTINGS_H
+
+#include "common/service.h"
+#include "common/store_settings.h"
+
+struct settings {
+    struct service_settings service;
+    struct store_settings stores;
+    const char *database_replica_url; /* "": none */
+    const char *redis_replica_url;    /* "": none */
+    int64_t cache_missing_ttl_ms;
+    int64_t catalog_refresh_ms;
+    int64_t catalog_products_max;
+};
+
+extern const struct config_option settings_options[];
+
+#endif
