@@ -1,0 +1,150 @@
+#include "write-svc/auth.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#define LOOK_EVERY_S 1
+
+struct auth {
+    char *path;           /* "": open to everybody */
+    pthread_mutex_t lock; /* guards all below */
+    char **tokens;
+    size_t count;
+    struct timespec changed_at; /* of the file whose tokens these are */
+    int64_t looked_us;
+};
+
+static void free_tokens(char **tokens, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(tokens[i]);
+    }
+    free(tokens);
+}
+
+/* The tokens of a file: lines without the blanks around them; empty ones and those with '#' in front are left out. */
+static char **read_tokens(FILE *file, size_t *ret_count)
+{
+    char **tokens = NULL;
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t len;
+
+    *ret_count = 0;
+    while ((len = getline(&line, &size, file)) >= 0) {
+        char *start = line + strspn(line, " \t\r\n");
+
+        while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL) {
+            line[--len] = '\0';
+        }
+        if (*start != '\0' && *start != '#') {
+            tokens = fs_realloc(tokens, (*ret_count + 1) * sizeof(*tokens));
+            tokens[(*ret_count)++] = fs_strdup(start);
+        }
+    }
+    free(line);
+    return tokens;
+}
+
+/* Takes over the file's tokens if it has changed; false when there is no token to be had from it. */
+static bool refresh_locked(struct auth *auth)
+{
+    struct stat info;
+    size_t count = 0;
+    char **tokens;
+    FILE *file;
+
+    if (stat(auth->path, &info) != 0 || (file = fopen(auth->path, "re")) == NULL) {
+        log_error(log_msg("tokens cannot be read"), log_str("file", auth->path), log_str("error", strerror(errno)));
+        return false;
+    }
+    if (info.st_mtim.tv_sec == auth->changed_at.tv_sec && info.st_mtim.tv_nsec == auth->changed_at.tv_nsec) {
+        fclose(file);
+        return true;
+    }
+    tokens = read_tokens(file, &count);
+    fclose(file);
+    if (count == 0) {
+        log_error(log_msg("the file holds no token"), log_str("file", auth->path));
+        free_tokens(tokens, count);
+        return false;
+    }
+    free_tokens(auth->tokens, auth->count);
+    auth->tokens = tokens;
+    auth->count = count;
+    auth->changed_at = info.st_mtim;
+    log_info(log_msg("tokens read"), log_str("file", auth->path), log_int("tokens", (int64_t)count));
+    return true;
+}
+
+struct auth *auth_create(const char *path)
+{
+    struct auth *auth = fs_calloc(1, sizeof(*auth));
+
+    auth->path = fs_strdup(path);
+    pthread_mutex_init(&auth->lock, NULL);
+    if (*path != '\0' && !refresh_locked(auth)) {
+        auth_destroy(auth);
+        return NULL;
+    }
+    return auth;
+}
+
+void auth_destroy(struct auth *auth)
+{
+    if (auth == NULL) {
+        return;
+    }
+    free_tokens(auth->tokens, auth->count);
+    pthread_mutex_destroy(&auth->lock);
+    free(auth->path);
+    free(auth);
+}
+
+/* Equal, found out in a time that depends on the length of what was sent alone. */
+static bool same_text(const char *known, const char *sent)
+{
+    size_t known_len = strlen(known);
+    size_t sent_len = strlen(sent);
+    unsigned char difference = known_len != sent_len;
+
+    for (size_t i = 0; i < sent_len; i++) {
+        difference |= (unsigned char)(sent[i] ^ known[known_len == 0 ? 0 : i % known_len]);
+    }
+    return difference == 0;
+}
+
+bool auth_allows(struct auth *auth, const char *authorization)
+{
+    const char *token = authorization;
+    bool allowed = false;
+
+    if (auth->path[0] == '\0') {
+        return true;
+    }
+    if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0) {
+        return false;
+    }
+    token += 7;
+    token += strspn(token, " ");
+    pthread_mutex_lock(&auth->lock);
+    if (clock_mono_us() - auth->looked_us >= LOOK_EVERY_S * CLOCK_US_PER_S) {
+        refresh_locked(auth);
+        auth->looked_us = clock_mono_us();
+    }
+    for (size_t i = 0; i < auth->count; i++) {
+        allowed = same_text(auth->tokens[i], token) || allowed;
+    }
+    pthread_mutex_unlock(&auth->lock);
+    return allowed;
+}

@@ -1,0 +1,18 @@
+/* The API of write-svc: HTTP on one side, the inventory on the other. */
+#ifndef FASTSTOCK_WRITE_SVC_HANDLERS_H
+#define FASTSTOCK_WRITE_SVC_HANDLERS_H
+
+#include "write-svc/auth.h"
+#include "write-svc/inventory.h"
+
+#include "common/http_router.h"
+
+/* The context that the routes want. */
+struct handlers {
+    struct auth *auth;
+    struct inventory *inventory;
+};
+
+extern const struct http_route handlers_routes[];
+
+#endif

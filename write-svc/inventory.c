@@ -1,0 +1,217 @@
+#include "write-svc/inventory.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/strbuf.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES_MAX 3 /* of a transaction that PostgreSQL aborted in favour of another */
+#define READY_CHECK_MS 1000
+
+static struct metric_family changes_counter = METRIC_COUNTER(
+    "faststock_stock_changes_total", "Stock changes that were asked for, by what came of them.", "outcome");
+static struct metric_family retries_counter =
+    METRIC_COUNTER("faststock_transaction_retries_total",
+                   "Transactions begun again after a deadlock or a serialization failure.", METRIC_NO_LABELS);
+static struct metric_family publish_counter =
+    METRIC_COUNTER("faststock_publish_total", "Committed states sent to Redis, by what came of it.", "result");
+
+static const char *const outcome_names[] = {
+    [STOCK_APPLIED] = "applied",
+    [STOCK_NOT_FOUND] = "not_found",
+    [STOCK_INSUFFICIENT] = "insufficient_stock",
+    [STOCK_VERSION_MISMATCH] = "version_mismatch",
+    [STOCK_OUT_OF_RANGE] = "out_of_range",
+};
+
+enum publish_result { PUBLISH_STORED, PUBLISH_OLDER, PUBLISH_ERROR, PUBLISH_SKIPPED, PUBLISH_RESULTS };
+
+struct inventory {
+    struct pg_store *database;
+    struct product_cache *cache;
+    atomic_bool has_schema;
+    struct metric *outcomes[FS_ARRAY_LEN(outcome_names)];
+    struct metric *failed;
+    struct metric *retries;
+    struct metric *published[PUBLISH_RESULTS];
+};
+
+struct inventory *inventory_create(struct pg_store *database, struct product_cache *cache)
+{
+    static const char *const results[] = {"stored", "older", "error", "skipped"};
+    struct inventory *inventory = fs_calloc(1, sizeof(*inventory));
+
+    inventory->database = database;
+    inventory->cache = cache;
+    for (size_t i = 0; i < FS_ARRAY_LEN(outcome_names); i++) {
+        inventory->outcomes[i] = metric_get(&changes_counter, outcome_names[i]);
+    }
+    inventory->failed = metric_get(&changes_counter, "failed");
+    inventory->retries = metric_get(&retries_counter);
+    for (size_t i = 0; i < PUBLISH_RESULTS; i++) {
+        inventory->published[i] = metric_get(&publish_counter, results[i]);
+    }
+    return inventory;
+}
+
+void inventory_destroy(struct inventory *inventory)
+{
+    free(inventory);
+}
+
+/* --- publishing -----------------------------------------------------------------------------------------------------
+ */
+
+static void publish(struct inventory *inventory, struct product *product, int64_t deadline_us)
+{
+    enum publish_result result = PUBLISH_SKIPPED;
+    size_t stored = 0;
+
+    if (inventory->cache != NULL) {
+        enum status status = product_cache_put(inventory->cache, &product, 1, deadline_us, &stored);
+
+        if (status == STATUS_OK) {
+            result = stored > 0 ? PUBLISH_STORED : PUBLISH_OLDER;
+        } else if (status != STATUS_UNAVAILABLE) {
+            result = PUBLISH_ERROR;
+        }
+    }
+    metric_add(inventory->published[result], 1);
+}
+
+/* --- changes --------------------------------------------------------------------------------------------------------
+ */
+
+static const char change_sql[] =
+    "SELECT outcome, product_id, version, stock, delta, name, price, created_us, updated_us,"
+    " (extract(epoch FROM now()) * 1000000)::bigint AS read_us"
+    " FROM apply_stock_changes($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], ARRAY[$5::text])";
+
+static bool is_retryable(const struct pg_error *error)
+{
+    return strcmp(error->sqlstate, "40001") == 0 || strcmp(error->sqlstate, "40P01") == 0;
+}
+
+static enum status run_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
+                              struct pg_result **ret_result)
+{
+    char id[32];
+    char amount[32];
+    char expected[32];
+    const char *const params[] = {id, amount, change->is_absolute ? "{t}" : "{f}", expected, change->reason};
+    struct pg_error error = {"", ""};
+    enum status status = STATUS_FAILED;
+
+    snprintf(id, sizeof(id), "{%" PRId64 "}", change->product_id);
+    snprintf(amount, sizeof(amount), "{%" PRId64 "}", change->amount);
+    snprintf(expected, sizeof(expected), change->expected_version > 0 ? "{%" PRId64 "}" : "{NULL}",
+             change->expected_version);
+    for (int tries = 1; tries <= TRIES_MAX; tries++) {
+        status = pg_query(inventory->database, change_sql, params, (int)FS_ARRAY_LEN(params), deadline_us, ret_result,
+                          &error);
+        if (status != STATUS_FAILED || !is_retryable(&error)) {
+            break;
+        }
+        metric_add(inventory->retries, 1);
+    }
+    if (status == STATUS_FAILED) {
+        log_error(log_msg("a change failed"), log_str("sqlstate", error.sqlstate), log_str("error", error.message));
+    }
+    return status;
+}
+
+static bool outcome_of(const char *name, enum stock_outcome *ret_outcome)
+{
+    for (size_t i = 0; i < FS_ARRAY_LEN(outcome_names); i++) {
+        if (strcmp(outcome_names[i], name) == 0) {
+            *ret_outcome = (enum stock_outcome)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t int_or_zero(const struct pg_result *rows, int column)
+{
+    return pg_text(rows, 0, column) == NULL ? 0 : pg_int(rows, 0, column);
+}
+
+static struct product *product_of(const struct pg_result *rows)
+{
+    return product_present(&(struct product_row){.id = pg_int(rows, 0, 1),
+                                                 .version = pg_int(rows, 0, 2),
+                                                 .stock = pg_int(rows, 0, 3),
+                                                 .name = pg_text(rows, 0, 5),
+                                                 .price = pg_text(rows, 0, 6),
+                                                 .created_us = pg_int(rows, 0, 7),
+                                                 .updated_us = pg_int(rows, 0, 8)},
+                           pg_int(rows, 0, 9));
+}
+
+enum status inventory_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
+                             struct stock_result *ret_result)
+{
+    struct stock_result result = {.outcome = STOCK_NOT_FOUND};
+    struct pg_result *rows = NULL;
+    enum status status = run_change(inventory, change, deadline_us, &rows);
+
+    if (status != STATUS_OK) {
+        metric_add(inventory->failed, 1);
+        return status;
+    }
+    if (pg_rows(rows) != 1 || !outcome_of(pg_text(rows, 0, 0), &result.outcome)) {
+        log_error(log_msg("apply_stock_changes gave an answer that this version does not know"));
+        pg_result_free(rows);
+        return STATUS_FAILED;
+    }
+    result.version = int_or_zero(rows, 2);
+    result.stock = int_or_zero(rows, 3);
+    result.delta = result.outcome == STOCK_APPLIED ? pg_int(rows, 0, 4) : 0;
+    if (result.outcome == STOCK_APPLIED) {
+        struct product *product = product_of(rows);
+
+        publish(inventory, product, deadline_us);
+        product_unref(product);
+    }
+    pg_result_free(rows);
+    metric_add(inventory->outcomes[result.outcome], 1);
+    *ret_result = result;
+    return STATUS_OK;
+}
+
+/* --- readiness ------------------------------------------------------------------------------------------------------
+ */
+
+static bool find_schema(struct inventory *inventory)
+{
+    struct pg_result *rows = NULL;
+    struct pg_error error;
+    bool found = false;
+
+    if (pg_query(
+            inventory->database,
+            "SELECT to_regprocedure('apply_stock_changes(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
+            NULL, 0, clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS, &rows, &error) == STATUS_OK) {
+        found = strcmp(pg_text(rows, 0, 0), "t") == 0;
+        pg_result_free(rows);
+    }
+    return found;
+}
+
+bool inventory_is_ready(struct inventory *inventory)
+{
+    if (pg_store_state(inventory->database) != BREAKER_CLOSED) {
+        return false;
+    }
+    if (!atomic_load(&inventory->has_schema) && find_schema(inventory)) {
+        atomic_store(&inventory->has_schema, true);
+    }
+    return atomic_load(&inventory->has_schema);
+}

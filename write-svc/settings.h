@@ -1,0 +1,16 @@
+/* The settings of write-svc. */
+#ifndef FASTSTOCK_WRITE_SVC_SETTINGS_H
+#define FASTSTOCK_WRITE_SVC_SETTINGS_H
+
+#include "common/service.h"
+#include "common/store_settings.h"
+
+struct settings {
+    struct service_settings service;
+    struct store_settings stores;
+    const char *auth_tokens_file; /* "": writes need no token */
+};
+
+extern const struct config_option settings_options[];
+
+#endif
