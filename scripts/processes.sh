@@ -3,8 +3,9 @@
 # Source lib.sh first.
 #
 # A process NAME has a home, $FASTSTOCK_RUN_DIR/data/NAME, which is its working directory and that of all its children:
-# what runs there is ours, even when its parent is gone. Its record, $FASTSTOCK_RUN_DIR/pid/NAME, holds
+# its program running there is ours, even when the parent is gone. Its record, $FASTSTOCK_RUN_DIR/pid/NAME, holds
 # "pid start-time boot-id fingerprint", so a pid that the system gave to somebody else is never taken for ours.
+# The caller defines program_of NAME, the name of its program.
 
 as_owner=() # command prefix that runs a program as the user who owns the stack; see choose_owner
 
@@ -49,8 +50,12 @@ pid_of() { # NAME: its pid when it runs, else false
 
 is_running() { pid_of "$1" >/dev/null; }
 
-pids_at_home() { # NAME: all processes whose working directory is its home
-  { find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(home_of "$1")" 2>/dev/null || true; } | cut -d/ -f3
+pids_at_home() { # NAME: all processes of its program whose working directory is its home
+  local program pid
+  program=$(program_of "$1")
+  { find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(home_of "$1")" 2>/dev/null || true; } | while IFS=/ read -r _ _ pid _; do
+    [[ $(cat "/proc/$pid/comm" 2>/dev/null) != "$program" ]] || echo "$pid"
+  done
 }
 
 fingerprint_of() { # NAME: of what the running process was started with

@@ -9,7 +9,10 @@ STORES=(postgres redis pgbouncer)
 SERVICES=(read-1 read-2 write-1 write-2)
 NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
 
-for PG_BIN in /usr/lib/postgresql/*/bin; do :; done # the newest
+pg_program() { # NAME: path of a program of the newest PostgreSQL
+  local folders=(/usr/lib/postgresql/*/bin)
+  echo "${folders[-1]}/$1"
+}
 
 check_name() { # NAME
   local name
@@ -23,7 +26,13 @@ variable_of() { # NAME: as a part of a variable's name, read-1 -> READ_1
 }
 
 is_service() { [[ $1 == read-* || $1 == write-* ]]; }
-program_of() { echo "${1%-*}-svc"; } # read-1 -> read-svc
+program_of() { # NAME: read-1 -> read-svc
+  case $1 in
+    redis) echo redis-server ;;
+    read-* | write-*) echo "${1%-*}-svc" ;;
+    *) echo "$1" ;;
+  esac
+}
 binary_of() { echo "$ROOT/build/$FASTSTOCK_PRESET/$(program_of "$1")/$(program_of "$1")"; }
 
 port_settings_of() { # NAME: names of the settings that hold its ports, the main one first
@@ -166,7 +175,7 @@ configure_edge() {
 command_of() { # NAME: sets the array `command`
   local conf=$FASTSTOCK_RUN_DIR/conf
   case $1 in
-    postgres) command=("$PG_BIN/postgres" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf") ;;
+    postgres) command=("$(pg_program postgres)" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf") ;;
     redis) command=(redis-server "$conf/redis.conf") ;;
     pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
     nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
@@ -238,7 +247,7 @@ prepare_database() { # makes the cluster, and forgets the lock file of a postmas
     echo "$PG_PASSWORD" >"$FASTSTOCK_RUN_DIR/conf/password"
   )
   ((EUID != 0)) || chown postgres: "$FASTSTOCK_RUN_DIR/conf/password"
-  "${as_owner[@]}" "$PG_BIN/initdb" -D "$data" --username=faststock --pwfile="$FASTSTOCK_RUN_DIR/conf/password" \
+  "${as_owner[@]}" "$(pg_program initdb)" -D "$data" --username=faststock --pwfile="$FASTSTOCK_RUN_DIR/conf/password" \
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$(log_of postgres)" 2>&1 ||
     { log_tail postgres && die "initdb failed"; }
   rm "$FASTSTOCK_RUN_DIR/conf/password"
@@ -262,7 +271,7 @@ make_database() {
 
 is_answering() { # NAME
   case $1 in
-    postgres | pgbouncer) "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2 ;;
+    postgres | pgbouncer) "$(pg_program pg_isready)" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2 ;;
     redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]] ;;
     nginx) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$FASTSTOCK_PORT_EDGE_STATUS/health" ;;
     *) curl -sf -m 2 -o /dev/null "$(ops_url_of "$1")/readyz" ;;
