@@ -60,11 +60,8 @@ ops_url_of() { # SERVICE
 prepare_state() { # makes the folders and the credentials, and says who will own the processes
   local dir name
   for dir in conf data log pid; do
-    mkdir -p "$FASTSTOCK_RUN_DIR/$dir" 2>/dev/null || die "cannot write to $FASTSTOCK_RUN_DIR; it belongs to" \
-      "$(stat -c %U "$FASTSTOCK_RUN_DIR" 2>/dev/null || echo somebody else): be that user, or set FASTSTOCK_RUN_DIR"
+    mkdir -p "$FASTSTOCK_RUN_DIR/$dir"
   done
-  [[ -w $FASTSTOCK_RUN_DIR/pid ]] || die "$FASTSTOCK_RUN_DIR belongs to $(stat -c %U "$FASTSTOCK_RUN_DIR/pid")" \
-    "(the stack was started by another user): be that user, or set FASTSTOCK_RUN_DIR"
   choose_owner
   make_credentials
   for name in "${NAMES[@]}"; do
@@ -76,7 +73,9 @@ prepare_state() { # makes the folders and the credentials, and says who will own
 
 lock_stack() { # one command at a time changes the stack; the lock is held until the script ends
   mkdir -p "$FASTSTOCK_RUN_DIR" 2>/dev/null || true
-  exec 9>>"$FASTSTOCK_RUN_DIR/lock" || die "cannot write to $FASTSTOCK_RUN_DIR"
+  [[ -w $FASTSTOCK_RUN_DIR ]] || die "cannot write to $FASTSTOCK_RUN_DIR, which belongs to" \
+    "$(stat -c %U "$FASTSTOCK_RUN_DIR" 2>/dev/null || echo nobody yet): be that user, or set FASTSTOCK_RUN_DIR"
+  exec 9>>"$FASTSTOCK_RUN_DIR/lock"
   flock -w 120 9 || die "another command has been changing the stack for two minutes"
 }
 
