@@ -5,6 +5,10 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
+# Whatever fails without a message of its own is not silent.
+set -E
+trap 'say "$(basename "$0"): failed: $BASH_COMMAND"' ERR
+
 STORES=(postgres redis pgbouncer)
 SERVICES=(read-1 read-2 write-1 write-2)
 NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
@@ -190,7 +194,7 @@ wanted_fingerprint() { # NAME: of its command, configuration, binary and the set
     [[ $1 == postgres ]] && cat "$FASTSTOCK_RUN_DIR/conf/postgresql.conf"
     if is_service "$1"; then
       stat -c '%i %s %Y' "$(binary_of "$1")"
-      env | grep -E '^(FASTSTOCK_(HTTP|OPS|DATABASE|REDIS|CACHE|CATALOG|AUTH|LOG)_|[A-Z]+_REPLICA_URL=|[A-Z]+SAN_OPTIONS=)' | sort
+      env | grep -E '^(FASTSTOCK_(HTTP|OPS|DATABASE|REDIS|CACHE|CATALOG|AUTH|LOG)_|[A-Z]+_REPLICA_URL=|[A-Z]+SAN_OPTIONS=)' | sort || true
     fi
   } 2>/dev/null | sha256sum | cut -c1-32
 }
