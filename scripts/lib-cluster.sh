@@ -12,6 +12,9 @@ CHART=$ROOT/helm/faststock
 # shellcheck disable=SC2034
 IMAGES=(read-svc write-svc migrate pgbouncer)
 
+# shellcheck disable=SC2034
+LAST_TAG=$FASTSTOCK_RUN_DIR/image-tag # what ./dev images built last
+
 # The tag follows from the content that goes into the images: unchanged sources keep their tag, and pods are not replaced.
 image_tag() {
   if [[ -n ${FASTSTOCK_TAG:-} ]]; then
