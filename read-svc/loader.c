@@ -6,10 +6,17 @@
 #include "common/metrics.h"
 #include "common/strbuf.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #define BATCH_MAX PRODUCT_CACHE_BATCH_MAX
 #define BUCKETS 4096u        /* a power of two */
@@ -27,32 +34,24 @@ static struct metric_family shared_counter = METRIC_COUNTER(
 static struct metric_family waiting_gauge =
     METRIC_GAUGE("faststock_load_flights", "Products being loaded or waiting for it.", METRIC_NO_LABELS);
 
-/* A request that waits in loader_load. Lives on its stack. */
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    size_t pending;
-};
-
-/* "This item of that waiter wants that flight." Lives beside the waiter. */
-struct link {
-    struct load_item *item;
-    struct waiter *waiter;
-    struct link *next;
-    struct link **previous; /* what points at this link; NULL when it is in no flight */
-};
-
 enum flight_state {
     FLIGHT_QUEUED,   /* no store is being asked: may be joined */
     FLIGHT_ASKING,   /* a store is, or Redis is being filled */
     FLIGHT_FOLLOWING /* waits for the flight before it; may be joined */
 };
 
+/* One product being loaded. Held by the loader until it lands and by each request that waits for it. */
 struct flight {
+    _Atomic int references;
+    _Atomic uint32_t arrived; /* 1 once the outcome is set, for good; a futex */
+    enum status status;       /* the outcome: set before `arrived` */
+    enum load_tier tier;
+    struct product *product; /* NULL unless STATUS_OK; goes with the flight */
+
+    /* guarded by the loader's lock */
     int64_t id;
-    int64_t min_version; /* the highest that a link wants */
+    int64_t min_version; /* the highest that somebody wants */
     enum flight_state state;
-    struct link *links;
     struct flight *successor;
     struct flight *queue_next;
     struct flight *bucket_next;
@@ -78,7 +77,7 @@ struct loader {
     struct metric *shared;
     struct metric *waiting;
 
-    pthread_mutex_t lock; /* guards all below, and every flight and link */
+    pthread_mutex_t lock; /* guards all below */
     struct queue redis_queue;
     struct queue database_queue;
     struct flight *buckets[BUCKETS];
@@ -141,6 +140,7 @@ static struct flight *new_flight(struct loader *loader, int64_t id)
     struct flight *flight = fs_calloc(1, sizeof(*flight));
 
     flight->id = id;
+    atomic_init(&flight->references, 1);
     loader->flight_count++;
     return flight;
 }
@@ -170,47 +170,6 @@ static struct flight *flight_to_join(struct loader *loader, int64_t id)
     return flight->successor;
 }
 
-static void attach(struct flight *flight, struct link *link)
-{
-    if (link->item->min_version > flight->min_version) {
-        flight->min_version = link->item->min_version;
-    }
-    link->next = flight->links;
-    link->previous = &flight->links;
-    if (link->next != NULL) {
-        link->next->previous = &link->next;
-    }
-    flight->links = link;
-}
-
-static void detach(struct link *link)
-{
-    *link->previous = link->next;
-    if (link->next != NULL) {
-        link->next->previous = link->previous;
-    }
-    link->previous = NULL;
-}
-
-/* Gives the outcome to all who wait for it. `product` is NULL unless STATUS_OK. */
-static void deliver(struct flight *flight, enum status status, struct product *product, enum load_tier tier)
-{
-    while (flight->links != NULL) {
-        struct link *link = flight->links;
-        struct waiter *waiter = link->waiter;
-
-        detach(link);
-        link->item->status = status;
-        link->item->product = product == NULL ? NULL : product_ref(product);
-        link->item->tier = tier;
-        pthread_mutex_lock(&waiter->lock);
-        if (--waiter->pending == 0) {
-            pthread_cond_signal(&waiter->done);
-        }
-        pthread_mutex_unlock(&waiter->lock); /* from here on the waiter may be gone */
-    }
-}
-
 /* Ends a flight; the one that waits behind it takes its place. */
 static void land(struct loader *loader, struct flight *flight)
 {
@@ -227,7 +186,44 @@ static void land(struct loader *loader, struct flight *flight)
         start_flight(loader, successor);
     }
     loader->flight_count--;
-    free(flight);
+}
+
+/* --- outcomes, without the lock --------------------------------------------------------------------------------------
+ */
+
+static void release_flight(struct flight *flight)
+{
+    if (atomic_fetch_sub_explicit(&flight->references, 1, memory_order_acq_rel) == 1) {
+        product_unref(flight->product);
+        free(flight);
+    }
+}
+
+/* Gives the outcome to all who wait for it, with one call of the kernel however many they are. Takes over `product`. */
+static void arrive(struct flight *flight, enum status status, struct product *product, enum load_tier tier)
+{
+    flight->status = status;
+    flight->product = product;
+    flight->tier = tier;
+    atomic_store_explicit(&flight->arrived, 1, memory_order_release);
+    syscall(SYS_futex, &flight->arrived, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Waits for the outcome; false when the deadline passed first. */
+static bool wait_for(struct flight *flight, int64_t deadline_us)
+{
+    const struct timespec until = {.tv_sec = (time_t)(deadline_us / CLOCK_US_PER_S),
+                                   .tv_nsec = (long)(deadline_us % CLOCK_US_PER_S) * 1000};
+
+    while (atomic_load_explicit(&flight->arrived, memory_order_acquire) == 0) {
+        /* the timeout of FUTEX_WAIT_BITSET is a point of the monotonic clock */
+        if (syscall(SYS_futex, &flight->arrived, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY) !=
+                0 &&
+            errno == ETIMEDOUT) {
+            return atomic_load_explicit(&flight->arrived, memory_order_acquire) != 0;
+        }
+    }
+    return true;
 }
 
 /* --- Redis ----------------------------------------------------------------------------------------------------------
@@ -237,6 +233,7 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
 {
     int64_t ids[BATCH_MAX];
     struct product *products[BATCH_MAX];
+    bool found[BATCH_MAX];
     uint64_t hits = 0;
     enum status status;
 
@@ -248,9 +245,8 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
         product_cache_get(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        if (products[i] != NULL && products[i]->version >= batch[i]->min_version) {
-            hits++;
-            deliver(batch[i], STATUS_OK, products[i], LOAD_REDIS);
+        found[i] = products[i] != NULL && products[i]->version >= batch[i]->min_version;
+        if (found[i]) {
             land(loader, batch[i]);
         } else {
             enqueue(&loader->database_queue, batch[i]);
@@ -258,7 +254,13 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
     }
     pthread_mutex_unlock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        product_unref(products[i]);
+        if (found[i]) {
+            hits++;
+            arrive(batch[i], STATUS_OK, products[i], LOAD_REDIS);
+            release_flight(batch[i]);
+        } else {
+            product_unref(products[i]);
+        }
     }
     metric_add(loader->redis_results[RESULT_HIT], hits);
     metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
@@ -454,13 +456,12 @@ static void load_from_database(struct loader *loader, struct flight **batch, siz
 
     metric_observe(loader->database_batch, (double)count);
     status = ask_database(loader, batch, &answers, count);
-    pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        deliver(batch[i], answers.products[i] != NULL ? STATUS_OK : status, answers.products[i], answers.tiers[i]);
-    }
-    pthread_mutex_unlock(&loader->lock);
-    for (size_t i = 0; i < count; i++) {
+        struct product *product = answers.products[i];
+
         metric_add(loader->database_results[result_of(&answers, i)], 1);
+        arrive(batch[i], product == NULL ? status : STATUS_OK, product == NULL ? NULL : product_ref(product),
+               answers.tiers[i]);
     }
     fill_redis(loader, &answers, count);
     pthread_mutex_lock(&loader->lock);
@@ -469,6 +470,7 @@ static void load_from_database(struct loader *loader, struct flight **batch, siz
     }
     pthread_mutex_unlock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
+        release_flight(batch[i]);
         product_unref(answers.products[i]);
     }
 }
@@ -589,52 +591,34 @@ void loader_destroy(struct loader *loader)
 /* --- requests -------------------------------------------------------------------------------------------------------
  */
 
-/* Waits for all items; false when the deadline passed first. */
-static bool wait_for_all(struct waiter *waiter, int64_t deadline_us)
+static void take_outcome(struct load_item *item, struct flight *flight, int64_t deadline_us)
 {
-    bool done = true;
-
-    pthread_mutex_lock(&waiter->lock);
-    while (waiter->pending > 0 && done) {
-        done = clock_cond_wait(&waiter->done, &waiter->lock, deadline_us) || waiter->pending == 0;
+    item->status = STATUS_TIMEOUT;
+    item->product = NULL;
+    if (wait_for(flight, deadline_us)) {
+        item->status = flight->status;
+        item->tier = flight->tier;
+        item->product = flight->product == NULL ? NULL : product_ref(flight->product);
     }
-    pthread_mutex_unlock(&waiter->lock);
-    return done;
-}
-
-/* Takes the links out that still wait. */
-static void give_up(struct loader *loader, struct link *links, size_t count)
-{
-    pthread_mutex_lock(&loader->lock);
-    for (size_t i = 0; i < count; i++) {
-        if (links[i].previous != NULL) {
-            detach(&links[i]);
-            links[i].item->status = STATUS_TIMEOUT;
-        }
-    }
-    pthread_mutex_unlock(&loader->lock);
 }
 
 static void load_some(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
 {
-    struct link links[BATCH_MAX];
-    struct waiter waiter = {.pending = count};
+    struct flight *flights[BATCH_MAX];
 
-    pthread_mutex_init(&waiter.lock, NULL);
-    clock_cond_init(&waiter.done);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        items[i].status = STATUS_TIMEOUT;
-        items[i].product = NULL;
-        links[i] = (struct link){.item = &items[i], .waiter = &waiter};
-        attach(flight_to_join(loader, items[i].id), &links[i]);
+        flights[i] = flight_to_join(loader, items[i].id);
+        atomic_fetch_add_explicit(&flights[i]->references, 1, memory_order_relaxed);
+        if (items[i].min_version > flights[i]->min_version) {
+            flights[i]->min_version = items[i].min_version;
+        }
     }
     pthread_mutex_unlock(&loader->lock);
-    if (!wait_for_all(&waiter, deadline_us)) {
-        give_up(loader, links, count);
+    for (size_t i = 0; i < count; i++) {
+        take_outcome(&items[i], flights[i], deadline_us);
+        release_flight(flights[i]);
     }
-    pthread_cond_destroy(&waiter.done);
-    pthread_mutex_destroy(&waiter.lock);
 }
 
 void loader_load(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
