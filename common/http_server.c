@@ -338,7 +338,7 @@ static int on_connection_open(const struct mg_connection *connection, void **ret
     return 0;
 }
 
-static void on_connection_closed(const struct mg_connection *connection)
+static void on_connection_close(const struct mg_connection *connection)
 {
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
     struct connection *data = mg_get_user_connection_data(connection);
@@ -548,7 +548,7 @@ static struct mg_context *start_library(struct http_server *server)
                                                   .log_message = on_library_message,
                                                   .http_error = on_library_error,
                                                   .init_connection = on_connection_open,
-                                                  .connection_closed = on_connection_closed,
+                                                  .connection_close = on_connection_close,
                                                   .init_thread = on_thread_start,
                                                   .exit_thread = on_thread_exit};
     char port[320];
