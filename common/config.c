@@ -13,6 +13,7 @@
 
 #define ENV_PREFIX "FASTSTOCK_"
 #define NAME_SIZE 128
+#define WHERE_SIZE 512
 
 struct loading {
     const struct config_option *options;
@@ -154,14 +155,14 @@ static void add_unknown(struct loading *loading, const char *where, const char *
     strbuf_addc(loading->error, '\n');
 }
 
-static void format_where(char out[NAME_SIZE * 4], const char *path, size_t line)
+static void format_where(char out[WHERE_SIZE], const char *path, size_t line)
 {
-    snprintf(out, NAME_SIZE * 4, "%s:%zu", path, line + 1);
+    snprintf(out, WHERE_SIZE, "%s:%zu", path, line + 1);
 }
 
 static bool fail_at(struct loading *loading, const char *path, const yaml_node_t *node, const char *what)
 {
-    char where[NAME_SIZE * 4];
+    char where[WHERE_SIZE];
 
     format_where(where, path, node->start_mark.line);
     strbuf_addf(loading->error, "%s: %s\n", where, what);
@@ -173,7 +174,7 @@ static bool read_key(struct loading *loading, const char *path, const char *sect
                      const yaml_node_t *value, bool *seen)
 {
     const struct config_option *option;
-    char where[NAME_SIZE * 4];
+    char where[WHERE_SIZE];
 
     if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE) {
         return fail_at(loading, path, key, "expected 'key: value', the value on the same line");
@@ -195,7 +196,7 @@ static bool read_section(struct loading *loading, const char *path, yaml_documen
                          const yaml_node_t *body, bool *seen)
 {
     const char *section = (const char *)name->data.scalar.value;
-    char where[NAME_SIZE * 4];
+    char where[WHERE_SIZE];
     bool ok = true;
 
     if (name->type != YAML_SCALAR_NODE) {
@@ -412,7 +413,7 @@ void config_print(const struct config_option *options, const void *settings, str
             strbuf_addf(out, "%s:\n", section);
         }
         strbuf_addf(out, "  %s: ", options->key);
-        add_scalar(out, options, (void *)(uintptr_t)settings);
+        add_scalar(out, options, (void *)settings);
         strbuf_addc(out, '\n');
     }
 }

@@ -345,7 +345,7 @@ static void on_connection_close(const struct mg_connection *connection)
 
     if (data != NULL) {
         free(data);
-        mg_set_user_connection_data((struct mg_connection *)(uintptr_t)connection, NULL);
+        mg_set_user_connection_data((struct mg_connection *)connection, NULL);
         atomic_fetch_sub(&server->connections, 1);
     }
 }
@@ -587,7 +587,7 @@ static struct mg_context *start_library(struct http_server *server)
     snprintf(read_timeout, sizeof(read_timeout), "%" PRId64, server->options.read_timeout_ms);
     snprintf(keep_alive_timeout, sizeof(keep_alive_timeout), "%" PRId64, server->options.keep_alive_timeout_ms);
     snprintf(head_bytes_max, sizeof(head_bytes_max), "%d", LIBRARY_HEAD_BYTES);
-    return mg_start(&callbacks, server, (const char **)(uintptr_t)options);
+    return mg_start(&callbacks, server, (const char **)options);
 }
 
 struct http_server *http_server_start(const struct http_server_options *options)
@@ -615,7 +615,7 @@ void http_server_stop_listening(struct http_server *server)
 
     getrlimit(RLIMIT_NOFILE, &limit);
     for (int fd = 3; fd < (int)limit.rlim_cur && fd < 65536; fd++) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
         socklen_t address_len = sizeof(address);
         int listening = 0;
         socklen_t listening_len = sizeof(listening);

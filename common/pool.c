@@ -29,6 +29,7 @@ static struct metric_family opened_counter =
 
 struct pool {
     struct pool_options options;
+    char *shown_url;
     pthread_t maintainer;
     struct metric *idle_gauge;
     struct metric *busy_gauge;
@@ -60,7 +61,7 @@ struct pool *pool_create(const struct pool_options *options)
 
     assert(options->size > 0);
     pool->options = *options;
-    pool->options.shown_url = fs_strdup(options->shown_url);
+    pool->shown_url = fs_strdup(options->shown_url);
     pool->idle = fs_calloc((size_t)options->size, sizeof(*pool->idle));
     breaker_init(&pool->breaker, BREAKER_TIMEOUTS, options->probation_ms * CLOCK_US_PER_MS);
     pthread_mutex_init(&pool->lock, NULL);
@@ -103,7 +104,7 @@ void pool_destroy(struct pool *pool)
     pthread_cond_destroy(&pool->released);
     pthread_mutex_destroy(&pool->lock);
     free(pool->idle);
-    free((char *)(uintptr_t)pool->options.shown_url);
+    free(pool->shown_url);
     free(pool);
 }
 
@@ -124,9 +125,8 @@ static void update_gauges(void *arg)
 static void open_breaker_locked(struct pool *pool, const char *why)
 {
     if (pool->breaker.state != BREAKER_OPEN) {
-        log_warn(log_msg("store is away"), log_str("store", pool->options.store),
-                 log_str("url", pool->options.shown_url), log_str("error", why),
-                 log_int("retry_ms", pool->options.retry_ms));
+        log_warn(log_msg("store is away"), log_str("store", pool->options.store), log_str("url", pool->shown_url),
+                 log_str("error", why), log_int("retry_ms", pool->options.retry_ms));
     }
     breaker_trip(&pool->breaker);
     pthread_cond_broadcast(&pool->released);
@@ -245,8 +245,7 @@ static void connected_locked(struct pool *pool, void *connection)
     pool->open_count++;
     pthread_cond_signal(&pool->released);
     if (was_away || pool->open_count == 1) {
-        log_info(log_msg("store is there"), log_str("store", pool->options.store),
-                 log_str("url", pool->options.shown_url));
+        log_info(log_msg("store is there"), log_str("store", pool->options.store), log_str("url", pool->shown_url));
     }
 }
 
@@ -270,7 +269,7 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     if (pool->open_count == 0 || pool->breaker.state != BREAKER_CLOSED) {
         if (pool->breaker.state == BREAKER_OPEN && now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
             log_warn(log_msg("store is still away"), log_str("store", pool->options.store),
-                     log_str("url", pool->options.shown_url), log_str("error", error));
+                     log_str("url", pool->shown_url), log_str("error", error));
             *last_log_us = now_us;
         } else if (pool->breaker.state != BREAKER_OPEN) {
             *last_log_us = now_us;

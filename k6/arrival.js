@@ -11,7 +11,7 @@ const rate = countSetting('RATE', 1000);
 refuseSettings(['STAGES', 'PROFILE'], 'arrival has one constant RATE; ramp has stages');
 
 export const options = arrivalsOptions('arrival', {
-  peak: rate, p95_ms: 100, routes: [STOCK],
+  peak: rate, p95_ms: 200, routes: [STOCK],
   executor: { executor: 'constant-arrival-rate', rate, duration: `${durationSetting('DURATION', '30s')}s` },
 });
 

@@ -8,7 +8,7 @@ export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
 export const options = usersOptions('high-traffic', {
-  vus: 300, duration: '2m', p95_ms: 200, routes: [LIST], shape: growingUsers,
+  vus: 300, duration: '2m', p95_ms: 500, routes: [LIST], shape: growingUsers,
 });
 
 function growingUsers(vus, duration_s) {

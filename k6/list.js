@@ -8,7 +8,7 @@ export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
 export const options = usersOptions('list', {
-  vus: 200, duration: '30s', p95_ms: 200, routes: [LIST], shape: constantUsers,
+  vus: 200, duration: '30s', p95_ms: 500, routes: [LIST], shape: constantUsers,
 });
 
 export default function () {

@@ -9,7 +9,7 @@ export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
 export const options = usersOptions('mixed', {
-  vus: 100, duration: '30s', p95_ms: 200, shape: constantUsers,
+  vus: 100, duration: '30s', p95_ms: 500, shape: constantUsers,
   routes: [api.STOCK, api.PRODUCT, api.STOCKS, api.LIST, api.UPDATE_STOCK, api.OWN_WRITE],
 });
 

@@ -18,7 +18,7 @@ const PROFILES = {
 const stages = __ENV.STAGES ? givenStages() : profileStages();
 
 export const options = arrivalsOptions('ramp', {
-  peak: Math.max(...stages.map(({ target }) => target)), p95_ms: 100, routes: [STOCK],
+  peak: Math.max(...stages.map(({ target }) => target)), p95_ms: 200, routes: [STOCK],
   executor: { executor: 'ramping-arrival-rate', startRate: stages[0].target, stages },
 });
 

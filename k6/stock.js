@@ -8,7 +8,7 @@ export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
 export const options = usersOptions('stock', {
-  vus: 300, duration: '30s', p95_ms: 200, routes: [STOCK], shape: constantUsers,
+  vus: 300, duration: '30s', p95_ms: 500, routes: [STOCK], shape: constantUsers,
 });
 
 export default function () {

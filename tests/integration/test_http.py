@@ -78,7 +78,7 @@ def test_request_id_of_the_client_comes_back(service, request_id):
     assert assert_problem(reply, 404)["instance"] == f"urn:request:{request_id}"
 
 
-@pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "a\tb", "<script>", "é", "a/b", "a,b"])
+@pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "<script>", "é", "a/b", "a,b"])
 def test_a_bad_request_id_is_replaced(service, request_id):
     data = request_bytes("GET", "/api/nothing", [("X-Request-Id", request_id)])
     with RawConnection(service.base_url) as connection:
@@ -196,8 +196,7 @@ def test_ops_port(stack):
         version = client.get("/version").json()
         assert version["version"]
         assert_problem(client.get("/nothing"), 404)
-        reply = client.post("/readyz", {})
-        assert_problem(reply, 405)
+        assert_problem(client.request("POST", "/readyz"), 405)
 
 
 def test_health(stack):
