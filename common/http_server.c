@@ -27,6 +27,7 @@
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define IDLE_POLL_MS 5
+#define DESCRIPTORS_LOOKED_AT 4096
 
 static struct metric_family requests_counter =
     METRIC_COUNTER("http_requests_total", "HTTP requests answered, by route template.", "method", "route", "status");
@@ -608,26 +609,30 @@ struct http_server *http_server_start(const struct http_server_options *options)
     return server;
 }
 
+/* Is this descriptor a socket that listens on the port? */
+static bool is_listener(int fd, int64_t port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t address_len = sizeof(address);
+    int listening = 0;
+    socklen_t listening_len = sizeof(listening);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_len) != 0 || !listening ||
+        getsockname(fd, &address.any, &address_len) != 0) {
+        return false;
+    }
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) == port;
+}
+
 /* The library offers no way to stop listening alone: its listening socket is found among ours and shut down. */
 void http_server_stop_listening(struct http_server *server)
 {
-    struct rlimit limit = {.rlim_cur = 1024};
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    for (int fd = 3; fd < (int)limit.rlim_cur && fd < 65536; fd++) {
-        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-        socklen_t address_len = sizeof(address);
-        int listening = 0;
-        socklen_t listening_len = sizeof(listening);
-        in_port_t port;
-
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_len) != 0 || !listening ||
-            getsockname(fd, (struct sockaddr *)&address, &address_len) != 0) {
-            continue;
-        }
-        port = address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                             : ((struct sockaddr_in *)&address)->sin_port;
-        if (ntohs(port) == server->options.port) {
+    for (int fd = 3; fd < DESCRIPTORS_LOOKED_AT; fd++) { /* the listeners were among the first to be opened */
+        if (is_listener(fd, server->options.port)) {
             shutdown(fd, SHUT_RD);
         }
     }

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,22 +47,30 @@ static int count_entries(const char *path)
     return count - 2; /* . and .. */
 }
 
+/* /proc/self/statm: pages of the whole address space, then resident ones (proc(5)). */
+static void update_memory_metrics(void)
+{
+    double page_bytes = (double)sysconf(_SC_PAGESIZE);
+    FILE *statm = fopen("/proc/self/statm", "re");
+    char line[128];
+    char *rest;
+
+    if (statm == NULL) {
+        return;
+    }
+    if (fgets(line, sizeof(line), statm) != NULL) {
+        metric_set(metric_get(&virtual_bytes), (double)strtoul(line, &rest, 10) * page_bytes);
+        metric_set(metric_get(&resident_bytes), (double)strtoul(rest, NULL, 10) * page_bytes);
+    }
+    fclose(statm);
+}
+
 static void update_process_metrics(void *arg)
 {
     struct timespec cpu;
-    unsigned long pages_total = 0;
-    unsigned long pages_resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
 
     (void)arg;
-    if (statm != NULL) {
-        if (fscanf(statm, "%lu %lu", &pages_total, &pages_resident) ==
-            2) { /* NOLINT(cert-err34-c): the kernel wrote it */
-            metric_set(metric_get(&virtual_bytes), (double)pages_total * (double)sysconf(_SC_PAGESIZE));
-            metric_set(metric_get(&resident_bytes), (double)pages_resident * (double)sysconf(_SC_PAGESIZE));
-        }
-        fclose(statm);
-    }
+    update_memory_metrics();
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) {
         metric_set(metric_get(&cpu_seconds), (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     }
