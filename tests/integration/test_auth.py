@@ -23,7 +23,7 @@ def tokens(tmp_path_factory):
 @pytest.fixture(scope="module")
 def guarded(stack, tokens):
     settings = {
-        "database": {"url": stack.env["DATABASE_URL"], "direct_url": stack.env["DIRECT_URL"]},
+        "database": {"url": stack.env["DATABASE_URL"]},
         "redis": {"url": stack.env["REDIS_URL"]},
         "auth": {"tokens_file": str(tokens)},
     }

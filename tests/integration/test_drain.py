@@ -24,7 +24,7 @@ def settings(stack):
     return {
         "read-svc": {"database": {"url": env["DATABASE_URL"]}, "redis": {"url": env["REDIS_URL"]}, "http": {"drain_ms": DRAIN_MS}},
         "write-svc": {
-            "database": {"url": env["DATABASE_URL"], "direct_url": env["DIRECT_URL"]},
+            "database": {"url": env["DATABASE_URL"]},
             "redis": {"url": env["REDIS_URL"]},
             "http": {"drain_ms": DRAIN_MS},
         },

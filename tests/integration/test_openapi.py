@@ -82,7 +82,7 @@ def bench(stack, database, unknown_id, tmp_path_factory):
     tokens.write_text("token\n")
     nowhere = {"database": {"url": "postgres://127.0.0.1:1/none"}, "redis": {"url": ""}}
     guarded = {
-        "database": {"url": stack.env["DATABASE_URL"], "direct_url": stack.env["DIRECT_URL"]},
+        "database": {"url": stack.env["DATABASE_URL"]},
         "redis": {"url": stack.env["REDIS_URL"]},
         "auth": {"tokens_file": str(tokens)},
     }
