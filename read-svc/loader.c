@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/product_rows.h"
 #include "common/strbuf.h"
 
 #include <errno.h>
@@ -269,16 +270,10 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
 /* --- PostgreSQL -----------------------------------------------------------------------------------------------------
  */
 
-/* Row 0 tells PostgreSQL's clock, read before the snapshot was taken (transaction start), and whether the WAL up to $2
- * has been replayed here; the rest are products. */
+/* The mark's number tells whether the WAL up to $2 has been replayed here. */
 static const char products_sql[] =
-    "SELECT 0::bigint AS id, (extract(epoch FROM now()) * 1000000)::bigint AS version,"
-    " (NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int::bigint AS stock,"
-    " NULL::text AS name, NULL::text AS price, 0::bigint AS created_us, 0::bigint AS updated_us, 0 AS deleted"
-    " UNION ALL"
-    " SELECT id, version, stock, name, price::text, (extract(epoch FROM created_at) * 1000000)::bigint,"
-    " (extract(epoch FROM updated_at) * 1000000)::bigint, (deleted_at IS NOT NULL)::int"
-    " FROM products WHERE id = ANY($1::bigint[])";
+    PRODUCT_ROWS_MARK("(NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int",
+                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT " WHERE id = ANY($1::bigint[])";
 
 /* What a batch of flights came to. */
 struct answers {
@@ -300,21 +295,6 @@ static void add_id_array(struct strbuf *out, struct flight *const *batch, const 
     strbuf_adds(out, *separator == '{' ? "{}" : "}");
 }
 
-static struct product *product_of_row(const struct pg_result *result, int row, int64_t read_us)
-{
-    if (pg_int(result, row, 7) != 0) {
-        return product_deleted(pg_int(result, row, 0), pg_int(result, row, 1), read_us);
-    }
-    return product_present(&(struct product_row){.id = pg_int(result, row, 0),
-                                                 .version = pg_int(result, row, 1),
-                                                 .stock = pg_int(result, row, 2),
-                                                 .name = pg_text(result, row, 3),
-                                                 .price = pg_text(result, row, 4),
-                                                 .created_us = pg_int(result, row, 5),
-                                                 .updated_us = pg_int(result, row, 6)},
-                           read_us);
-}
-
 /* The row of a product, 0 when there is none; `hint` is where the last search ended, as rows mostly come in order. */
 static int find_row(const struct pg_result *result, int64_t id, int *hint)
 {
@@ -323,7 +303,7 @@ static int find_row(const struct pg_result *result, int64_t id, int *hint)
     for (int step = 1; step < rows; step++) {
         int row = 1 + (*hint + step - 1) % (rows - 1);
 
-        if (pg_int(result, row, 0) == id) {
+        if (product_rows_id(result, row) == id) {
             *hint = row;
             return row;
         }
@@ -334,7 +314,7 @@ static int find_row(const struct pg_result *result, int64_t id, int *hint)
 static void take_rows(const struct pg_result *result, struct flight *const *batch, struct answers *answers,
                       size_t count, enum load_tier tier, bool check_version)
 {
-    int64_t read_us = pg_int(result, 0, 1);
+    int64_t read_us = product_rows_read_us(result);
     int hint = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -345,7 +325,7 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
             continue;
         }
         row = find_row(result, batch[i]->id, &hint);
-        product = row == 0 ? product_missing(batch[i]->id, read_us) : product_of_row(result, row, read_us);
+        product = row == 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
         if (check_version && product->version < batch[i]->min_version) {
             product_unref(product);
             continue;
@@ -369,7 +349,7 @@ static enum status ask_server(struct pg_store *server, const char *lsn, struct f
     status = pg_query(server, products_sql, (const char *const[]){ids.text, lsn == NULL ? "0/0" : lsn}, 2,
                       clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, &result, &error);
     if (status == STATUS_OK) {
-        if (lsn == NULL || pg_int(result, 0, 2) == 1) {
+        if (lsn == NULL || product_rows_number(result) == 1) {
             take_rows(result, batch, answers, count, tier, lsn != NULL);
         }
         pg_result_free(result);

@@ -2,10 +2,12 @@
  *
  *     http_server -> handlers -> auth
  *                             -> inventory -> pg_store (PostgreSQL), then product_cache (Redis)
+ *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published
  */
 #include "write-svc/auth.h"
 #include "write-svc/handlers.h"
 #include "write-svc/inventory.h"
+#include "write-svc/relay.h"
 #include "write-svc/settings.h"
 
 #include "common/lifecycle.h"
@@ -20,6 +22,7 @@
 #define SERVICE "write-svc"
 #define RETRY_MS 100 /* between attempts to reach a store that is away */
 #define MISSING_TTL_MS 5000
+#define RELAY_TIMEOUT_MS 10000 /* of a statement: after an outage there is much to read */
 
 static struct product_cache *open_cache(const struct settings *s)
 {
@@ -37,6 +40,18 @@ static struct product_cache *open_cache(const struct settings *s)
                                         .key_prefix = s->stores.redis_key_prefix,
                                         .ttl_ms = s->stores.cache_ttl_ms,
                                         .missing_ttl_ms = MISSING_TTL_MS});
+}
+
+static struct pg_store *open_database(const struct settings *s, const char *store, const char *url, int64_t pool_size,
+                                      int64_t timeout_ms)
+{
+    return pg_store_create(&(struct pg_options){.store = store,
+                                                .application = SERVICE,
+                                                .url = url,
+                                                .pool_size = (int)pool_size,
+                                                .timeout_ms = timeout_ms,
+                                                .connect_timeout_ms = s->stores.database_connect_timeout_ms,
+                                                .retry_ms = RETRY_MS});
 }
 
 static enum breaker_state cache_state(void *arg)
@@ -57,14 +72,10 @@ static bool is_ready(void *arg)
 static int serve(const struct settings *s, struct auth *auth)
 {
     struct product_cache *cache = open_cache(s);
-    struct pg_store *database =
-        pg_store_create(&(struct pg_options){.store = "postgres",
-                                             .application = SERVICE,
-                                             .url = s->stores.database_url,
-                                             .pool_size = (int)s->stores.database_pool_size,
-                                             .timeout_ms = s->stores.database_timeout_ms,
-                                             .connect_timeout_ms = s->stores.database_connect_timeout_ms,
-                                             .retry_ms = RETRY_MS});
+    struct pg_store *database = open_database(s, "postgres", s->stores.database_url, s->stores.database_pool_size,
+                                              s->stores.database_timeout_ms);
+    struct pg_store *direct = NULL;
+    struct relay *relay = NULL;
     struct inventory *inventory = inventory_create(database, cache);
     struct handlers handlers = {.auth = auth, .inventory = inventory};
     const struct ops_dependency dependencies[] = {{"postgres", database_state, database},
@@ -77,9 +88,15 @@ static int serve(const struct settings *s, struct auth *auth)
                                     .arg = inventory};
     int status;
 
+    if (cache != NULL && s->database_direct_url[0] != '\0') {
+        direct = open_database(s, "postgres-direct", s->database_direct_url, 1, RELAY_TIMEOUT_MS);
+        relay = relay_create(direct, cache, s->stores.cache_ttl_ms);
+    }
     ops_init(&ops);
     status = service_run(&s->service, handlers_routes, &handlers);
 
+    relay_destroy(relay);
+    pg_store_destroy(direct);
     inventory_destroy(inventory);
     pg_store_destroy(database);
     product_cache_destroy(cache);

@@ -8,7 +8,8 @@
 struct settings {
     struct service_settings service;
     struct store_settings stores;
-    const char *auth_tokens_file; /* "": writes need no token */
+    const char *database_direct_url; /* "": no relay */
+    const char *auth_tokens_file;    /* "": writes need no token */
 };
 
 extern const struct config_option settings_options[];

@@ -1,0 +1,270 @@
+#include "write-svc/relay.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/product_rows.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUND_MS 100     /* between rounds of the one that has the lock */
+#define LOCK_TRY_MS 1000 /* between tries of the others */
+#define QUERY_S 10       /* deadline; the store's own timeout for a statement is usually shorter */
+#define XID_SIZE 24
+#define LOCK                                                                                                           \
+    "pg_try_advisory_lock(hashtext('faststock.relay'))" /* held by the session; taking it again is harmless            \
+                                                         */
+
+static struct metric_family active_gauge =
+    METRIC_GAUGE("faststock_relay_active", "1 while this process has the relay's lock.", METRIC_NO_LABELS);
+static struct metric_family age_gauge =
+    METRIC_GAUGE("faststock_relay_age_seconds",
+                 "Time since this relay last had all commits in Redis; 0 while it is not active.", METRIC_NO_LABELS);
+static struct metric_family published_counter = METRIC_COUNTER(
+    "faststock_relay_published_total", "States that the relay offered to Redis, by what came of it.", "result");
+
+struct relay {
+    struct pg_store *direct;
+    struct product_cache *cache;
+    int64_t ttl_ms;
+    pthread_t thread;
+    struct metric *active;
+    struct metric *age;
+    struct metric *stored;
+    struct metric *older;
+    struct metric *failed;
+    char since_xid[XID_SIZE]; /* of the thread alone, as is the next */
+    bool has_lock;
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t stop_cond;
+    bool stopping;
+    int64_t complete_us; /* when the last complete round began; 0: not active */
+};
+
+static bool ask(struct relay *relay, const char *sql, const char *const *params, int count,
+                struct pg_result **ret_result)
+{
+    struct pg_error error;
+    enum status status =
+        pg_query(relay->direct, sql, params, count, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
+
+    if (status == STATUS_FAILED) {
+        log_warn(log_msg("relay cannot read the ledger"), log_str("sqlstate", error.sqlstate),
+                 log_str("error", error.message));
+    }
+    return status == STATUS_OK;
+}
+
+static void set_lock(struct relay *relay, bool has_lock)
+{
+    if (relay->has_lock != has_lock) {
+        log_info(
+            log_msg(has_lock ? "relay: this process repairs Redis now" : "relay: another process may repair Redis"));
+    }
+    relay->has_lock = has_lock;
+    pthread_mutex_lock(&relay->lock);
+    relay->complete_us = has_lock ? clock_mono_us() : 0;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+/* Tries for the lock, and finds where to begin: at the first transaction whose states may still be in Redis. The newest
+ * 100,000 movements are looked at; in a lifetime with more than these the rest has been published by whoever had the
+ * lock. */
+static bool try_lock(struct relay *relay)
+{
+    char ttl_text[24];
+    const char *const params[] = {ttl_text};
+    struct pg_result *result = NULL;
+    bool locked;
+
+    snprintf(ttl_text, sizeof(ttl_text), "%" PRId64, relay->ttl_ms * 2);
+    if (!ask(relay, "SELECT " LOCK, NULL, 0, &result)) {
+        return false;
+    }
+    locked = strcmp(pg_text(result, 0, 0), "t") == 0;
+    pg_result_free(result);
+    if (!locked ||
+        !ask(relay,
+             "SELECT xid::text FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid UNION ALL"
+             " SELECT xid FROM (SELECT xid, created_at FROM stock_movements ORDER BY xid DESC LIMIT 100000) AS recent"
+             " WHERE created_at > now() - $1::bigint * interval '1 millisecond') AS candidates"
+             " ORDER BY candidates.xid LIMIT 1",
+             params, 1, &result)) {
+        return false;
+    }
+    snprintf(relay->since_xid, sizeof(relay->since_xid), "%s", pg_text(result, 0, 0));
+    pg_result_free(result);
+    return true;
+}
+
+/* --- a round --------------------------------------------------------------------------------------------------------
+ */
+
+/* Up to a batch of products, after id $2, that changed in transactions from $1 on (a new one is nowhere yet); the mark
+ * tells whether the lock is still held and which transaction is the oldest under way. */
+static const char changed_sql[] = PRODUCT_ROWS_MARK(
+    "SELECT " LOCK "::int",
+    "pg_snapshot_xmin(pg_current_snapshot())") " UNION ALL (" PRODUCT_ROWS_SELECT " WHERE id > $2::bigint AND id IN"
+                                               " (SELECT product_id FROM stock_movements WHERE xid >= $1::xid8) ORDER "
+                                               "BY id LIMIT $3::bigint) ORDER BY id";
+
+static bool publish(struct relay *relay, const struct pg_result *result)
+{
+    struct product *products[PRODUCT_CACHE_BATCH_MAX];
+    size_t count = (size_t)pg_rows(result) - 1;
+    size_t stored = 0;
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        products[i] = product_rows_take(result, (int)i + 1);
+    }
+    if (count > 0) {
+        status = product_cache_put(relay->cache, products, count, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &stored);
+    }
+    for (size_t i = 0; i < count; i++) {
+        product_unref(products[i]);
+    }
+    if (status == STATUS_OK) {
+        metric_add(relay->stored, stored);
+        metric_add(relay->older, count - stored);
+    } else {
+        metric_add(relay->failed, count);
+    }
+    return status == STATUS_OK;
+}
+
+/* One batch after `*after_id`. `*ret_more` tells whether another is to follow; `xmin` gets the mark's transaction. */
+static bool run_batch(struct relay *relay, int64_t *after_id, char xmin[XID_SIZE], bool *ret_more)
+{
+    char after_text[24];
+    char limit_text[24];
+    const char *const params[] = {relay->since_xid, after_text, limit_text};
+    struct pg_result *result = NULL;
+    bool ok;
+
+    snprintf(after_text, sizeof(after_text), "%" PRId64, *after_id);
+    snprintf(limit_text, sizeof(limit_text), "%d", PRODUCT_CACHE_BATCH_MAX);
+    if (!ask(relay, changed_sql, params, 3, &result)) {
+        return false;
+    }
+    if (product_rows_number(result) != 1) { /* the connection was lost, and with it the lock, and another took it */
+        set_lock(relay, false);
+        pg_result_free(result);
+        return false;
+    }
+    ok = publish(relay, result);
+    if (ok) {
+        snprintf(xmin, XID_SIZE, "%s", product_rows_text(result));
+        *ret_more = pg_rows(result) - 1 == PRODUCT_CACHE_BATCH_MAX;
+        *after_id = product_rows_id(result, pg_rows(result) - 1);
+    }
+    pg_result_free(result);
+    return ok;
+}
+
+/* Publishes what changed since the last complete round. The next one begins where the *first* batch's snapshot says:
+ * what became visible while later batches were read may belong before their ids. */
+static void run_round(struct relay *relay)
+{
+    int64_t began_us = clock_mono_us();
+    char first_xmin[XID_SIZE] = "";
+    char xmin[XID_SIZE];
+    int64_t after_id = 0;
+    bool more = true;
+
+    while (more) {
+        if (!run_batch(relay, &after_id, xmin, &more)) {
+            return;
+        }
+        if (first_xmin[0] == '\0') {
+            memcpy(first_xmin, xmin, sizeof(first_xmin));
+        }
+    }
+    memcpy(relay->since_xid, first_xmin, sizeof(first_xmin));
+    pthread_mutex_lock(&relay->lock);
+    relay->complete_us = began_us;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+/* --- the thread -----------------------------------------------------------------------------------------------------
+ */
+
+static bool sleep_for(struct relay *relay, int64_t ms)
+{
+    int64_t until_us = clock_mono_us() + ms * CLOCK_US_PER_MS;
+    bool stopping;
+
+    pthread_mutex_lock(&relay->lock);
+    while (!relay->stopping && clock_cond_wait(&relay->stop_cond, &relay->lock, until_us)) {
+    }
+    stopping = relay->stopping;
+    pthread_mutex_unlock(&relay->lock);
+    return !stopping;
+}
+
+static void *run(void *arg)
+{
+    struct relay *relay = arg;
+
+    do {
+        if (relay->has_lock) {
+            run_round(relay);
+        } else if (try_lock(relay)) {
+            set_lock(relay, true);
+        }
+    } while (sleep_for(relay, relay->has_lock ? ROUND_MS : LOCK_TRY_MS));
+    return NULL;
+}
+
+static void update_gauges(void *arg)
+{
+    struct relay *relay = arg;
+
+    pthread_mutex_lock(&relay->lock);
+    metric_set(relay->active, relay->complete_us != 0);
+    metric_set(relay->age,
+               relay->complete_us == 0 ? 0 : (double)(clock_mono_us() - relay->complete_us) / (double)CLOCK_US_PER_S);
+    pthread_mutex_unlock(&relay->lock);
+}
+
+struct relay *relay_create(struct pg_store *direct, struct product_cache *cache, int64_t ttl_ms)
+{
+    struct relay *relay = fs_calloc(1, sizeof(*relay));
+
+    relay->direct = direct;
+    relay->cache = cache;
+    relay->ttl_ms = ttl_ms;
+    relay->active = metric_get(&active_gauge);
+    relay->age = metric_get(&age_gauge);
+    relay->stored = metric_get(&published_counter, "stored");
+    relay->older = metric_get(&published_counter, "older");
+    relay->failed = metric_get(&published_counter, "error");
+    pthread_mutex_init(&relay->lock, NULL);
+    clock_cond_init(&relay->stop_cond);
+    metrics_add_hook(update_gauges, relay);
+    pthread_create(&relay->thread, NULL, run, relay);
+    return relay;
+}
+
+void relay_destroy(struct relay *relay)
+{
+    if (relay == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&relay->lock);
+    relay->stopping = true;
+    pthread_cond_signal(&relay->stop_cond);
+    pthread_mutex_unlock(&relay->lock);
+    pthread_join(relay->thread, NULL);
+    metrics_remove_hook(update_gauges, relay);
+    pthread_cond_destroy(&relay->stop_cond);
+    pthread_mutex_destroy(&relay->lock);
+    free(relay);
+}
