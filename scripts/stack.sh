@@ -137,7 +137,7 @@ render() { # TEMPLATE FILE
 
 configure() { # NAME: writes its configuration
   # shellcheck disable=SC2034 # the templates name them
-  local CONF=$FASTSTOCK_RUN_DIR/conf DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log
+  local CONF=$FASTSTOCK_RUN_DIR/conf DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
   case $1 in
     postgres)
       render postgresql.conf.in postgresql.conf
@@ -264,6 +264,7 @@ wait_ready() { # NAME: until it answers; dies with its log when it ends or does 
     sleep 0.1
   done
   [[ $name != postgres ]] || make_database
+  rm -f "$(leaving_mark_of "$name")"
 }
 
 make_database() {
@@ -283,6 +284,10 @@ is_answering() { # NAME
 
 # -- stop
 
+# The edge sends no more writes to a service that has this file, as a cluster's ingress sends none to a pod that is leaving:
+# a POST that reached it in the instant in which it closes its port could not be sent to the other instance.
+leaving_mark_of() { echo "$FASTSTOCK_RUN_DIR/pid/$1.leaving"; }
+
 stop() { # NAME: gracefully
   local name=$1 signal=TERM seconds=20
   case $name in
@@ -294,6 +299,7 @@ stop() { # NAME: gracefully
     kill_process "$name"
     return 0
   fi
+  touch "$(leaving_mark_of "$name")"
   stop_process "$name" "$signal" "$seconds"
   step "$name stopped"
 }
