@@ -1,11 +1,12 @@
 """auth.tokens_file: writes need a bearer token. A write-svc of its own."""
 
 import os
+import time
 
 import pytest
 
 from support.problems import assert_problem
-from support.service_process import ServiceProcess
+from support.service_process import ServiceProcess, run_service
 from support.timing import eventually
 
 pytestmark = pytest.mark.quick
@@ -95,12 +96,26 @@ def test_the_file_is_read_again_when_it_changes(guarded, database, tokens):
     eventually(lambda: status("fourth") == 401, "the other one is gone")
 
 
-def test_an_empty_file_lets_nobody_in(guarded, database, tokens):
+@pytest.mark.parametrize("content", ["", "\n  \n", None], ids=["empty", "blank", "gone"])
+def test_a_file_without_tokens_lets_nobody_else_in(guarded, database, tokens, content):
+    """Half a rotation: whoever had a token keeps it or loses it, but the door does not open."""
     id = database.create_product()
-    tokens.write_text("")
+    tokens.unlink() if content is None else tokens.write_text(content)
     try:
-        eventually(lambda: guarded.update_stock(id, {"delta": 1}, bearer("third")).status == 401, "nobody gets in")
-        assert_problem(guarded.update_stock(id, {"delta": 1}, bearer("")), 401)
+        time.sleep(1.2)  # the file is looked at each second
+        for token in ("", "fourth", "None"):
+            assert_problem(guarded.update_stock(id, {"delta": 1}, bearer(token)), 401)
     finally:
         tokens.write_text(TOKENS)
         eventually(lambda: guarded.update_stock(id, {"delta": 0}, bearer("third")).status == 200, "the tokens are back")
+
+
+@pytest.mark.parametrize("content", ["", None], ids=["empty", "missing"])
+def test_no_start_without_tokens(stack, tmp_path, content):
+    path = tmp_path / "tokens"
+    if content is not None:
+        path.write_text(content)
+    env = {"DATABASE_URL": stack.env["DATABASE_URL"], "FASTSTOCK_AUTH_TOKENS_FILE": str(path)}
+    done = run_service("write-svc", env=env)
+    assert done.returncode == 2
+    assert str(path) in done.stdout + done.stderr
