@@ -7,7 +7,8 @@ die() {
 }
 
 url_decode() { # TEXT: with its %XX decoded
-  printf '%b' "${1//%/\\x}"
+  local text=${1//\\/\\\\}
+  printf '%b' "${text//%/\\x}"
 }
 
 # Takes the password out of a URL, so that neither `ps` nor a message shows it: psql gets it from PGPASSWORD.
