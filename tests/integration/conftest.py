@@ -45,3 +45,11 @@ def unknown_id():
 def cache(stack):
     """Redis, looked at from behind the services."""
     return Cache(stack.env["REDIS_URL"])
+
+
+@pytest.fixture
+def cold_product(database, cache):
+    """A new product that only PostgreSQL has; stock 3."""
+    id = database.create_product(stock=3)
+    cache.make_cold(id)
+    return id

@@ -194,12 +194,11 @@ def test_concurrent_changes_around_zero(stack, database):
 # -- shared work
 
 
-def test_many_readers_of_a_cold_product_cost_one_load(stack, database):
+def test_many_readers_of_a_cold_product_cost_one_load(stack, cold_product):
     """Single flight: whoever comes while a load is under way joins it."""
-    id = database.create_product(stock=3)
     reader = stack.reads[0]
     with Change(reader) as change:
-        replies = in_parallel(40, lambda i: reader.product(id) if i % 2 else reader.stock(id))
+        replies = in_parallel(40, lambda i: reader.product(cold_product) if i % 2 else reader.stock(cold_product))
     assert [(reply.status, reply.json()["stock"]) for reply in replies] == [(200, 3)] * 40
     assert change("faststock_load_batch_size_sum", tier="db") == 1
     answered = {reply.header("Cache-Status").rpartition("detail=")[2] for reply in replies}
@@ -232,15 +231,16 @@ def read_while_locked(stack, reader, ids):
     return change
 
 
-def test_waiting_requests_share_a_flight(stack, database):
-    id = database.create_product()
-    change = read_while_locked(stack, stack.reads[0], [id] * 20)
+def test_waiting_requests_share_a_flight(stack, cold_product):
+    change = read_while_locked(stack, stack.reads[0], [cold_product] * 20)
     assert change("faststock_load_batch_size_sum", tier="db") == 1
     assert change("faststock_load_flights_shared_total") == 19
 
 
-def test_loads_of_different_products_gather_into_batches(stack, database):
+def test_loads_of_different_products_gather_into_batches(stack, database, cache):
     """While the connections are busy, what comes waits and goes as one statement."""
-    change = read_while_locked(stack, stack.reads[0], database.create_products(60))
+    ids = database.create_products(60)
+    cache.make_cold(*ids)
+    change = read_while_locked(stack, stack.reads[0], ids)
     assert change("faststock_load_batch_size_sum", tier="db") == 60
     assert change("faststock_load_batch_size_count", tier="db") < 30

@@ -98,10 +98,11 @@ def test_redis_emptied(stack, database, cache):
 
 
 @pytest.mark.parametrize("how, store", [("stopped", "pgbouncer"), ("stopped", "postgres"), ("frozen", "postgres"), ("frozen", "pgbouncer")])
-def test_postgres_away(stack, database, how, store):
+def test_postgres_away(stack, database, cache, how, store):
     """What is in Redis is still answered; everything else is a quick 503, and nothing is lost or made up."""
     pids = stack.service_pids()
     warm, cold = database.create_product(stock=5), database.create_product(stock=7)
+    cache.make_cold(warm, cold)
     assert stack.reads[0].product(warm).status == 200
     with Load(stack.edge.base_url, database) as load:
         before = load.run_for(1)

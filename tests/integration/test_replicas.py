@@ -51,8 +51,9 @@ def asked(change, store):
 # -- PostgreSQL
 
 
-def test_the_postgres_replica_takes_the_reads(stack, database, replica, reader):
+def test_the_postgres_replica_takes_the_reads(stack, database, cache, replica, reader):
     ids = database.create_products(10, stock=3)
+    cache.make_cold(*ids)
     replica.wait_until_caught_up(database)
     with Change(reader) as change:
         for id in ids:
@@ -108,7 +109,23 @@ def test_a_product_that_the_replica_does_not_know_yet(stack, database, replica, 
         replica.resume()
 
 
-def test_a_replica_that_has_caught_up_is_asked_again(stack, database, replica, reader):
+def test_a_new_product_is_not_missing_for_long(stack, database, replica, reader):
+    """The replica does not have it yet: that must not be remembered as "there is no such product"."""
+    replica.wait_until_caught_up(database)
+    replica.pause()
+    try:
+        id = database.create_product(stock=3)
+        created = time.monotonic()
+        while time.monotonic() - created < LAG_BOUND_S:
+            assert reader.product(id).status in (200, 404)
+            time.sleep(0.02)
+        for client in (reader, *stack.reads):
+            assert client.product(id).status == 200
+    finally:
+        replica.resume()
+
+
+def test_a_replica_that_has_caught_up_is_asked_again(stack, database, cache, replica, reader):
     replica.pause()
     stack.writes[0].update_stock(database.create_product(), {"delta": 1})
     time.sleep(LAG_BOUND_S)
@@ -117,6 +134,7 @@ def test_a_replica_that_has_caught_up_is_asked_again(stack, database, replica, r
 
     def taken():
         id = database.create_product()
+        cache.make_cold(id)
         replica.wait_until_caught_up(database)
         with Change(reader) as change:
             assert reader.product(id).status == 200
@@ -162,10 +180,10 @@ def test_the_redis_replica_takes_the_reads(stack, database, cache, cache_replica
     assert change("faststock_cache_requests_total", tier="db") == 0
 
 
-def test_what_a_reader_loads_goes_to_the_primary(stack, database, cache_reader):
-    id = database.create_product(stock=3)
-    assert cache_reader.product(id).header("Cache-Status") == "faststock; fwd=miss; detail=db"
-    assert stack.reads[0].product(id).header("Cache-Status") == "faststock; hit; detail=redis"
+def test_what_a_reader_loads_goes_to_the_primary(stack, cache, cold_product, cache_reader):
+    assert cache_reader.product(cold_product).header("Cache-Status") == "faststock; fwd=miss; detail=db"
+    eventually(lambda: cache.has(cold_product), "the primary is filled")
+    assert stack.reads[0].product(cold_product).header("Cache-Status") == "faststock; hit; detail=redis"
 
 
 def test_min_version_passes_a_redis_replica_that_is_behind_by(stack, database, cache, cache_replica, cache_reader):

@@ -42,7 +42,7 @@ DEFAULTS = [
 ]
 URLS = {
     "read-svc": ["database.url", "database.replica_url", "redis.url", "redis.replica_url"],
-    "write-svc": ["database.url", "redis.url"],
+    "write-svc": ["database.url", "database.direct_url", "redis.url"],
 }
 
 

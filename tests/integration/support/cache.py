@@ -1,17 +1,28 @@
-"""Redis as the tests see it: the entries of a product, whatever the epoch."""
+"""Redis as the tests see it: the entries of products, under the epoch of the data."""
 
 import redis
+
+from support.timing import eventually
 
 
 class Cache:
     def __init__(self, url):
         self.redis = redis.Redis.from_url(url)
 
-    def keys_of(self, id):
-        """The keys of a product's entry; those of an earlier epoch are not among them, for Redis was emptied then."""
-        return list(self.redis.scan_iter(match=f"fs:*:p:{id}", count=1000))
+    def key(self, id):
+        """The key of a product's entry; the epoch is the beginning of this Redis' replication id."""
+        epoch = self.redis.info("replication")["master_replid"][:16]
+        return f"fs:{epoch}:p:{id}"
+
+    def has(self, *ids):
+        """Are all of these products in Redis?"""
+        return self.redis.exists(*[self.key(id) for id in ids]) == len(ids)
 
     def evict(self, *ids):
-        """Takes products out of Redis; returns how many entries that were."""
-        keys = [key for id in ids for key in self.keys_of(id)]
-        return self.redis.delete(*keys) if keys else 0
+        """Takes products out of Redis; returns how many were there."""
+        return self.redis.delete(*[self.key(id) for id in ids])
+
+    def make_cold(self, *ids):
+        """Makes new products ones that only PostgreSQL has: waits until the relay has put them into Redis, and takes them out."""
+        eventually(lambda: self.has(*ids), "the relay has published the new products")
+        self.evict(*ids)

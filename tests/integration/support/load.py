@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from support.http_client import Connection
+from support.http_client import Client, Connection
 from support.ledger import assert_product_ledger
-from support.timing import scaled
+from support.timing import eventually, scaled
 
 
 @dataclass
@@ -45,6 +45,8 @@ class Load:
     def __enter__(self):
         self.stock = 1_000_000
         self.ids = self.database.create_products(self.products, stock=self.stock)
+        client = Client(self.base_url)
+        eventually(lambda: all(client.stock(id).status == 200 for id in self.ids), "the products of the load are known")
         self.acknowledged = {id: (1, self.stock) for id in self.ids}
         self.applied = {id: [] for id in self.ids}
         self.unsure = {id: [] for id in self.ids}
