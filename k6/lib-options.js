@@ -14,11 +14,11 @@ export function constantUsers(vus, duration_s) {
   return { executor: 'constant-vus', vus, duration: `${duration_s}s` };
 }
 
-// A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in flight: a quarter of
-// the rate by default, which is enough while answers take less than 250 ms. Arrivals that find none free are
+// A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in flight: half of
+// the rate by default, which is enough while answers take less than 500 ms. Arrivals that find none free are
 // dropped; more than DROPPED_MAX of them fail the run.
 export function arrivalsOptions(name, { peak, routes, p95_ms, executor }) {
-  const vus = countSetting('VUS', Math.max(20, Math.ceil(peak / 4)));
+  const vus = countSetting('VUS', Math.max(20, Math.ceil(peak / 2)));
   const made = options(name, routes, p95_ms, { ...executor, timeUnit: '1s', preAllocatedVUs: vus, maxVUs: vus });
   made.thresholds.dropped_iterations = [`count<=${countSetting('DROPPED_MAX', 0, 0)}`];
   return made;
