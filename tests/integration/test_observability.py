@@ -39,7 +39,12 @@ OF_READ = {
     "faststock_catalog_products": "gauge",
     "faststock_catalog_age_seconds": "gauge",
 }
-OF_WRITE = {"faststock_stock_changes_total": "counter", "faststock_publish_total": "counter"}
+OF_WRITE = {
+    "faststock_stock_changes_total": "counter",
+    "faststock_publish_total": "counter",
+    "faststock_relay_active": "gauge",
+    "faststock_relay_age_seconds": "gauge",
+}
 
 READ_ROUTES = {"/api/products", "/api/products/{id}", "/api/products/{id}/stock", "/api/stock"}
 WRITE_ROUTES = {"/api/products/{id}/update-stock"}
@@ -77,6 +82,8 @@ def test_the_parser_refuses(text):
 
 
 def test_every_metric_is_there(stack):
+    for client in stack.services():
+        client.get("/api/nothing")  # a counter with labels is there once it has counted
     for clients, own in ((stack.read_ops, OF_READ), (stack.write_ops, OF_WRITE)):
         for client in clients:
             metrics = scrape(client)
@@ -140,7 +147,7 @@ def test_stores_have_their_labels(stack):
     for client in stack.ops():
         metrics = scrape(client)
         stores = metrics.label_values("faststock_breaker_state", "store")
-        assert {"postgres", "redis"} <= stores <= {"postgres", "redis", "postgres-replica", "redis-replica"}
+        assert {"postgres", "redis"} <= stores <= {"postgres", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
         for store in ("postgres", "redis"):
             assert metrics.value("faststock_breaker_state", store=store) == 0
             assert metrics.total("faststock_pool_connections", store=store) >= 1
