@@ -44,7 +44,7 @@ image_tool() { # prints docker or buildah
 
 need_cluster() {
   have kubectl || die "kubectl is not on the PATH"
-  have helm || die "helm is not on the PATH (3.14 or later, or 4)"
+  have helm || die "helm is not on the PATH (3.18 or later, or 4)"
   kubectl version >/dev/null 2>&1 || die "kubectl reaches no cluster (context '$(kubectl config current-context 2>/dev/null)'); ./dev kind up makes one"
 }
 
