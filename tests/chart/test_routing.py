@@ -32,7 +32,7 @@ def route_f5(objects, request):
         if ingress["metadata"]["annotations"].get("nginx.org/path-regex") == "case_sensitive":
             if re.match(path, request):
                 return service
-        elif request == path or request.startswith(path + "/"):  # pathType Prefix: by whole elements
+        elif request.startswith(path):  # by characters, whatever the pathType
             prefixes.append((len(path), service))
     return max(prefixes, default=(0, None))[1]
 
