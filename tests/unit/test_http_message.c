@@ -1,0 +1,428 @@
+#include "support.h"
+
+#include "common/alloc.h"
+#include "common/http_message.h"
+#include "common/parse.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TRACE_ID "0af7651916cd43dd8448eb211c80319c"
+#define SPAN_ID "b7ad6b7169203331"
+
+static void finish(struct http_response *response)
+{
+    strbuf_finish(&response->headers);
+    strbuf_finish(&response->body);
+}
+
+static struct http_request request_with(const char *name, const char *value)
+{
+    return (struct http_request){.method = "GET",
+                                 .path = "/",
+                                 .query = "",
+                                 .headers = {{"Host", "h"}, {name, value}},
+                                 .header_count = name == NULL ? 1 : 2,
+                                 .id = "req-1"};
+}
+
+/* --- headers -------------------------------------------------------------------------------------------------- */
+
+static void test_headers_are_found_by_any_case(void **state)
+{
+    struct http_request request = {.headers = {{"If-Match", "1"}, {"if-match", "2"}, {"X", ""}}, .header_count = 3};
+
+    (void)state;
+    assert_string_equal(http_header(&request, "IF-MATCH"), "1");
+    assert_string_equal(http_header(&request, "x"), "");
+    assert_null(http_header(&request, "If-Matc"));
+    assert_null(http_header(&request, "If-Match2"));
+    assert_int_equal(http_header_count(&request, "If-match"), 2);
+    assert_int_equal(http_header_count(&request, "X"), 1);
+    assert_int_equal(http_header_count(&request, "Y"), 0);
+    request.header_count = 0;
+    assert_null(http_header(&request, "X"));
+}
+
+static void test_added_headers(void **state)
+{
+    struct http_response response = {.status = 0};
+
+    (void)state;
+    http_add_header(&response, "ETag", "\"7\"");
+    http_add_header(&response, "Allow", "");
+    assert_string_equal(response.headers.text, "ETag: \"7\"\r\nAllow: \r\n");
+    finish(&response);
+}
+
+/* --- who asks ------------------------------------------------------------------------------------------------- */
+
+static void test_request_ids_are_taken(void **state)
+{
+    char longest[129];
+    const char *const rows[] = {"a", "0", "-", "AZaz09._-", "3f2b8c1e-77aa-4c1d-9d1e-0123456789ab", longest};
+
+    (void)state;
+    memset(longest, 'x', 128);
+    longest[128] = '\0';
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with("x-request-id", rows[i]);
+
+        http_identify(&request);
+        assert_string_equal(request.id, rows[i]);
+    }
+}
+
+static void check_made_up(const char *id)
+{
+    assert_int_equal(strlen(id), 16);
+    assert_int_equal(strspn(id, "0123456789abcdef"), 16);
+}
+
+static void test_unusable_request_ids_are_replaced(void **state)
+{
+    char too_long[130];
+    const char *const rows[] = {"", " ", "a b", "a\"b", "a\\b", "a/b", "a:b", "a\r\nb", "caf\xC3\xA9", "{}", too_long};
+
+    (void)state;
+    memset(too_long, 'x', 129);
+    too_long[129] = '\0';
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with("X-Request-Id", rows[i]);
+
+        http_identify(&request);
+        check_made_up(request.id);
+    }
+}
+
+#define IDS 64
+
+static void *make_ids(void *arg)
+{
+    char(*ids)[HTTP_REQUEST_ID_SIZE] = arg;
+
+    for (size_t i = 0; i < IDS; i++) {
+        struct http_request request = request_with(NULL, NULL);
+
+        http_identify(&request);
+        memcpy(ids[i], request.id, sizeof(ids[i]));
+    }
+    return NULL;
+}
+
+static void test_made_up_ids_differ_in_all_threads(void **state)
+{
+    static char ids[3 * IDS][HTTP_REQUEST_ID_SIZE];
+    pthread_t threads[2];
+
+    (void)state;
+    pthread_create(&threads[0], NULL, make_ids, ids[0]);
+    pthread_create(&threads[1], NULL, make_ids, ids[IDS]);
+    make_ids(ids[(size_t)2 * IDS]);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    for (size_t i = 0; i < FS_ARRAY_LEN(ids); i++) {
+        check_made_up(ids[i]);
+        for (size_t other = 0; other < i; other++) {
+            assert_string_not_equal(ids[i], ids[other]);
+        }
+    }
+}
+
+struct trace_row {
+    const char *header;
+    const char *trace_id;
+};
+
+static void check_trace_ids(const struct trace_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct http_request request = request_with("Traceparent", rows[i].header);
+
+        memset(request.trace_id, 'x', sizeof(request.trace_id) - 1); /* of the request before */
+        http_identify(&request);
+        check_row(strcmp(request.trace_id, rows[i].trace_id) == 0, "'%s': '%s'", rows[i].header, request.trace_id);
+    }
+}
+
+static void test_trace_ids(void **state)
+{
+    static const struct trace_row rows[] = {
+        {"00-" TRACE_ID "-" SPAN_ID "-01", TRACE_ID},
+        {"00-" TRACE_ID "-" SPAN_ID "-00", TRACE_ID},
+        {"00-" TRACE_ID "-" SPAN_ID "-ff", TRACE_ID},
+        {"00-00000000000000000000000000000001-" SPAN_ID "-01", "00000000000000000000000000000001"},
+        {"cc-" TRACE_ID "-" SPAN_ID "-01", TRACE_ID},
+        {"cc-" TRACE_ID "-" SPAN_ID "-01-what-the-future-will-be-like", TRACE_ID},
+        {"", ""},
+        {"00", ""},
+        {TRACE_ID, ""},
+        {"ff-" TRACE_ID "-" SPAN_ID "-01", ""}, /* no version */
+        {"0-" TRACE_ID "-" SPAN_ID "-01", ""},
+        {"zz-" TRACE_ID "-" SPAN_ID "-01", ""},
+        {"00-00000000000000000000000000000000-" SPAN_ID "-01", ""},
+        {"00-0AF7651916CD43DD8448EB211C80319C-" SPAN_ID "-01", ""}, /* lower case only */
+        {"00-0af7651916cd43dd8448eb211c80319-" SPAN_ID "-01", ""},
+        {"00-" TRACE_ID "0-" SPAN_ID "-01", ""},
+        {"00-" TRACE_ID "-" SPAN_ID "-0", ""},
+        {"00-" TRACE_ID "-" SPAN_ID, ""},
+        {"00_" TRACE_ID "-" SPAN_ID "-01", ""},
+        {"00-" TRACE_ID "_" SPAN_ID "-01", ""},
+        {" 00-" TRACE_ID "-" SPAN_ID "-01", ""},
+    };
+
+    (void)state;
+    check_trace_ids(rows, FS_ARRAY_LEN(rows));
+}
+
+/* W3C Trace Context section 3.2.2: a header of which any part is invalid is ignored as a whole. */
+static void test_trace_ids_of_invalid_headers_are_ignored(void **state)
+{
+    static const struct trace_row rows[] = {
+        {"00-" TRACE_ID "-0000000000000000-01", ""},
+        {"00-" TRACE_ID "-B7AD6B7169203331-01", ""},
+        {"00-" TRACE_ID "-b7ad6b716920333x-01", ""},
+        {"00-" TRACE_ID "-" SPAN_ID "-0x", ""},
+        {"00-" TRACE_ID "-" SPAN_ID "_01", ""},
+        {"00-" TRACE_ID "-" SPAN_ID "-01-", ""}, /* version 00 has nothing behind */
+        {"00-" TRACE_ID "-" SPAN_ID "-01-more", ""},
+        {"cc-" TRACE_ID "-" SPAN_ID "-01.more", ""},
+    };
+
+    (void)state;
+    check_trace_ids(rows, FS_ARRAY_LEN(rows));
+}
+
+static void test_no_trace_id_without_header(void **state)
+{
+    struct http_request request = request_with(NULL, NULL);
+
+    (void)state;
+    memset(request.trace_id, 'x', sizeof(request.trace_id) - 1);
+    http_identify(&request);
+    assert_string_equal(request.trace_id, "");
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------- */
+
+static void test_start_json_forgets_what_was_there(void **state)
+{
+    struct http_response response = {.status = 500, .content_type = "text/plain"};
+
+    (void)state;
+    strbuf_adds(&response.body, "old");
+    http_add_header(&response, "X-Old", "1");
+    strbuf_adds(http_start_json(&response, 200), "{}");
+    assert_int_equal(response.status, 200);
+    assert_string_equal(response.content_type, "application/json");
+    assert_string_equal(response.body.text, "{}");
+    assert_string_equal(strbuf_text(&response.headers), "");
+    finish(&response);
+}
+
+static void test_problems(void **state)
+{
+    static const struct {
+        enum http_problem problem;
+        int status;
+        const char *slug;
+        const char *reason;
+    } rows[] = {
+        {HTTP_BAD_REQUEST, 400, "bad-request", "Bad request"},
+        {HTTP_UNAUTHORIZED, 401, "unauthorized", "Unauthorized"},
+        {HTTP_NOT_FOUND, 404, "not-found", "Not found"},
+        {HTTP_METHOD_NOT_ALLOWED, 405, "method-not-allowed", "Method not allowed"},
+        {HTTP_REQUEST_TIMEOUT, 408, "request-timeout", "Request timeout"},
+        {HTTP_INSUFFICIENT_STOCK, 409, "insufficient-stock", "Conflict"},
+        {HTTP_OUT_OF_RANGE, 409, "out-of-range", "Conflict"},
+        {HTTP_LENGTH_REQUIRED, 411, "length-required", "Length required"},
+        {HTTP_PRECONDITION_FAILED, 412, "precondition-failed", "Precondition failed"},
+        {HTTP_PAYLOAD_TOO_LARGE, 413, "payload-too-large", "Payload too large"},
+        {HTTP_UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type"},
+        {HTTP_HEADERS_TOO_LARGE, 431, "headers-too-large", "Request header fields too large"},
+        {HTTP_VERSION_NOT_SUPPORTED, 505, "version-not-supported", "HTTP version not supported"},
+        {HTTP_OVERLOADED, 503, "overloaded", "Service Unavailable"},
+        {HTTP_UNAVAILABLE, 503, "unavailable", "Service Unavailable"},
+    };
+    struct http_request request = request_with(NULL, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_response response = {.status = 200};
+        bool retry = rows[i].status == 503;
+        char type[64];
+        char status[32];
+
+        http_problem(&request, &response, rows[i].problem, "why", NULL);
+        assert_int_equal(response.status, rows[i].status);
+        assert_string_equal(response.content_type, "application/problem+json");
+        assert_true(support_is_json_object(response.body.text, response.body.len));
+        snprintf(type, sizeof(type), "{\"type\":\"/problems/%s\",\"title\":\"", rows[i].slug);
+        snprintf(status, sizeof(status), "\"status\":%d,", rows[i].status);
+        assert_contains(response.body.text, type);
+        assert_contains(response.body.text, status);
+        assert_contains(response.body.text, "\"detail\":\"why\",\"instance\":\"urn:request:req-1\"}");
+        assert_string_equal(response.headers.text,
+                            retry ? "Cache-Control: no-store\r\nRetry-After: 1\r\n" : "Cache-Control: no-store\r\n");
+        assert_string_equal(http_reason(rows[i].status), rows[i].reason);
+        finish(&response);
+    }
+}
+
+static void test_reasons_of_other_statuses(void **state)
+{
+    (void)state;
+    assert_string_equal(http_reason(200), "OK");
+    assert_string_equal(http_reason(304), "Not Modified");
+    assert_string_equal(http_reason(299), "Unknown");
+}
+
+static void test_problem_with_members_and_text_to_escape(void **state)
+{
+    struct http_request request = request_with(NULL, NULL);
+    struct http_response response = {.status = 0};
+
+    (void)state;
+    strbuf_adds(&response.body, "{\"half\":");
+    http_problem(&request, &response, HTTP_INSUFFICIENT_STOCK, "a \"b\" \\ \n \xFF", ",\"stock\":3,\"version\":7");
+    assert_string_equal(response.body.text,
+                        "{\"type\":\"/problems/insufficient-stock\",\"title\":\"Insufficient stock\",\"status\":409,"
+                        "\"detail\":\"a \\\"b\\\" \\\\ \\n \xEF\xBF\xBD\",\"instance\":\"urn:request:req-1\","
+                        "\"stock\":3,\"version\":7}");
+    assert_true(support_is_json_object(response.body.text, response.body.len));
+    finish(&response);
+}
+
+static void test_bad_field_names_the_field(void **state)
+{
+    struct http_request request = request_with(NULL, NULL);
+    struct http_response response = {.status = 0};
+
+    (void)state;
+    http_bad_field(&request, &response, "sto\"ck", "expected \"more\"");
+    assert_int_equal(response.status, 400);
+    assert_contains(response.body.text, "\"type\":\"/problems/bad-request\"");
+    assert_contains(response.body.text, "\"detail\":\"sto\\\"ck: expected \\\"more\\\"\"");
+    assert_contains(response.body.text, "\"errors\":[{\"field\":\"sto\\\"ck\",\"detail\":\"expected \\\"more\\\"\"}]");
+    assert_true(support_is_json_object(response.body.text, response.body.len));
+    http_bad_field(&request, &response, "", "expected less");
+    assert_contains(response.body.text, "\"detail\":\"expected less\",\"instance\"");
+    finish(&response);
+}
+
+/* --- queries -------------------------------------------------------------------------------------------------- */
+
+static void test_queries(void **state)
+{
+    static const struct {
+        const char *query;
+        const char *page; /* NULL: absent */
+        const char *ids;
+    } rows[] = {
+        {"", NULL, NULL},
+        {"page=1", "1", NULL},
+        {"ids=1,2,3&page=2", "2", "1,2,3"},
+        {"page=", "", NULL},
+        {"page", "", NULL},
+        {"page&ids", "", ""},
+        {"page=a=b", "a=b", NULL},
+        {"page==", "=", NULL},
+        {"&&page=1&&", "1", NULL},
+        {"=1&page=2", "2", NULL},
+        {"=", NULL, NULL},
+        {"Page=1&pag=2&pages=3", NULL, NULL},
+        {"other=1&other=2&page=3", "3", NULL},
+        {"%70a%67e=1", "1", NULL},
+        {"page=%31%2C+%C3%A9", "1, \xC3\xA9", NULL},
+        {"page=%26ids%3D1", "&ids=1", NULL},
+        {"page=1;ids=2", "1;ids=2", NULL},
+        {"page=1?ids=2", "1?ids=2", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_query_param params[] = {{.name = "page"}, {.name = "ids"}, {.name = NULL}};
+        struct http_request request = request_with(NULL, NULL);
+        struct http_response response = {.status = 0};
+        const char *const wanted[] = {rows[i].page, rows[i].ids};
+
+        request.query = rows[i].query;
+        check_row(http_read_query(&request, params, &response), "refused: %s", rows[i].query);
+        assert_int_equal(response.status, 0);
+        for (size_t p = 0; p < 2; p++) {
+            check_row((params[p].value == NULL) == (wanted[p] == NULL), "%s: %s", rows[i].query, params[p].name);
+            if (wanted[p] != NULL) {
+                assert_string_equal(params[p].value, wanted[p]);
+                assert_int_equal(params[p].len, strlen(wanted[p]));
+            }
+        }
+        http_query_finish(params);
+        assert_null(params[0].value);
+        finish(&response);
+    }
+}
+
+static void test_bad_queries(void **state)
+{
+    static const struct {
+        const char *query;
+        const char *field;
+        const char *detail;
+    } rows[] = {
+        {"page=1&page=1", "page", "repeated"},
+        {"page=1&page=2", "page", "repeated"},
+        {"page&page", "page", "repeated"},
+        {"page=1&ids=2&p%61ge=3", "page", "repeated"},
+        {"page=%", "page", "percent-encoding"},
+        {"page=%4", "page", "percent-encoding"},
+        {"page=%4&ids=1", "page", "percent-encoding"},
+        {"page=%zz", "page", "percent-encoding"},
+        {"page=%00", "page", "percent-encoding"},
+        {"ids=1%FF", "ids", "UTF-8"},
+        {"ids=%ED%A0%80", "ids", "UTF-8"},
+        {"%zz=1", "query", "percent-encoding"},
+        {"ids=1&%FF", "query", "UTF-8"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_query_param params[] = {{.name = "page"}, {.name = "ids"}, {.name = NULL}};
+        struct http_request request = request_with(NULL, NULL);
+        struct http_response response = {.status = 0};
+        char field[64];
+
+        request.query = rows[i].query;
+        check_row(!http_read_query(&request, params, &response), "taken: %s", rows[i].query);
+        assert_int_equal(response.status, 400);
+        snprintf(field, sizeof(field), "\"errors\":[{\"field\":\"%s\",\"detail\":", rows[i].field);
+        assert_contains(response.body.text, field);
+        assert_contains(response.body.text, rows[i].detail);
+        assert_true(support_is_json_object(response.body.text, response.body.len));
+        http_query_finish(params); /* what was read before is freed; the leak checker looks */
+        finish(&response);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_headers_are_found_by_any_case),
+        cmocka_unit_test(test_added_headers),
+        cmocka_unit_test(test_request_ids_are_taken),
+        cmocka_unit_test(test_unusable_request_ids_are_replaced),
+        cmocka_unit_test(test_made_up_ids_differ_in_all_threads),
+        cmocka_unit_test(test_trace_ids),
+        cmocka_unit_test(test_trace_ids_of_invalid_headers_are_ignored),
+        cmocka_unit_test(test_no_trace_id_without_header),
+        cmocka_unit_test(test_start_json_forgets_what_was_there),
+        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_reasons_of_other_statuses),
+        cmocka_unit_test(test_problem_with_members_and_text_to_escape),
+        cmocka_unit_test(test_bad_field_names_the_field),
+        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_bad_queries),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
