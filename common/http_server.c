@@ -27,6 +27,7 @@
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define IDLE_POLL_MS 5
+#define CHUNK_BYTES 4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
 #define DESCRIPTORS_LOOKED_AT 4096
 
 static struct metric_family requests_counter =
@@ -228,7 +229,7 @@ static bool read_body(struct mg_connection *connection, struct http_request *req
                       struct http_response *response)
 {
     const char *expect = http_header(request, "Expect");
-    char chunk[8192];
+    char chunk[CHUNK_BYTES];
 
     strbuf_clear(buffer);
     if (len > 0 && expect != NULL && strcasecmp(expect, "100-continue") == 0) {
@@ -316,7 +317,7 @@ static void write_answer(struct mg_connection *connection, const struct http_req
 static void discard_body(struct mg_connection *connection)
 {
     int64_t deadline_us = clock_mono_us() + DISCARD_MS_MAX * CLOCK_US_PER_MS;
-    char chunk[8192];
+    char chunk[CHUNK_BYTES];
     size_t total = 0;
     int got;
 

@@ -78,15 +78,18 @@ static enum status acquire_for_reading(struct product_cache *cache, int64_t dead
     return redis_acquire(cache->primary, deadline_us, ret_session);
 }
 
+/* The keys of products; one block that the caller frees. Not on the stack: the HTTP library's threads have 100 KiB of
+ * it. */
 static struct redis_bytes *make_keys(const struct product_cache *cache, const struct redis_session *session,
-                                     const int64_t *ids, size_t count, char (*space)[KEY_SIZE])
+                                     const int64_t *ids, size_t count)
 {
-    struct redis_bytes *keys = fs_calloc(count, sizeof(*keys));
+    struct redis_bytes *keys = fs_calloc(count, sizeof(*keys) + KEY_SIZE);
+    char *text = (char *)(keys + count);
 
-    for (size_t i = 0; i < count; i++) {
-        int len = snprintf(space[i], KEY_SIZE, "%s:%s:p:%" PRId64, cache->key_prefix, redis_epoch(session), ids[i]);
+    for (size_t i = 0; i < count; i++, text += KEY_SIZE) {
+        int len = snprintf(text, KEY_SIZE, "%s:%s:p:%" PRId64, cache->key_prefix, redis_epoch(session), ids[i]);
 
-        keys[i] = (struct redis_bytes){space[i], (size_t)len};
+        keys[i] = (struct redis_bytes){text, (size_t)len};
     }
     return keys;
 }
@@ -107,7 +110,6 @@ enum status product_cache_get(struct product_cache *cache, const int64_t *ids, s
                               struct product **ret_products)
 {
     struct lookup lookup = {.ids = ids, .products = ret_products};
-    char space[PRODUCT_CACHE_BATCH_MAX][KEY_SIZE];
     struct redis_store *store = NULL;
     struct redis_session *session = NULL;
     struct redis_bytes *keys;
@@ -119,7 +121,7 @@ enum status product_cache_get(struct product_cache *cache, const int64_t *ids, s
     if (status != STATUS_OK) {
         return status;
     }
-    keys = make_keys(cache, session, ids, count, space);
+    keys = make_keys(cache, session, ids, count);
     status = redis_mget(session, keys, count, deadline_us, take_value, &lookup);
     free(keys);
     redis_release(store, session, status);
@@ -135,55 +137,66 @@ static int64_t jittered_ttl_ms(struct product_cache *cache, const struct product
     return ttl_ms - ttl_ms / 10 + (int64_t)random % (ttl_ms / 5 + 1);
 }
 
-static enum status run_put(struct product_cache *cache, struct redis_session *session, struct product *const *products,
-                           const int64_t *ids, size_t count, int64_t deadline_us, size_t *ret_stored)
+/* The script's arguments for each product: its value and its lifetime, as texts one behind the other in `texts`. */
+static struct redis_bytes *make_args(struct product_cache *cache, struct product *const *products, size_t count,
+                                     struct strbuf *texts)
 {
-    char key_space[PRODUCT_CACHE_BATCH_MAX][KEY_SIZE];
-    char ttl_space[PRODUCT_CACHE_BATCH_MAX][24];
     struct redis_bytes *args = fs_calloc(count * 2, sizeof(*args));
-    struct redis_bytes *keys = make_keys(cache, session, ids, count, key_space);
-    size_t *starts = fs_calloc(count + 1, sizeof(*starts));
-    struct strbuf values = STRBUF_EMPTY;
+    const char *text;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t start = texts->len;
+
+        product_encode(products[i], texts);
+        args[2 * i].len = texts->len - start;
+        start = texts->len;
+        strbuf_add_int(texts, jittered_ttl_ms(cache, products[i]));
+        args[2 * i + 1].len = texts->len - start;
+    }
+    text = strbuf_text(texts); /* it moves no more */
+    for (size_t i = 0; i < count * 2; i++) {
+        args[i].data = text;
+        text += args[i].len;
+    }
+    return args;
+}
+
+static enum status run_put(struct product_cache *cache, struct redis_session *session, struct product *const *products,
+                           size_t count, int64_t deadline_us, size_t *ret_stored)
+{
+    int64_t ids[PRODUCT_CACHE_BATCH_MAX];
+    struct strbuf texts = STRBUF_EMPTY;
+    struct redis_bytes *args = make_args(cache, products, count, &texts);
+    struct redis_bytes *keys;
     int64_t stored = 0;
     enum status status;
 
     for (size_t i = 0; i < count; i++) {
-        product_encode(products[i], &values);
-        starts[i + 1] = values.len;
+        ids[i] = products[i]->id;
     }
-    for (size_t i = 0; i < count; i++) {
-        int len = snprintf(ttl_space[i], sizeof(ttl_space[i]), "%" PRId64, jittered_ttl_ms(cache, products[i]));
-
-        args[2 * i] = (struct redis_bytes){values.text + starts[i], starts[i + 1] - starts[i]};
-        args[2 * i + 1] = (struct redis_bytes){ttl_space[i], (size_t)len};
-    }
+    keys = make_keys(cache, session, ids, count);
     status = redis_run_script(session, keys, count, args, count * 2, deadline_us, &stored);
     if (status == STATUS_OK) {
         *ret_stored = (size_t)stored;
     }
-    strbuf_finish(&values);
-    free(starts);
     free(keys);
     free(args);
+    strbuf_finish(&texts);
     return status;
 }
 
 enum status product_cache_put(struct product_cache *cache, struct product *const *products, size_t count,
                               int64_t deadline_us, size_t *ret_stored)
 {
-    int64_t ids[PRODUCT_CACHE_BATCH_MAX];
     struct redis_session *session = NULL;
     enum status status;
 
     assert(count <= PRODUCT_CACHE_BATCH_MAX);
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = products[i]->id;
-    }
     status = redis_acquire(cache->primary, deadline_us, &session);
     if (status != STATUS_OK) {
         return status;
     }
-    status = run_put(cache, session, products, ids, count, deadline_us, ret_stored);
+    status = run_put(cache, session, products, count, deadline_us, ret_stored);
     redis_release(cache->primary, session, status);
     return status;
 }
