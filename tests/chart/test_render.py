@@ -228,6 +228,12 @@ def test_uninstall_takes_the_volume_unless_it_is_kept():
     assert one(objects, "Secret", "-stores")["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
+def test_database_without_a_volume():
+    postgres = one(render(*to_set(postgres__bundled__storageSize="")), "StatefulSet", "-postgres")
+    assert "volumeClaimTemplates" not in postgres["spec"]
+    assert {"name": "data", "emptyDir": {}} in pod_spec(postgres)["volumes"]
+
+
 def test_tokens_of_writes():
     objects = render(*to_set(writeSvc__tokensSecret="tokens"))
     assert service_config(objects, "write-svc")["auth"]["tokens_file"] == "/etc/faststock/auth/tokens"
