@@ -456,7 +456,7 @@ static void test_an_answer_forgets_the_timeouts_before(void **state)
     struct connection *held[2 * BREAKER_TIMEOUTS];
     struct pool *pool = create_filled_pool(fixture, "slow-at-times", 2 * BREAKER_TIMEOUTS);
 
-    take_all(fixture, held, 2 * BREAKER_TIMEOUTS);
+    take_all(fixture, held, FS_ARRAY_LEN(held));
     release_all(pool, held, BREAKER_TIMEOUTS - 1, STATUS_TIMEOUT);
     pool_release(pool, held[BREAKER_TIMEOUTS - 1], STATUS_FAILED); /* an error of the store is an answer */
     release_all(pool, &held[BREAKER_TIMEOUTS], BREAKER_TIMEOUTS - 1, STATUS_TIMEOUT);
