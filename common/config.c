@@ -169,6 +169,12 @@ static bool fail_at(struct loading *loading, const char *path, const yaml_node_t
     return false;
 }
 
+/* "\0" in double quotes: what stands behind it would be cut off silently. */
+static bool has_nul(const yaml_node_t *scalar)
+{
+    return strlen((const char *)scalar->data.scalar.value) != scalar->data.scalar.length;
+}
+
 /* One `key: value` of a section. */
 static bool read_key(struct loading *loading, const char *path, const char *section, const yaml_node_t *key,
                      const yaml_node_t *value, bool *seen)
@@ -178,6 +184,9 @@ static bool read_key(struct loading *loading, const char *path, const char *sect
 
     if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE) {
         return fail_at(loading, path, key, "expected 'key: value', the value on the same line");
+    }
+    if (has_nul(key) || has_nul(value)) {
+        return fail_at(loading, path, key, "expected text without NUL");
     }
     format_where(where, path, key->start_mark.line);
     option = find_option(loading->options, section, (const char *)key->data.scalar.value);
@@ -247,6 +256,32 @@ static bool read_document(struct loading *loading, const char *path, yaml_docume
     return ok;
 }
 
+static bool load_document(struct loading *loading, const char *path, yaml_parser_t *parser, yaml_document_t *document)
+{
+    if (yaml_parser_load(parser, document)) {
+        return true;
+    }
+    strbuf_addf(loading->error, "%s:%zu: not YAML: %s\n", path, parser->problem_mark.line + 1,
+                parser->problem == NULL ? "unreadable" : parser->problem);
+    return false;
+}
+
+/* A second document of the file would be passed over silently. */
+static bool refuse_further_document(struct loading *loading, const char *path, yaml_parser_t *parser)
+{
+    yaml_document_t document;
+    const yaml_node_t *root;
+    bool ok = load_document(loading, path, parser, &document);
+
+    if (!ok) {
+        return false;
+    }
+    root = yaml_document_get_root_node(&document);
+    ok = root == NULL || fail_at(loading, path, root, "expected one document, here begins another");
+    yaml_document_delete(&document);
+    return ok;
+}
+
 static bool parse_file(struct loading *loading, const char *path, FILE *file)
 {
     yaml_parser_t parser;
@@ -255,13 +290,11 @@ static bool parse_file(struct loading *loading, const char *path, FILE *file)
 
     yaml_parser_initialize(&parser);
     yaml_parser_set_input_file(&parser, file);
-    ok = yaml_parser_load(&parser, &document) != 0;
+    ok = load_document(loading, path, &parser, &document);
     if (ok) {
         ok = read_document(loading, path, &document);
         yaml_document_delete(&document);
-    } else {
-        strbuf_addf(loading->error, "%s:%zu: not YAML: %s\n", path, parser.problem_mark.line + 1,
-                    parser.problem == NULL ? "unreadable" : parser.problem);
+        ok = refuse_further_document(loading, path, &parser) && ok;
     }
     yaml_parser_delete(&parser);
     return ok;
@@ -328,11 +361,11 @@ static bool read_environment(struct loading *loading, char *const *environment)
     for (int full_names = 0; full_names <= 1; full_names++) {
         for (char *const *entry = environment; *entry != NULL; entry++) {
             const char *equals = strchr(*entry, '=');
-            char variable[NAME_SIZE];
+            char variable[WHERE_SIZE]; /* of a longer name the beginning, which no setting has either */
             const struct config_option *option;
             bool unknown;
 
-            if (equals == NULL || (size_t)(equals - *entry) >= sizeof(variable)) {
+            if (equals == NULL) {
                 continue;
             }
             snprintf(variable, sizeof(variable), "%.*s", (int)(equals - *entry), *entry);
@@ -378,6 +411,28 @@ void config_free(const struct config_option *options, void *settings)
     }
 }
 
+/* A double-quoted YAML scalar. C1 controls and the line ends of Unicode (U+0085, U+2028, U+2029) are line ends to YAML,
+ * too. */
+static void add_quoted(struct strbuf *out, const char *text)
+{
+    strbuf_addc(out, '"');
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\') {
+            strbuf_addf(out, "\\%c", *p);
+        } else if (*p < 0x20 || *p == 0x7F) {
+            strbuf_addf(out, "\\x%02X", *p);
+        } else if (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0) {
+            strbuf_addf(out, "\\x%02X", *++p);
+        } else if (*p == 0xE2 && p[1] == 0x80 && (p[2] == 0xA8 || p[2] == 0xA9)) {
+            strbuf_adds(out, p[2] == 0xA8 ? "\\L" : "\\P");
+            p += 2;
+        } else {
+            strbuf_addc(out, (char)*p);
+        }
+    }
+    strbuf_addc(out, '"');
+}
+
 /* A YAML scalar; text is double-quoted with what must be escaped there. */
 static void add_scalar(struct strbuf *out, const struct config_option *option, void *settings)
 {
@@ -392,14 +447,7 @@ static void add_scalar(struct strbuf *out, const struct config_option *option, v
         return;
     }
     add_shown(&shown, option, *(char **)slot(option, settings));
-    strbuf_addc(out, '"');
-    for (const char *p = strbuf_text(&shown); *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\') {
-            strbuf_addc(out, '\\');
-        }
-        strbuf_addc(out, *p);
-    }
-    strbuf_addc(out, '"');
+    add_quoted(out, strbuf_text(&shown));
     strbuf_finish(&shown);
 }
 

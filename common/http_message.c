@@ -116,7 +116,9 @@ static void read_traceparent(const char *value, char trace_id[HTTP_TRACE_ID_SIZE
 
     trace_id[0] = '\0';
     if (value != NULL && strlen(value) >= 55 && only_of(value, 2, hex) && strncmp(value, "ff", 2) != 0 &&
-        value[2] == '-' && only_of(value + 3, 32, hex) && value[35] == '-' && !only_of(value + 3, 32, "0")) {
+        value[2] == '-' && only_of(value + 3, 32, hex) && !only_of(value + 3, 32, "0") && value[35] == '-' &&
+        only_of(value + 36, 16, hex) && !only_of(value + 36, 16, "0") && value[52] == '-' &&
+        only_of(value + 53, 2, hex) && (value[55] == '\0' || (value[55] == '-' && strncmp(value, "00", 2) != 0))) {
         memcpy(trace_id, value + 3, 32);
         trace_id[32] = '\0';
     }

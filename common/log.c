@@ -5,11 +5,14 @@
 #include "common/strbuf.h"
 
 #include <errno.h>
+#include <math.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const char *service_name = "faststock";
 static enum log_level least_level = LOG_INFO;
+static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_init(const char *service, enum log_level least)
 {
@@ -54,7 +57,11 @@ static void add_field(struct strbuf *line, const struct log_field *field)
         strbuf_add_int(line, field->integer);
         break;
     default:
-        strbuf_addf(line, "%.3f", field->number);
+        if (isfinite(field->number)) {
+            strbuf_addf(line, "%.3f", field->number);
+        } else { /* JSON has no word for it */
+            strbuf_adds(line, "null");
+        }
         break;
     }
 }
@@ -89,6 +96,8 @@ void log_write(enum log_level level, const struct log_field *fields)
         add_field(&line, fields);
     }
     strbuf_adds(&line, "}\n");
+    pthread_mutex_lock(&write_lock); /* a pipe takes a long line in parts */
     write_all(line.text, line.len);
+    pthread_mutex_unlock(&write_lock);
     strbuf_finish(&line);
 }

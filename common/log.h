@@ -1,4 +1,4 @@
-/* Structured logs: one JSON object a line on stdout. Thread-safe; a line is one write(2), so lines never mix.
+/* Structured logs: one JSON object a line on stdout. Thread-safe; lines never mix.
  *
  *   log_info(log_msg("listening"), log_str("host", host), log_int("port", port));
  */

@@ -190,7 +190,7 @@ static void add_number(struct strbuf *out, double value)
     if (value == floor(value) && fabs(value) < 1e15) {
         strbuf_add_int(out, (int64_t)value);
     } else {
-        strbuf_addf(out, "%.9g", value);
+        strbuf_addf(out, "%.15g", value);
     }
 }
 

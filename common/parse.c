@@ -135,13 +135,17 @@ static bool next_etag(const char **p, bool *ret_weak, const char **ret_tag, size
 
 enum etag_match parse_etag_list(const char *list, int64_t version, bool weak)
 {
-    const char *p = skip_spaces(list);
+    static const char between[] = " \t,"; /* empty elements are allowed (RFC 9110 section 5.6.1.2) */
+    const char *p = list + strspn(list, between);
     enum etag_match match = ETAG_NONE;
 
     if (*p == '*') {
         return *skip_spaces(p + 1) == '\0' ? ETAG_ANY : ETAG_INVALID;
     }
-    for (;;) {
+    if (*p == '\0') {
+        return ETAG_INVALID;
+    }
+    while (*p != '\0') {
         bool is_weak = false;
         const char *tag = NULL;
         size_t len = 0;
@@ -154,14 +158,12 @@ enum etag_match parse_etag_list(const char *list, int64_t version, bool weak)
             match = ETAG_FOUND;
         }
         p = skip_spaces(p);
-        if (*p == '\0') {
-            return match;
-        }
-        if (*p != ',') {
+        if (*p != '\0' && *p != ',') {
             return ETAG_INVALID;
         }
-        p = skip_spaces(p + 1);
+        p += strspn(p, between);
     }
+    return match;
 }
 
 enum etag_match parse_if_match(const char *text, int64_t *ret_version)

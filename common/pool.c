@@ -239,7 +239,9 @@ static void connected_locked(struct pool *pool, void *connection)
 {
     bool was_away = pool->breaker.state == BREAKER_OPEN;
 
-    breaker_success(&pool->breaker, clock_mono_us());
+    if (was_away) { /* else the store only let one in: no answer to what timed out */
+        breaker_success(&pool->breaker, clock_mono_us());
+    }
     pool->connect_failed_last = false;
     pool->idle[pool->idle_count++] = connection;
     pool->open_count++;

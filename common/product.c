@@ -100,21 +100,29 @@ static bool take_number(const char **p, const char *end, char end_char, int64_t 
     return true;
 }
 
+/* The version in front: exactly PRODUCT_VERSION_DIGITS digits and a blank. Moves *p behind that. */
+static bool take_version(const char **p, const char *end, int64_t *ret_version)
+{
+    size_t zeros = strspn(*p, "0");
+
+    if (end - *p <= PRODUCT_VERSION_DIGITS || strspn(*p, "0123456789") != PRODUCT_VERSION_DIGITS) {
+        return false;
+    }
+    *p += zeros < PRODUCT_VERSION_DIGITS ? zeros : PRODUCT_VERSION_DIGITS - 1;
+    return take_number(p, end, ' ', ret_version);
+}
+
 struct product *product_decode(int64_t id, const char *bytes, size_t len)
 {
     const char *p = bytes;
     const char *end = bytes + len;
-    size_t zeros = strspn(p, "0");
     const char *letter;
+    enum product_state state;
     int64_t version;
     int64_t stock;
     int64_t read_us;
 
-    if (len < PRODUCT_VERSION_DIGITS + 3 || bytes[PRODUCT_VERSION_DIGITS] != ' ') {
-        return NULL;
-    }
-    p += zeros < PRODUCT_VERSION_DIGITS ? zeros : PRODUCT_VERSION_DIGITS - 1;
-    if (!take_number(&p, end, ' ', &version) || p + 2 > end || p[1] != ' ') {
+    if (!take_version(&p, end, &version) || p + 2 > end || p[1] != ' ') {
         return NULL;
     }
     letter = memchr(state_letters, *p, sizeof(state_letters));
@@ -122,5 +130,9 @@ struct product *product_decode(int64_t id, const char *bytes, size_t len)
     if (letter == NULL || !take_number(&p, end, ' ', &stock) || !take_number(&p, end, '\n', &read_us)) {
         return NULL;
     }
-    return product_new((enum product_state)(letter - state_letters), id, version, stock, read_us, p, (size_t)(end - p));
+    state = (enum product_state)(letter - state_letters);
+    if ((state == PRODUCT_PRESENT) != (p < end)) {
+        return NULL;
+    }
+    return product_new(state, id, version, stock, read_us, p, (size_t)(end - p));
 }

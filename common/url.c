@@ -1,6 +1,7 @@
 #include "common/url.h"
 
 #include "common/parse.h"
+#include "common/strbuf.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -99,8 +100,9 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
         snprintf(error, error_size, "expected host or host:port (1-65535)");
         return false;
     }
-    if (end[0] == '/' && end[1] != '\0' && !parse_int(end + 1, strlen(end + 1), 0, 1023, &database)) {
-        snprintf(error, error_size, "expected a database number after '/'");
+    if (end[0] != '\0' && strcmp(end, "/") != 0 &&
+        (end[0] != '/' || !parse_int(end + 1, strlen(end + 1), 0, 1023, &database))) {
+        snprintf(error, error_size, "expected nothing or a database number, e.g. /0, after the host");
         return false;
     }
     url.database = (int)database;
@@ -108,24 +110,60 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
     return true;
 }
 
-void url_redact(const char *url, char *out, size_t out_size)
+/* Where the password of "user:password@" begins and the '@' behind it stands. Taken widely: somebody may have forgotten
+ * to escape a '/' or a '#' in it. */
+static bool find_userinfo_password(const char *url, const char **ret_start, const char **ret_end)
 {
     const char *start = strstr(url, "://");
-    const char *end = start == NULL ? NULL : start + 3 + strcspn(start + 3, "/?#");
-    const char *at = NULL;
+    const char *at;
     const char *colon;
 
-    if (start == NULL && strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
-        snprintf(out, out_size, "***");
-        return;
+    start = start == NULL ? url : start + 3;
+    at = strrchr(start, '@');
+    colon = at == NULL ? NULL : memchr(start, ':', (size_t)(at - start));
+    if (colon == NULL || (size_t)(colon - start) > strcspn(start, "/?#")) {
+        return false;
     }
-    for (const char *p = start; p != NULL && p < end; p++) {
-        at = *p == '@' ? p : at;
+    *ret_start = colon + 1;
+    *ret_end = at;
+    return true;
+}
+
+/* "password=..." of a query or of libpq's keywords: hides each value up to the next '&' or blank. */
+static void hide_password_values(struct strbuf *shown, const char *text)
+{
+    static const char key[] = "password=";
+
+    for (;;) {
+        const char *value = strstr(text, key);
+
+        if (value == NULL) {
+            strbuf_adds(shown, text);
+            return;
+        }
+        value += strlen(key);
+        strbuf_add(shown, text, (size_t)(value - text));
+        strbuf_adds(shown, "***");
+        text = value + strcspn(value, "& ");
     }
-    colon = at == NULL ? NULL : memchr(start + 3, ':', (size_t)(at - start - 3));
-    if (colon == NULL) {
-        snprintf(out, out_size, "%s", url);
-        return;
+}
+
+void url_redact(const char *url, char *out, size_t out_size)
+{
+    struct strbuf shown = STRBUF_EMPTY;
+    const char *start;
+    const char *end;
+
+    if (strstr(url, "://") == NULL && strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
+        strbuf_adds(&shown, "***");
+    } else {
+        if (find_userinfo_password(url, &start, &end)) {
+            strbuf_add(&shown, url, (size_t)(start - url));
+            strbuf_adds(&shown, "***");
+            url = end;
+        }
+        hide_password_values(&shown, url);
     }
-    snprintf(out, out_size, "%.*s:***%s", (int)(colon - url), url, at);
+    snprintf(out, out_size, "%s", strbuf_text(&shown));
+    strbuf_finish(&shown);
 }

@@ -20,7 +20,7 @@ struct auth {
     pthread_mutex_t lock; /* guards all below */
     char **tokens;
     size_t count;
-    struct timespec changed_at; /* of the file whose tokens these are */
+    struct stat file; /* whose tokens these are */
     int64_t looked_us;
 };
 
@@ -56,6 +56,13 @@ static char **read_tokens(FILE *file, size_t *ret_count)
     return tokens;
 }
 
+/* The same, and unchanged since. */
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 /* Takes over the file's tokens if it has changed; false when there is no token to be had from it. */
 static bool refresh_locked(struct auth *auth)
 {
@@ -68,7 +75,7 @@ static bool refresh_locked(struct auth *auth)
         log_error(log_msg("tokens cannot be read"), log_str("file", auth->path), log_str("error", strerror(errno)));
         return false;
     }
-    if (info.st_mtim.tv_sec == auth->changed_at.tv_sec && info.st_mtim.tv_nsec == auth->changed_at.tv_nsec) {
+    if (same_file(&info, &auth->file)) {
         fclose(file);
         return true;
     }
@@ -82,7 +89,7 @@ static bool refresh_locked(struct auth *auth)
     free_tokens(auth->tokens, auth->count);
     auth->tokens = tokens;
     auth->count = count;
-    auth->changed_at = info.st_mtim;
+    auth->file = info;
     log_info(log_msg("tokens read"), log_str("file", auth->path), log_int("tokens", (int64_t)count));
     return true;
 }
