@@ -83,7 +83,7 @@ enum http_problem {
 void http_problem(const struct http_request *request, struct http_response *response, enum http_problem problem,
                   const char *detail, const char *members);
 
-/* A 400 that names the field (of the path, query, headers or body) and what it expects. */
+/* A 400 that names the field (of the path, query, headers or body; "request" for the whole) and what it expects. */
 void http_bad_field(const struct http_request *request, struct http_response *response, const char *field,
                     const char *detail);
 

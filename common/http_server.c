@@ -10,11 +10,13 @@
 #include <civetweb.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -27,6 +29,7 @@
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define IDLE_POLL_MS 5
+#define GUARD_MS 50      /* how often deadlines are looked at */
 #define CHUNK_BYTES 4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
 #define DESCRIPTORS_LOOKED_AT 4096
 
@@ -66,12 +69,27 @@ struct http_server {
     struct metric *in_flight_now;
     struct metric *connections_now;
     struct metric *shed;
+
+    pthread_t guard_thread;
+    pthread_mutex_t guard_lock; /* guards the rest */
+    pthread_cond_t guard_cond;
+    struct guarded *guarded;
+    bool guard_stopping;
+};
+
+/* A socket that is being read from, with a deadline. Lives on the stack of the thread that reads. */
+struct guarded {
+    int socket; /* -1: not known */
+    int64_t deadline_us;
+    struct guarded *next;
+    struct guarded **previous;
 };
 
 /* What is remembered of a connection. */
 struct connection {
     int64_t idle_since_us; /* since it opened, or since its last answer */
     bool was_used;
+    int socket; /* -1: not looked for yet */
 };
 
 /* Buffers that each serving thread keeps. */
@@ -153,6 +171,123 @@ static void update_gauges(void *arg)
     metric_set(server->connections_now, atomic_load(&server->connections));
 }
 
+/* --- sockets --------------------------------------------------------------------------------------------------------
+ */
+
+/* The library does not tell its sockets. Those of ours are found among the descriptors: by the local port, and by the
+ * remote one when it is not 0. */
+static bool is_our_socket(int fd, int64_t local_port, bool listening, int remote_port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t address_len = sizeof(address);
+    int accepts = 0;
+    socklen_t accepts_len = sizeof(accepts);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) != 0 || (accepts != 0) != listening ||
+        getsockname(fd, &address.any, &address_len) != 0 ||
+        ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) != local_port) {
+        return false;
+    }
+    address_len = sizeof(address);
+    return remote_port == 0 ||
+           (getpeername(fd, &address.any, &address_len) == 0 &&
+            ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) == remote_port);
+}
+
+/* Shuts down reading on all sockets of one kind: who waits in accept, poll or recv there wakes up. */
+static void shut_down(struct http_server *server, bool listening)
+{
+    for (int fd = 3; fd < DESCRIPTORS_LOOKED_AT; fd++) {
+        if (is_our_socket(fd, server->options.port, listening, 0)) {
+            shutdown(fd, SHUT_RD);
+        }
+    }
+}
+
+/* The socket of a connection, -1 when it is not found. Looked for once. (Two clients of different addresses may have
+ * the same port: then the wrong one of them may be cut off, if it is too slow as well.) */
+static int socket_of(struct http_server *server, const struct mg_connection *connection)
+{
+    struct connection *data = mg_get_user_connection_data(connection);
+    int remote_port = mg_get_request_info(connection)->remote_port;
+
+    for (int fd = 3; data->socket < 0 && fd < DESCRIPTORS_LOOKED_AT; fd++) {
+        if (is_our_socket(fd, server->options.port, false, remote_port)) {
+            data->socket = fd;
+        }
+    }
+    return data->socket;
+}
+
+/* --- the guard ------------------------------------------------------------------------------------------------------
+ */
+
+/* A thread that shuts down reading on a socket whose deadline has passed, and so wakes the thread that reads there. */
+static void *guard(void *arg)
+{
+    struct http_server *server = arg;
+
+    pthread_mutex_lock(&server->guard_lock);
+    while (!server->guard_stopping) {
+        int64_t now_us = clock_mono_us();
+
+        for (struct guarded *guarded = server->guarded; guarded != NULL; guarded = guarded->next) {
+            if (guarded->deadline_us <= now_us) {
+                shutdown(guarded->socket, SHUT_RD);
+            }
+        }
+        clock_cond_wait(&server->guard_cond, &server->guard_lock, now_us + GUARD_MS * CLOCK_US_PER_MS);
+    }
+    pthread_mutex_unlock(&server->guard_lock);
+    return NULL;
+}
+
+static void guard_reading(struct http_server *server, const struct mg_connection *connection, struct guarded *guarded,
+                          int64_t deadline_us)
+{
+    *guarded = (struct guarded){.socket = socket_of(server, connection), .deadline_us = deadline_us};
+    pthread_mutex_lock(&server->guard_lock);
+    guarded->next = server->guarded;
+    guarded->previous = &server->guarded;
+    if (guarded->next != NULL) {
+        guarded->next->previous = &guarded->next;
+    }
+    server->guarded = guarded;
+    pthread_mutex_unlock(&server->guard_lock);
+}
+
+static void unguard_reading(struct http_server *server, struct guarded *guarded)
+{
+    pthread_mutex_lock(&server->guard_lock);
+    *guarded->previous = guarded->next;
+    if (guarded->next != NULL) {
+        guarded->next->previous = guarded->previous;
+    }
+    pthread_mutex_unlock(&server->guard_lock);
+}
+
+static void guard_start(struct http_server *server)
+{
+    pthread_mutex_init(&server->guard_lock, NULL);
+    clock_cond_init(&server->guard_cond);
+    pthread_create(&server->guard_thread, NULL, guard, server);
+}
+
+static void guard_stop(struct http_server *server)
+{
+    pthread_mutex_lock(&server->guard_lock);
+    server->guard_stopping = true;
+    pthread_cond_signal(&server->guard_cond);
+    pthread_mutex_unlock(&server->guard_lock);
+    pthread_join(server->guard_thread, NULL);
+    pthread_cond_destroy(&server->guard_cond);
+    pthread_mutex_destroy(&server->guard_lock);
+}
+
 /* --- reading a request ------------------------------------------------------------------------------------------ */
 
 static void take_head(struct http_request *request, const struct mg_request_info *info)
@@ -176,12 +311,35 @@ static size_t head_bytes(const struct http_request *request)
     return bytes;
 }
 
-/* Makes the response a problem after which the connection ends: what follows on it cannot be trusted. */
+/* A 400 after which the connection ends: what follows on it cannot be trusted. */
+static bool refuse_field(const struct http_request *request, struct http_response *response, const char *field,
+                         const char *detail)
+{
+    http_bad_field(request, response, field, detail);
+    response->close = true;
+    return false;
+}
+
+/* Any other problem after which the connection ends. */
 static bool refuse(const struct http_request *request, struct http_response *response, enum http_problem problem,
                    const char *detail)
 {
     http_problem(request, response, problem, detail, NULL);
     response->close = true;
+    return false;
+}
+
+/* The library parses in place: it overwrites the colon with NUL, and blanks before it too. So behind the NUL of a plain
+ * name comes the value or what stands before it, and behind that of "Name :" another NUL that is not the value. */
+static bool has_blank_before_colon(const struct http_request *request)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        const char *behind = request->headers[i].name + strlen(request->headers[i].name) + 1;
+
+        if (request->headers[i].value > behind && *behind == '\0') {
+            return true;
+        }
+    }
     return false;
 }
 
@@ -193,10 +351,13 @@ static bool check_head(const struct http_request *request, const char *http_vers
         return refuse(request, response, HTTP_HEADERS_TOO_LARGE, "expected at most 63 headers and 16 KiB of them");
     }
     if (hosts > 1 || (hosts == 0 && strcmp(http_version, "1.0") != 0)) { /* RFC 9112 section 3.2 */
-        return refuse(request, response, HTTP_BAD_REQUEST, "expected one Host header");
+        return refuse_field(request, response, "Host", "expected once");
     }
     if (!parse_is_utf8(request->path, strlen(request->path))) {
-        return refuse(request, response, HTTP_BAD_REQUEST, "expected a path of ASCII or UTF-8");
+        return refuse_field(request, response, "path", "expected UTF-8");
+    }
+    if (has_blank_before_colon(request)) { /* RFC 9112 section 5.1 */
+        return refuse_field(request, response, "request", "expected no blank between a header's name and its colon");
     }
     return true;
 }
@@ -213,7 +374,7 @@ static bool body_length(const struct http_request *request, int64_t max, struct 
     }
     if (http_header_count(request, "Content-Length") > 1 ||
         (value != NULL && !parse_int(value, strlen(value), 0, INT64_MAX, &len))) {
-        return refuse(request, response, HTTP_BAD_REQUEST, "expected one Content-Length, a whole number");
+        return refuse_field(request, response, "Content-Length", "expected once, a whole number");
     }
     if (len > max) {
         char detail[96];
@@ -225,9 +386,23 @@ static bool body_length(const struct http_request *request, int64_t max, struct 
     return true;
 }
 
-static bool read_body(struct mg_connection *connection, struct http_request *request, size_t len, struct strbuf *buffer,
-                      struct http_response *response)
+/* Reads what is there of `len` bytes until the deadline; the library's own timeout begins anew with every byte. */
+static size_t read_some(struct http_server *server, struct mg_connection *connection, char *bytes, size_t len,
+                        int64_t deadline_us)
 {
+    struct guarded guarded;
+    int got;
+
+    guard_reading(server, connection, &guarded, deadline_us);
+    got = mg_read(connection, bytes, len);
+    unguard_reading(server, &guarded);
+    return got <= 0 ? 0 : (size_t)got;
+}
+
+static bool read_body(struct http_server *server, struct mg_connection *connection, struct http_request *request,
+                      size_t len, struct strbuf *buffer, struct http_response *response)
+{
+    int64_t deadline_us = clock_mono_us() + server->options.read_timeout_ms * CLOCK_US_PER_MS;
     const char *expect = http_header(request, "Expect");
     char chunk[CHUNK_BYTES];
 
@@ -237,12 +412,12 @@ static bool read_body(struct mg_connection *connection, struct http_request *req
     }
     while (buffer->len < len) {
         size_t want = len - buffer->len < sizeof(chunk) ? len - buffer->len : sizeof(chunk);
-        int got = mg_read(connection, chunk, want);
+        size_t got = read_some(server, connection, chunk, want, deadline_us);
 
-        if (got <= 0) {
+        strbuf_add(buffer, chunk, got);
+        if (got < want) {
             return refuse(request, response, HTTP_REQUEST_TIMEOUT, "the body did not arrive whole in time");
         }
-        strbuf_add(buffer, chunk, (size_t)got);
     }
     request->body = strbuf_text(buffer);
     request->body_len = buffer->len;
@@ -314,16 +489,16 @@ static void write_answer(struct mg_connection *connection, const struct http_req
 }
 
 /* Closing a socket that has unread bytes resets it, and the client might lose the answer: so some are read first. */
-static void discard_body(struct mg_connection *connection)
+static void discard_body(struct http_server *server, struct mg_connection *connection)
 {
     int64_t deadline_us = clock_mono_us() + DISCARD_MS_MAX * CLOCK_US_PER_MS;
     char chunk[CHUNK_BYTES];
     size_t total = 0;
-    int got;
+    size_t got = sizeof(chunk);
 
-    while (total < DISCARD_BYTES_MAX && clock_left_ms(deadline_us) > 0 &&
-           (got = mg_read(connection, chunk, sizeof(chunk))) > 0) {
-        total += (size_t)got;
+    while (total < DISCARD_BYTES_MAX && got == sizeof(chunk)) {
+        got = read_some(server, connection, chunk, sizeof(chunk), deadline_us);
+        total += got;
     }
 }
 
@@ -335,6 +510,7 @@ static int on_connection_open(const struct mg_connection *connection, void **ret
     struct connection *data = fs_calloc(1, sizeof(*data));
 
     data->idle_since_us = clock_mono_us();
+    data->socket = -1;
     *ret_data = data;
     atomic_fetch_add(&server->connections, 1);
     return 0;
@@ -413,7 +589,7 @@ static size_t answer(struct http_server *server, struct mg_connection *connectio
     }
     route = http_find_route(server->options.routes, request, response);
     if (!body_length(request, server->options.body_bytes_max, response, &len) ||
-        !read_body(connection, request, len, &buffers->body, response) || route == NULL) {
+        !read_body(server, connection, request, len, &buffers->body, response) || route == NULL) {
         return route == NULL ? server->route_count : (size_t)(route - server->options.routes);
     }
     request->deadline_us = clock_mono_us() + server->options.request_timeout_ms * CLOCK_US_PER_MS;
@@ -460,7 +636,9 @@ static int on_request(struct mg_connection *connection)
         log_request(server, &request, response, server->route_metrics[route].route, info->remote_addr, took_us);
     }
     if (response->close) {
-        discard_body(connection);
+        if (response->status >= 400) {
+            discard_body(server, connection);
+        }
         mg_disable_connection_keep_alive(connection);
     }
     data->idle_since_us = clock_mono_us();
@@ -469,25 +647,24 @@ static int on_request(struct mg_connection *connection)
     return response->status;
 }
 
-/* The library could not read a request: too long, malformed, or not in time. It tells these apart badly (a head that is
- * too long or too late is "malformed" to it), so the time that passed does. */
-static enum http_problem classify(const struct http_server *server, const struct connection *data, int status)
+/* The library could not read a request: too long, malformed, or not in time. It calls all three malformed, so what it
+ * left is looked at: the time that passed, and bytes that it had no room for. */
+static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
+                              const struct http_request *request, int status, struct http_response *response)
 {
-    int64_t limit_ms =
-        data != NULL && data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
+    const struct connection *data = mg_get_user_connection_data(connection);
+    int64_t limit_ms = data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
+    int unread = 0;
 
-    if (data != NULL && clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
-        return HTTP_REQUEST_TIMEOUT;
-    }
-    switch (status) {
-    case 411:
-        return HTTP_BAD_REQUEST; /* a Content-Length that is no number */
-    case 413:
-        return HTTP_HEADERS_TOO_LARGE;
-    case 505:
-        return HTTP_VERSION_NOT_SUPPORTED;
-    default:
-        return HTTP_BAD_REQUEST;
+    if (status == 505) {
+        http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0", NULL);
+    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
+        http_problem(request, response, HTTP_REQUEST_TIMEOUT, "the head of the request did not arrive whole in time",
+                     NULL);
+    } else if (status == 413 || (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
+        http_problem(request, response, HTTP_HEADERS_TOO_LARGE, "expected at most 63 headers and 16 KiB of them", NULL);
+    } else {
+        http_bad_field(request, response, "request", "malformed request line or header");
     }
 }
 
@@ -502,8 +679,7 @@ static int on_library_error(struct mg_connection *connection, int status, const 
     request.start_us = clock_mono_us();
     http_identify(&request);
     reset_response(&buffers->response);
-    http_problem(&request, &buffers->response, classify(server, mg_get_user_connection_data(connection), status),
-                 "the request is malformed, too long, or did not arrive in time", NULL);
+    answer_unreadable(server, connection, &request, status, &buffers->response);
     buffers->response.close = true;
     write_answer(connection, &request, &buffers->response, &buffers->out);
     if (server->options.is_public) {
@@ -599,6 +775,7 @@ struct http_server *http_server_start(const struct http_server_options *options)
     server->options = *options;
     raise_descriptor_limit();
     init_metrics(server);
+    guard_start(server);
     mg_init_library(MG_FEATURES_DEFAULT);
     server->library = start_library(server);
     if (server->library == NULL) {
@@ -610,33 +787,9 @@ struct http_server *http_server_start(const struct http_server_options *options)
     return server;
 }
 
-/* Is this descriptor a socket that listens on the port? */
-static bool is_listener(int fd, int64_t port)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.any = {.sa_family = AF_UNSPEC}};
-    socklen_t address_len = sizeof(address);
-    int listening = 0;
-    socklen_t listening_len = sizeof(listening);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_len) != 0 || !listening ||
-        getsockname(fd, &address.any, &address_len) != 0) {
-        return false;
-    }
-    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) == port;
-}
-
-/* The library offers no way to stop listening alone: its listening socket is found among ours and shut down. */
 void http_server_stop_listening(struct http_server *server)
 {
-    for (int fd = 3; fd < DESCRIPTORS_LOOKED_AT; fd++) { /* the listeners were among the first to be opened */
-        if (is_listener(fd, server->options.port)) {
-            shutdown(fd, SHUT_RD);
-        }
-    }
+    shut_down(server, true);
 }
 
 bool http_server_wait_idle(struct http_server *server, int64_t deadline_us)
@@ -656,8 +809,11 @@ void http_server_destroy(struct http_server *server)
         return;
     }
     if (server->library != NULL) {
+        shut_down(server, true); /* else the library's threads look whether to stop each 2 s only */
+        shut_down(server, false);
         mg_stop(server->library);
     }
+    guard_stop(server);
     if (server->options.is_public) {
         metrics_remove_hook(update_gauges, server);
     }

@@ -22,6 +22,7 @@
 #define BATCH_MAX PRODUCT_CACHE_BATCH_MAX
 #define BUCKETS 4096u        /* a power of two */
 #define WORK_MS 2000         /* deadline of a worker's calls; the stores' own timeouts are usually shorter */
+#define REPLICA_WORK_MS 250  /* so that time is left for the primary */
 #define MARK_AGE_MS_MAX 2000 /* how old the mark may be by which a replica's rows are judged: the staleness bound */
 
 static struct metric_family requests_counter = METRIC_COUNTER(
@@ -336,10 +337,11 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
 }
 
 /* Asks one server for all flights that have no answer. With `lsn`, its rows count only if it has replayed the WAL up to
- * there, and each only if it is as new as wanted. */
+ * there; of a replica, each only if it is as new as wanted. */
 static enum status ask_server(struct pg_store *server, const char *lsn, struct flight *const *batch,
-                              struct answers *answers, size_t count, enum load_tier tier)
+                              struct answers *answers, size_t count, enum load_tier tier, bool is_replica)
 {
+    int64_t work_ms = is_replica ? REPLICA_WORK_MS : WORK_MS;
     struct strbuf ids = STRBUF_EMPTY;
     struct pg_result *result = NULL;
     struct pg_error error;
@@ -347,10 +349,10 @@ static enum status ask_server(struct pg_store *server, const char *lsn, struct f
 
     add_id_array(&ids, batch, answers, count);
     status = pg_query(server, products_sql, (const char *const[]){ids.text, lsn == NULL ? "0/0" : lsn}, 2,
-                      clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, &result, &error);
+                      clock_mono_us() + work_ms * CLOCK_US_PER_MS, &result, &error);
     if (status == STATUS_OK) {
         if (lsn == NULL || product_rows_number(result) == 1) {
-            take_rows(result, batch, answers, count, tier, lsn != NULL);
+            take_rows(result, batch, answers, count, tier, is_replica);
         }
         pg_result_free(result);
     } else if (status == STATUS_FAILED) {
@@ -382,14 +384,14 @@ static enum status ask_database(struct loader *loader, struct flight *const *bat
 
     if (replica != NULL && catalog_mark(loader->options.catalog, lsn, &mark_us) &&
         clock_mono_us() - mark_us <= MARK_AGE_MS_MAX * CLOCK_US_PER_MS) {
-        ask_server(replica, lsn, batch, answers, count, LOAD_DATABASE);
+        ask_server(replica, lsn, batch, answers, count, LOAD_DATABASE, true);
     }
     if (all_answered(answers, count)) {
         return STATUS_OK;
     }
-    status = ask_server(loader->options.database, NULL, batch, answers, count, LOAD_DATABASE);
+    status = ask_server(loader->options.database, NULL, batch, answers, count, LOAD_DATABASE, false);
     if (status != STATUS_OK && replica != NULL) {
-        ask_server(replica, NULL, batch, answers, count, LOAD_STALE);
+        ask_server(replica, NULL, batch, answers, count, LOAD_STALE, true);
     }
     return status;
 }
