@@ -549,7 +549,8 @@ static void test_one_timeout_in_probation_opens_again(void **state)
     struct connection *held;
 
     held = open_breaker(fixture);
-    wait_until(pool_breaker_state(pool) == BREAKER_HALF_OPEN);
+    wait_until(pool_open_connections(pool) == BREAKER_TIMEOUTS + 1); /* no connect is under way any more */
+    assert_int_equal(pool_breaker_state(pool), BREAKER_HALF_OPEN);
     assert_int_equal(times_opened(fixture), 1);
     atomic_store(&fixture->store.is_up, false);
     pool_release(pool, held, STATUS_TIMEOUT);
