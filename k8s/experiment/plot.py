@@ -1,0 +1,195 @@
+"""Line charts as inline SVG, all with the same time axis, so that charts below each other can be read together."""
+
+import dataclasses
+import html
+import math
+
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1100, 64, 16, 8, 24
+# Distinct for the colour-blind too (Okabe and Ito)
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b8a500", "#222222",
+)  # fmt: skip
+GREY = "#8a8f98"
+MANY = [BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, "#7f4f24", "#5e60ce", "#43aa8b", "#9d0208", "#577590"]
+
+
+@dataclasses.dataclass
+class Series:
+    label: str
+    points: list  # (time, value or None), by time; None leaves a gap
+    colour: str
+    style: str = "line"  # line; step: a value holds until the next; bar: each stands alone
+    width: float = 1.6
+    dash: str = ""
+    filled: bool = False
+
+
+@dataclasses.dataclass
+class Panel:
+    title: str
+    unit: str
+    series: list
+    note: str = ""
+    height: int = 190
+    log: bool = False
+    least_top: float = 1  # the axis reaches at least this far
+    bands: list = dataclasses.field(default_factory=list)  # (begin, end) shaded red
+
+
+def charts(panels, begin, end, marks):
+    """HTML of the panels. `marks` are (time, text): lines through all of them, named in the first."""
+    return "\n".join(chart(panel, begin, end, marks, named=i == 0) for i, panel in enumerate(panels))
+
+
+def chart(panel, begin, end, marks, named):
+    axes = Axes(panel, begin, end, top=TOP + (16 if named else 0))
+    parts = [*bands_svg(panel, axes), *grid_svg(axes), *marks_svg(marks, axes, named)]
+    for series in panel.series:
+        parts.append(series_svg(series, axes))
+    note = f' <span class="note">{html.escape(panel.note)}</span>' if panel.note else ""
+    return (
+        f'<figure><figcaption><b>{html.escape(panel.title)}</b> <span class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n'
+        f"{legend(panel)}\n"
+        f'<svg viewBox="0 0 {WIDTH} {axes.bottom + BOTTOM}" role="img" aria-label="{html.escape(panel.title)}" '
+        f'data-begin="{begin:g}" data-end="{end:g}" data-left="{LEFT}" data-right="{WIDTH - RIGHT}">\n' + "\n".join(parts) + "\n</svg></figure>"
+    )
+
+
+def legend(panel):
+    """The names of the series that have one. Each holds the points of its line, which the page's pointer reads."""
+    entries = []
+    for series in panel.series:
+        if not series.label:
+            continue
+        dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
+        line = f'<svg width="22" height="8"><line x1="0" y1="4" x2="22" y2="4" stroke="{series.colour}" stroke-width="3"{dash}/></svg>'
+        points = " ".join(f"{x:.1f},{short(y)}" for x, y in series.points if y is not None)
+        entries.append(
+            f'<span class="entry" data-points="{points}">{line} {html.escape(series.label)} <output></output></span>'
+        )
+    return f'<div class="legend">{"".join(entries)}</div>'
+
+
+class Axes:
+    """Where a time and a value are on the drawing."""
+
+    def __init__(self, panel, begin, end, top):
+        self.begin, self.end, self.top, self.bottom, self.log = begin, end, top, top + panel.height, panel.log
+        values = [y for series in panel.series for _, y in series.points if y is not None]
+        if self.log:
+            positive = [y for y in values if y > 0] or [1]
+            self.low = 10 ** math.floor(math.log10(min(positive)))
+            self.high = 10 ** math.ceil(math.log10(max(max(positive) * 1.05, panel.least_top, self.low * 10)))
+            self.ticks = [m * 10**e for e in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1) for m in (1, 2, 5)]
+            if len(self.ticks) > 9:
+                self.ticks = [tick for tick in self.ticks if f"{tick:e}".startswith("1.0")]
+            self.ticks = [tick for tick in self.ticks if tick <= self.high * 1.001]
+        else:
+            step = nice_step(max([*values, panel.least_top]) * 1.05, 5)
+            self.low, self.high = 0, step * math.ceil(max([*values, panel.least_top]) * 1.02 / step)
+            self.ticks = [i * step for i in range(round(self.high / step) + 1)]
+
+    def x(self, time):
+        return LEFT + (time - self.begin) / (self.end - self.begin) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value):
+        if self.log:
+            value = max(value, self.low)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.bottom - share * (self.bottom - self.top)
+
+
+def nice_step(span, count):
+    """A step of 1, 2 or 5 times a power of ten that divides the span into some `count` parts."""
+    raw = span / count
+    power = 10 ** math.floor(math.log10(raw))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+
+
+def grid_svg(axes):
+    parts = []
+    for tick in axes.ticks:
+        y = axes.y(tick)
+        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
+    step = time_step(axes.end - axes.begin)
+    tick = math.ceil(axes.begin / step) * step
+    while tick <= axes.end:
+        x = axes.x(tick)
+        parts.append(f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="grid"/>')
+        parts.append(f'<text x="{x:.1f}" y="{axes.bottom + 15}" text-anchor="middle">{clock(tick)}</text>')
+        tick += step
+    return parts
+
+
+def time_step(span):
+    return next((step for step in (5, 10, 15, 30, 60, 120, 300, 600, 1800) if span / step <= 14), 3600)
+
+
+def clock(seconds):
+    sign, seconds = ("-" if seconds < 0 else ""), abs(round(seconds))
+    return f"{sign}{seconds // 60}:{seconds % 60:02}"
+
+
+def short(value):
+    """A number in few digits."""
+    if abs(value) >= 100 or value == round(value):
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def bands_svg(panel, axes):
+    for begin, end in panel.bands:
+        left, right = axes.x(max(begin, axes.begin)), axes.x(min(end, axes.end))
+        yield f'<rect x="{left:.1f}" y="{axes.top}" width="{max(1, right - left):.1f}" height="{axes.bottom - axes.top}" class="band"/>'
+
+
+def marks_svg(marks, axes, named):
+    for time, text in marks:
+        x = axes.x(time)
+        yield f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="mark"/>'
+        if named:
+            yield f'<text x="{x:.1f}" y="{axes.top - 5}" text-anchor="middle" class="markname">{html.escape(text)}</text>'
+
+
+def series_svg(series, axes):
+    points = [(x, y) for x, y in series.points if axes.begin <= x <= axes.end]
+    if series.style == "bar":
+        return "".join(bar_svg(x, y, series, axes) for x, y in points if y)
+    drawn = []
+    for part in unbroken(points):
+        steps = stepped(part) if series.style == "step" else part
+        path = " ".join(f"{'L' if i else 'M'}{axes.x(x):.1f} {axes.y(y):.1f}" for i, (x, y) in enumerate(steps))
+        if series.filled:
+            area = f"{path} L{axes.x(steps[-1][0]):.1f} {axes.bottom} L{axes.x(steps[0][0]):.1f} {axes.bottom} Z"
+            drawn.append(f'<path d="{area}" fill="{series.colour}" fill-opacity="0.15"/>')
+        dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
+        drawn.append(f'<path d="{path}" fill="none" stroke="{series.colour}" stroke-width="{series.width}" stroke-linejoin="round"{dash}/>')
+    return "\n".join(drawn)
+
+
+def bar_svg(x, y, series, axes):
+    top, width = axes.y(y), max(2, axes.x(1) - axes.x(0))
+    return f'<rect x="{axes.x(x) - width:.1f}" y="{top:.1f}" width="{width:.1f}" height="{axes.bottom - top:.1f}" fill="{series.colour}"/>'
+
+
+def unbroken(points):
+    """The runs of points without a gap."""
+    part = []
+    for x, y in points:
+        if y is not None:
+            part.append((x, y))
+        elif part:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def stepped(points):
+    steps = [points[0]]
+    for x, y in points[1:]:
+        steps += [(x, steps[-1][1]), (x, y)]
+    return steps

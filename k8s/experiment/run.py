@@ -1,0 +1,236 @@
+"""Conducts an experiment: settings, calm, load, samples, the way down, tidying up, report."""
+
+import contextlib
+import datetime
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+from . import cluster, profiles, recording, report
+from .cluster import ROOT, ClusterError
+from .figures import SERVICE
+from .sampler import Sampler, parse_quantity
+
+LOAD_RELEASE = "load-ramp"  # what ./dev cluster-load ramp installs
+QUIET_S = 5  # all must have been calm for so long
+PROGRESS_S = 5
+
+
+def conduct(options, folder, command):
+    """Runs it all and returns the recording. On Ctrl-C, and on any error, the cluster is left as it was found."""
+    began = time.monotonic()
+
+    def step(message):
+        print(f"{time.monotonic() - began:5.0f}s  {message}", file=sys.stderr, flush=True)
+
+    release = cluster.Release(options.release, options.namespace)
+    revision = release.revision()
+    settings = chart_settings(options)
+    stages = profiles.make_stages(options.profile, options.rate, options.duration, options.tail)
+    folder.mkdir(parents=True)
+    with contextlib.ExitStack() as tidy:
+        api = tidy.enter_context(cluster.Api())
+        tidy.callback(restore, release, revision, settings, step)
+        if settings:
+            step(f"setting {' '.join(settings)}")
+            release.change(settings)
+        hpa = autoscaling(release)
+        step(f"waiting for calm: {hpa['min']} replica(s), CPU below {hpa['cpu_target']} %")
+        release.scale(SERVICE, hpa["min"])
+        wait_for_calm(api, release, hpa, options.calm)
+        manifest = {
+            "name": folder.name, "command": command, "begin": now_text(), "profile": options.profile, "rate": options.rate, "to": options.to,
+            "slo_ms": options.slo, "stages": stages, "hpa": hpa, "fullname": release.fullname, "cluster": cluster.describe(api, release),
+        }  # fmt: skip
+        sampler = Sampler(api, release, folder)
+        tidy.callback(sampler.stop)
+        sampler.start()
+        first_event = time.time()
+        run_load(tidy, options, release, stages, folder, sampler, step)
+        wait_for_the_way_down(api, release, hpa, options.settle, sampler, step)
+        sampler.stop()
+        recording.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, autoscaler_events(api, release, first_event))
+        write_manifest(folder, {**manifest, "end": now_text(), "problems": sampler.problems})
+    for what, (count, reason) in sampler.problems.items():
+        if count > sampler.samples / 10:
+            print(f"warning: {what}: not had {count} times in {sampler.samples} samples: {reason}", file=sys.stderr)
+    return recording.read(folder)
+
+
+def chart_settings(options):
+    """Values of the chart for the time of the experiment."""
+    given = {"minReplicas": options.min, "maxReplicas": options.max, "targetCPUUtilization": options.cpu_target}
+    settings = [f"readSvc.autoscaling.{key}={value}" for key, value in given.items() if value is not None]
+    return settings + options.set
+
+
+def restore(release, revision, settings, step):
+    """Nothing interrupts this: a second Ctrl-C would leave the experiment's settings in the release."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cluster.run("helm", "uninstall", LOAD_RELEASE, "--namespace", release.namespace, "--ignore-not-found")
+    if settings:
+        step(f"restoring the release's values (revision {revision})")
+        release.restore(revision)
+
+
+def autoscaling(release):
+    """What the autoscaler of the service is set to, and what its CPU target is a share of."""
+    values = release.values()["readSvc"]
+    mode = values["autoscaling"]["mode"]
+    if mode != "hpa":
+        raise ClusterError(f"readSvc.autoscaling.mode is {mode}, the experiment needs hpa: --set readSvc.autoscaling.mode=hpa")
+    a, resources = values["autoscaling"], values["resources"]
+    if not a["targetCPUUtilization"]:
+        raise ClusterError("readSvc.autoscaling.targetCPUUtilization is 0: --cpu-target sets it")
+    return {
+        "min": a["minReplicas"], "max": a["maxReplicas"], "cpu_target": a["targetCPUUtilization"], "behavior": a["behavior"],
+        "cpu_request": cpu_of(resources, "requests"), "cpu_limit": cpu_of(resources, "limits"),
+    }  # fmt: skip
+
+
+def cpu_of(resources, kind):
+    quantity = resources.get(kind, {}).get("cpu")
+    return parse_quantity(str(quantity)) if quantity else None
+
+
+def wait_for_calm(api, release, hpa, limit_s):
+    """Until the replicas are at their minimum, all ready, none is ending, and the autoscaler sees them idle."""
+    deadline, calm_since = time.monotonic() + limit_s, None
+    while True:
+        restless = restlessness(api, release, hpa)
+        if restless:
+            calm_since = None
+        elif calm_since is None:
+            calm_since = time.monotonic()
+        elif time.monotonic() - calm_since >= QUIET_S:
+            return
+        if time.monotonic() > deadline:
+            raise ClusterError(f"no calm within {limit_s} s: {restless or 'not for long enough'}")
+        time.sleep(1)
+
+
+def restlessness(api, release, hpa):
+    """What is not calm, or ''."""
+    name, namespace = f"{release.fullname}-{SERVICE}", release.namespace
+    selector = f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+    deployment = api.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", timeout=10)
+    autoscaler = api.json(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}", timeout=10)
+    pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)["items"]
+    current = (autoscaler["status"].get("currentMetrics") or [{}])[0].get("containerResource", {}).get("current", {}).get("averageUtilization")
+    if deployment["spec"]["replicas"] != hpa["min"]:
+        return f"{deployment['spec']['replicas']} replicas are wanted"
+    if deployment["status"].get("readyReplicas", 0) != hpa["min"] or len(pods) != hpa["min"]:
+        return f"{deployment['status'].get('readyReplicas', 0)} of {len(pods)} pods are ready"
+    if current is None:
+        return "the autoscaler sees no CPU (is metrics-server there?)"
+    if current >= hpa["cpu_target"]:
+        return f"CPU is at {current} %"
+    return ""
+
+
+def run_load(tidy, options, release, stages, folder, sampler, step):
+    """Runs the scenario as a Job, showing progress, and takes what k6 has recorded."""
+    out = folder / "k6"
+    arguments = ["--to", options.to, "--stages", profiles.stages_text(stages), "--out", str(out), "--p95", "5000"]
+    arguments += ["--products", str(options.products)] + (["--cpu", options.k6_cpu] if options.k6_cpu else [])
+    # how slow is too slow, and how much is dropped, is for the report to say
+    for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", f"DROPPED_MAX={sum(rate for _, rate in stages) * 1000}"):
+        arguments += ["--env", setting]
+    step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
+    environment = {**os.environ, "FASTSTOCK_RELEASE": release.name, "FASTSTOCK_NAMESPACE": release.namespace}
+    with open(folder / "load.log", "w") as log:
+        load = subprocess.Popen(
+            [str(ROOT / "dev"), "cluster-load", "ramp", *arguments],
+            stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+        )  # fmt: skip
+    tidy.callback(end_group, load)
+    show_until(lambda: load.poll() is not None, sampler, step)
+    if not (out / "record.ndjson").exists():
+        raise ClusterError(f"the load has left no record:\n{(folder / 'load.log').read_text()[-1500:]}")
+
+
+def end_group(process):
+    """Ends the process and what it has started, if it is still there; it removes its Job itself."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+
+
+def wait_for_the_way_down(api, release, hpa, limit_s, sampler, step):
+    """Sampling goes on until the replicas are back at their minimum and no pod is ending."""
+    deadline = time.monotonic() + limit_s
+    selector = f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+
+    def is_down():
+        latest = sampler.latest.get(SERVICE, {})
+        pods = api.json(f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10)["items"]
+        return latest.get("desired") == hpa["min"] and len(pods) <= hpa["min"]
+
+    step(f"the load is over; waiting for {hpa['min']} replica(s), at most {limit_s} s")
+    show_until(lambda: is_down() or time.monotonic() > deadline, sampler, step)
+    if not is_down():
+        print(f"warning: the replicas are not back at {hpa['min']} within {limit_s} s", file=sys.stderr)
+
+
+def show_until(done, sampler, step):
+    shown = 0.0
+    while not done():
+        if time.monotonic() - shown >= PROGRESS_S and sampler.latest.get(SERVICE):
+            shown = time.monotonic()
+            row = sampler.latest[SERVICE]
+            cpu = row.get("hpa_cpu_percent")
+            step(
+                f"replicas {row['ready']} ready of {row['desired']} wanted   CPU {'?' if cpu is None else cpu} % "
+                f"(target {row.get('hpa_target_percent')} %)   served {row['rps']:.0f}/s"
+            )
+        time.sleep(0.5)
+
+
+def autoscaler_events(api, release, begin):
+    """What the autoscalers have said since `begin`."""
+    rows = []
+    for event in api.json(f"/api/v1/namespaces/{release.namespace}/events", timeout=10)["items"]:
+        about = event["involvedObject"]
+        at = event.get("lastTimestamp") or event.get("eventTime")
+        if about["kind"] != "HorizontalPodAutoscaler" or not about["name"].startswith(release.fullname) or not at:
+            continue
+        moment = datetime.datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+        if moment >= begin - 1:
+            service = about["name"].removeprefix(f"{release.fullname}-")
+            rows.append({"time": moment, "service": service, "reason": event["reason"], "message": event["message"]})
+    return sorted(rows, key=lambda row: row["time"])
+
+
+def write_manifest(folder, manifest):
+    begin, rows = recording.read_k6(folder / "k6/record.ndjson")
+    recording.write_rows(folder / "load.csv", recording.LOAD_COLUMNS, rows)
+    summary = json.loads((folder / "k6/summary.json").read_text())
+    manifest |= {"load_begin": begin, "k6": {key: summary[key] for key in ("settings", "all", "endpoints", "dropped_arrivals", "passed")}}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def now_text():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def command_line(arguments):
+    return shlex.join(["./dev", "experiment", *arguments])
+
+
+def finish(run):
+    """Writes the report and says the most important of it. Returns the exit status."""
+    page = report.write(run)
+    figures = json.loads((run.folder / "figures.json").read_text())
+    for key, unit in [
+        ("replicas_peak", ""), ("first_scale_up_s", "s"), ("first_ready_s", "s"), ("all_ready_s", "s"), ("out_of_slo_s", "s"), ("overshoot", ""),
+        ("replica_seconds", "s"), ("scale_down_lag_s", "s"), ("requests", ""), ("failed", ""), ("dropped", ""), ("share_min", "%"), ("share_max", "%"),
+    ]:  # fmt: skip
+        print(f"{key:18} {report.shown(figures[key], unit)}")
+    print(page)
+    return 1 if figures["failed"] or figures["wrong"] else 0
