@@ -169,6 +169,7 @@ static void test_passwords_in_the_query_are_hidden(void **state)
     check_hides_secret("postgresql://db/stock?user=u&password=s3cret");
     check_hides_secret("postgresql://user@db/stock?password=s3cret&sslmode=require");
     check_hides_secret("postgresql://db/stock?sslpassword=s3cret");
+    check_hides_secret("postgresql://db/stock?password=a s3cret&sslmode=require"); /* up to the '&' */
 }
 
 /* Another form libpq takes, but FastStock does not; it turns up in the message that says so. */
@@ -176,6 +177,8 @@ static void test_passwords_of_keyword_strings_are_hidden(void **state)
 {
     (void)state;
     check_hides_secret("host=db user=u password=s3cret dbname=stock");
+    check_hides_secret("host=db password = s3cret");
+    check_hides_secret("host=db password='a s3cret' dbname=stock");
 }
 
 static void test_redacted_text_is_cut_to_fit(void **state)
