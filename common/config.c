@@ -270,14 +270,17 @@ static bool load_document(struct loading *loading, const char *path, yaml_parser
 static bool refuse_further_document(struct loading *loading, const char *path, yaml_parser_t *parser)
 {
     yaml_document_t document;
-    const yaml_node_t *root;
+    char where[WHERE_SIZE];
     bool ok = load_document(loading, path, parser, &document);
 
     if (!ok) {
         return false;
     }
-    root = yaml_document_get_root_node(&document);
-    ok = root == NULL || fail_at(loading, path, root, "expected one document, here begins another");
+    ok = yaml_document_get_root_node(&document) == NULL;
+    if (!ok) {
+        format_where(where, path, document.start_mark.line);
+        strbuf_addf(loading->error, "%s: expected one document, here begins another\n", where);
+    }
     yaml_document_delete(&document);
     return ok;
 }

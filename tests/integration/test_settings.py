@@ -25,7 +25,7 @@ DEFAULTS = [
     ("ops", "host", "0.0.0.0", "0.0.0.0"),
     ("ops", "port", 9090, 9090),
     ("database", "pool_size", 4, 8),
-    ("database", "timeout_ms", 1000, 1000),
+    ("database", "timeout_ms", 1000, 2000),
     ("database", "connect_timeout_ms", 1000, 1000),
     ("redis", "pool_size", 2, 4),
     ("redis", "timeout_ms", 250, 250),
