@@ -129,22 +129,21 @@ static bool find_userinfo_password(const char *url, const char **ret_start, cons
     return true;
 }
 
-/* "password=..." of a query or of libpq's keywords: hides each value up to the next '&' or blank. */
+/* "password=..." of a query or, with blanks around '=' or in it, of libpq's keywords: hides all up to the next '&'. */
 static void hide_password_values(struct strbuf *shown, const char *text)
 {
-    static const char key[] = "password=";
+    static const char key[] = "password";
 
     for (;;) {
-        const char *value = strstr(text, key);
+        const char *found = strstr(text, key);
 
-        if (value == NULL) {
+        if (found == NULL) {
             strbuf_adds(shown, text);
             return;
         }
-        value += strlen(key);
-        strbuf_add(shown, text, (size_t)(value - text));
-        strbuf_adds(shown, "***");
-        text = value + strcspn(value, "& ");
+        strbuf_add(shown, text, (size_t)(found - text));
+        strbuf_adds(shown, "password=***");
+        text = found + strcspn(found, "&");
     }
 }
 
