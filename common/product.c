@@ -100,16 +100,20 @@ static bool take_number(const char **p, const char *end, char end_char, int64_t 
     return true;
 }
 
-/* The version in front: exactly PRODUCT_VERSION_DIGITS digits and a blank. Moves *p behind that. */
+/* The version in front: PRODUCT_VERSION_DIGITS digits and a blank. Moves *p behind that. */
 static bool take_version(const char **p, const char *end, int64_t *ret_version)
 {
-    size_t zeros = strspn(*p, "0");
+    const char *digits = *p;
+    const char *digits_end = *p + PRODUCT_VERSION_DIGITS;
 
-    if (end - *p <= PRODUCT_VERSION_DIGITS || strspn(*p, "0123456789") != PRODUCT_VERSION_DIGITS) {
+    if (end - *p <= PRODUCT_VERSION_DIGITS || *digits_end != ' ') {
         return false;
     }
-    *p += zeros < PRODUCT_VERSION_DIGITS ? zeros : PRODUCT_VERSION_DIGITS - 1;
-    return take_number(p, end, ' ', ret_version);
+    while (*digits == '0' && digits + 1 < digits_end) {
+        digits++;
+    }
+    *p = digits_end + 1;
+    return parse_int(digits, (size_t)(digits_end - digits), 0, INT64_MAX, ret_version);
 }
 
 struct product *product_decode(int64_t id, const char *bytes, size_t len)

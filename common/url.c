@@ -121,7 +121,10 @@ static bool find_userinfo_password(const char *url, const char **ret_start, cons
     start = start == NULL ? url : start + 3;
     at = strrchr(start, '@');
     colon = at == NULL ? NULL : memchr(start, ':', (size_t)(at - start));
-    if (colon == NULL || (size_t)(colon - start) > strcspn(start, "/?#")) {
+    if (at != NULL && colon == NULL && strncmp(url, "redis", 5) == 0) { /* there a user alone is a forgotten colon */
+        colon = start - 1;
+    }
+    if (colon == NULL || colon > start + strcspn(start, "/?#")) {
         return false;
     }
     *ret_start = colon + 1;
