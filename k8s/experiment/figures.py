@@ -41,9 +41,9 @@ class PodShare:
 def figures(run):
     """All of them, in groups: [(title, [Figure])]."""
     return [
+        ("Requests", requests(run)),
         ("Scaling up", scaling_up(run)),
         ("Scaling down", scaling_down(run)),
-        ("Requests", requests(run)),
         ("Cost and fairness", cost(run)),
     ]
 

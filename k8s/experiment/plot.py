@@ -42,11 +42,11 @@ def charts(panels, begin, end, marks):
 
 
 def chart(panel, begin, end, marks, named):
-    axes = Axes(panel, begin, end, top=TOP + (16 if named else 0))
+    axes = Axes(panel, begin, end, top=TOP + (22 if named else 0))
     parts = [*bands_svg(panel, axes), *grid_svg(axes), *marks_svg(marks, axes, named)]
     for series in panel.series:
         parts.append(series_svg(series, axes))
-    note = f' <span class="note">{html.escape(panel.note)}</span>' if panel.note else ""
+    note = f' <span class="note">· {html.escape(panel.note)}</span>' if panel.note else ""
     return (
         f'<figure><figcaption><b>{html.escape(panel.title)}</b> <span class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n'
         f"{legend(panel)}\n"
@@ -78,16 +78,10 @@ class Axes:
         values = [y for series in panel.series for _, y in series.points if y is not None]
         if self.log:
             positive = [y for y in values if y > 0] or [1]
-            self.low = 10 ** math.floor(math.log10(min(positive)))
-            self.high = 10 ** math.ceil(math.log10(max(max(positive) * 1.05, panel.least_top, self.low * 10)))
-            self.ticks = [m * 10**e for e in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1) for m in (1, 2, 5)]
-            if len(self.ticks) > 9:
-                self.ticks = [tick for tick in self.ticks if f"{tick:e}".startswith("1.0")]
-            self.ticks = [tick for tick in self.ticks if tick <= self.high * 1.001]
+            self.ticks = log_ticks(min(positive), max(*positive, panel.least_top))
         else:
-            step = nice_step(max([*values, panel.least_top]) * 1.05, 5)
-            self.low, self.high = 0, step * math.ceil(max([*values, panel.least_top]) * 1.02 / step)
-            self.ticks = [i * step for i in range(round(self.high / step) + 1)]
+            self.ticks = linear_ticks(max([*values, panel.least_top]), panel.height)
+        self.low, self.high = self.ticks[0], self.ticks[-1]
 
     def x(self, time):
         return LEFT + (time - self.begin) / (self.end - self.begin) * (WIDTH - LEFT - RIGHT)
@@ -101,11 +95,24 @@ class Axes:
         return self.bottom - share * (self.bottom - self.top)
 
 
-def nice_step(span, count):
-    """A step of 1, 2 or 5 times a power of ten that divides the span into some `count` parts."""
-    raw = span / count
+def linear_ticks(highest, height):
+    """From 0 to at least `highest`, with steps of 1, 2 or 5 times a power of ten and room for their labels."""
+    raw = highest * 1.02 / max(2, height / 38)
     power = 10 ** math.floor(math.log10(raw))
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    return [i * step for i in range(math.ceil(highest * 1.02 / step) + 1)]
+
+
+def log_ticks(lowest, highest):
+    """1, 2 and 5 times powers of ten around both; the ends and the powers alone where that would be many."""
+    first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    ticks = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
+    below = max(tick for tick in ticks if tick <= lowest)
+    above = min(tick for tick in ticks if tick >= highest)
+    ticks = [tick for tick in ticks if below <= tick <= above]
+    if len(ticks) > 8:
+        ticks = [tick for tick in ticks if tick in (below, above) or f"{tick:e}".startswith("1.0")]
+    return ticks if len(ticks) > 1 else [below, below * 10]
 
 
 def grid_svg(axes):
@@ -151,7 +158,7 @@ def marks_svg(marks, axes, named):
         x = axes.x(time)
         yield f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="mark"/>'
         if named:
-            yield f'<text x="{x:.1f}" y="{axes.top - 5}" text-anchor="middle" class="markname">{html.escape(text)}</text>'
+            yield f'<text x="{x:.1f}" y="{axes.top - 12}" text-anchor="middle" class="markname">{html.escape(text)}</text>'
 
 
 def series_svg(series, axes):

@@ -51,7 +51,7 @@ def shown(value, unit=""):
     """A figure for people."""
     if value is None:
         return "–"
-    digits = 0 if abs(value) >= 100 or value == round(value) else 1 if abs(value) >= 10 else 2
+    digits = 0 if abs(value) >= 100 or value == round(value) or unit == "%" else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}".replace(",", " ") + (f" {unit}" if unit else "")
 
 
@@ -175,7 +175,7 @@ def replica_panel(run):
         [
             Series(f"{numbers.SERVICE} desired", service_points(run, "desired"), ORANGE, "step", width=2.4),
             Series(f"{numbers.SERVICE} ready", service_points(run, "ready"), BLUE, "step", width=1.8, filled=True),
-            Series("with those that end", sorted(numbers.pod_counts(run).items()), SKY, "step", width=1, dash="2 2"),
+            Series("existing, ending ones too", sorted(numbers.pod_counts(run).items()), SKY, "step", width=1, dash="2 2"),
             Series(f"minimum {hpa['min']}, maximum {hpa['max']}", [(ends[0], hpa["max"]), (ends[1], hpa["max"])], GREY, dash="5 4"),
             Series("", [(ends[0], hpa["min"]), (ends[1], hpa["min"])], GREY, dash="5 4"),
             Series("write-svc ready", writes, PURPLE, "step", width=1.2),

@@ -52,6 +52,7 @@ def conduct(options, folder, command):
         first_event = time.time()
         run_load(tidy, options, release, stages, folder, sampler, step)
         wait_for_the_way_down(api, release, hpa, options.settle, sampler, step)
+        time.sleep(2)  # so that the last samples see the end
         sampler.stop()
         recording.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, autoscaler_events(api, release, first_event))
         write_manifest(folder, {**manifest, "end": now_text(), "problems": sampler.problems})
