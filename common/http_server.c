@@ -6,11 +6,10 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/parse.h"
+#include "common/socket_guard.h"
 
 #include <civetweb.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,6 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define HEAD_BYTES_MAX 16384 /* what a request line and its headers may take: nginx's default of 4 x 8k, and thrift */
@@ -29,9 +27,7 @@
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define IDLE_POLL_MS 5
-#define GUARD_MS 50      /* how often deadlines are looked at */
 #define CHUNK_BYTES 4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
-#define DESCRIPTORS_LOOKED_AT 4096
 
 static struct metric_family requests_counter =
     METRIC_COUNTER("http_requests_total", "HTTP requests answered, by route template.", "method", "route", "status");
@@ -69,20 +65,7 @@ struct http_server {
     struct metric *in_flight_now;
     struct metric *connections_now;
     struct metric *shed;
-
-    pthread_t guard_thread;
-    pthread_mutex_t guard_lock; /* guards the rest */
-    pthread_cond_t guard_cond;
-    struct guarded *guarded;
-    bool guard_stopping;
-};
-
-/* A socket that is being read from, with a deadline. Lives on the stack of the thread that reads. */
-struct guarded {
-    int socket; /* -1: not known */
-    int64_t deadline_us;
-    struct guarded *next;
-    struct guarded **previous;
+    struct socket_guard *guard;
 };
 
 /* What is remembered of a connection. */
@@ -169,123 +152,6 @@ static void update_gauges(void *arg)
 
     metric_set(server->in_flight_now, atomic_load(&server->in_flight));
     metric_set(server->connections_now, atomic_load(&server->connections));
-}
-
-/* --- sockets --------------------------------------------------------------------------------------------------------
- */
-
-/* The library does not tell its sockets. Those of ours are found among the descriptors: by the local port, and by the
- * remote one when it is not 0. */
-static bool is_our_socket(int fd, int64_t local_port, bool listening, int remote_port)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.any = {.sa_family = AF_UNSPEC}};
-    socklen_t address_len = sizeof(address);
-    int accepts = 0;
-    socklen_t accepts_len = sizeof(accepts);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) != 0 || (accepts != 0) != listening ||
-        getsockname(fd, &address.any, &address_len) != 0 ||
-        ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) != local_port) {
-        return false;
-    }
-    address_len = sizeof(address);
-    return remote_port == 0 ||
-           (getpeername(fd, &address.any, &address_len) == 0 &&
-            ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) == remote_port);
-}
-
-/* Shuts down reading on all sockets of one kind: who waits in accept, poll or recv there wakes up. */
-static void shut_down(struct http_server *server, bool listening)
-{
-    for (int fd = 3; fd < DESCRIPTORS_LOOKED_AT; fd++) {
-        if (is_our_socket(fd, server->options.port, listening, 0)) {
-            shutdown(fd, SHUT_RD);
-        }
-    }
-}
-
-/* The socket of a connection, -1 when it is not found. Looked for once. (Two clients of different addresses may have
- * the same port: then the wrong one of them may be cut off, if it is too slow as well.) */
-static int socket_of(struct http_server *server, const struct mg_connection *connection)
-{
-    struct connection *data = mg_get_user_connection_data(connection);
-    int remote_port = mg_get_request_info(connection)->remote_port;
-
-    for (int fd = 3; data->socket < 0 && fd < DESCRIPTORS_LOOKED_AT; fd++) {
-        if (is_our_socket(fd, server->options.port, false, remote_port)) {
-            data->socket = fd;
-        }
-    }
-    return data->socket;
-}
-
-/* --- the guard ------------------------------------------------------------------------------------------------------
- */
-
-/* A thread that shuts down reading on a socket whose deadline has passed, and so wakes the thread that reads there. */
-static void *guard(void *arg)
-{
-    struct http_server *server = arg;
-
-    pthread_mutex_lock(&server->guard_lock);
-    while (!server->guard_stopping) {
-        int64_t now_us = clock_mono_us();
-
-        for (struct guarded *guarded = server->guarded; guarded != NULL; guarded = guarded->next) {
-            if (guarded->deadline_us <= now_us) {
-                shutdown(guarded->socket, SHUT_RD);
-            }
-        }
-        clock_cond_wait(&server->guard_cond, &server->guard_lock, now_us + GUARD_MS * CLOCK_US_PER_MS);
-    }
-    pthread_mutex_unlock(&server->guard_lock);
-    return NULL;
-}
-
-static void guard_reading(struct http_server *server, const struct mg_connection *connection, struct guarded *guarded,
-                          int64_t deadline_us)
-{
-    *guarded = (struct guarded){.socket = socket_of(server, connection), .deadline_us = deadline_us};
-    pthread_mutex_lock(&server->guard_lock);
-    guarded->next = server->guarded;
-    guarded->previous = &server->guarded;
-    if (guarded->next != NULL) {
-        guarded->next->previous = &guarded->next;
-    }
-    server->guarded = guarded;
-    pthread_mutex_unlock(&server->guard_lock);
-}
-
-static void unguard_reading(struct http_server *server, struct guarded *guarded)
-{
-    pthread_mutex_lock(&server->guard_lock);
-    *guarded->previous = guarded->next;
-    if (guarded->next != NULL) {
-        guarded->next->previous = guarded->previous;
-    }
-    pthread_mutex_unlock(&server->guard_lock);
-}
-
-static void guard_start(struct http_server *server)
-{
-    pthread_mutex_init(&server->guard_lock, NULL);
-    clock_cond_init(&server->guard_cond);
-    pthread_create(&server->guard_thread, NULL, guard, server);
-}
-
-static void guard_stop(struct http_server *server)
-{
-    pthread_mutex_lock(&server->guard_lock);
-    server->guard_stopping = true;
-    pthread_cond_signal(&server->guard_cond);
-    pthread_mutex_unlock(&server->guard_lock);
-    pthread_join(server->guard_thread, NULL);
-    pthread_cond_destroy(&server->guard_cond);
-    pthread_mutex_destroy(&server->guard_lock);
 }
 
 /* --- reading a request ------------------------------------------------------------------------------------------ */
@@ -386,16 +252,27 @@ static bool body_length(const struct http_request *request, int64_t max, struct 
     return true;
 }
 
+/* The library does not tell a connection's socket: it is looked for once. -1 when it is not found. */
+static int socket_of(struct http_server *server, const struct mg_connection *connection)
+{
+    struct connection *data = mg_get_user_connection_data(connection);
+
+    if (data->socket < 0) {
+        data->socket = socket_find(server->options.port, mg_get_request_info(connection)->remote_port);
+    }
+    return data->socket;
+}
+
 /* Reads what is there of `len` bytes until the deadline; the library's own timeout begins anew with every byte. */
 static size_t read_some(struct http_server *server, struct mg_connection *connection, char *bytes, size_t len,
                         int64_t deadline_us)
 {
-    struct guarded guarded;
+    struct socket_guarded guarded;
     int got;
 
-    guard_reading(server, connection, &guarded, deadline_us);
+    socket_guard_begin(server->guard, &guarded, socket_of(server, connection), deadline_us);
     got = mg_read(connection, bytes, len);
-    unguard_reading(server, &guarded);
+    socket_guard_end(server->guard, &guarded);
     return got <= 0 ? 0 : (size_t)got;
 }
 
@@ -775,7 +652,7 @@ struct http_server *http_server_start(const struct http_server_options *options)
     server->options = *options;
     raise_descriptor_limit();
     init_metrics(server);
-    guard_start(server);
+    server->guard = socket_guard_create();
     mg_init_library(MG_FEATURES_DEFAULT);
     server->library = start_library(server);
     if (server->library == NULL) {
@@ -789,7 +666,7 @@ struct http_server *http_server_start(const struct http_server_options *options)
 
 void http_server_stop_listening(struct http_server *server)
 {
-    shut_down(server, true);
+    socket_shut_down_all(server->options.port, true);
 }
 
 bool http_server_wait_idle(struct http_server *server, int64_t deadline_us)
@@ -809,11 +686,11 @@ void http_server_destroy(struct http_server *server)
         return;
     }
     if (server->library != NULL) {
-        shut_down(server, true); /* else the library's threads look whether to stop each 2 s only */
-        shut_down(server, false);
+        socket_shut_down_all(server->options.port, true); /* else the library's threads notice each 2 s only */
+        socket_shut_down_all(server->options.port, false);
         mg_stop(server->library);
     }
-    guard_stop(server);
+    socket_guard_destroy(server->guard);
     if (server->options.is_public) {
         metrics_remove_hook(update_gauges, server);
     }
