@@ -10,6 +10,7 @@ import statistics
 from . import profiles
 
 SERVICE = "read-svc"  # the one that the load scales
+RATE_SAMPLES = 3  # a pod's rate is over so many samples: when exactly within its scrape a pod has counted is not known
 SETTLED_S = 5  # a pod that has been ready for so long has been heard of by the ingress and takes its share
 
 
@@ -41,10 +42,11 @@ class PodShare:
 def figures(run):
     """All of them, in groups: [(title, [Figure])]."""
     return [
-        ("Requests", requests(run)),
         ("Scaling up", scaling_up(run)),
         ("Scaling down", scaling_down(run)),
-        ("Cost and fairness", cost(run)),
+        ("Cost", cost(run)),
+        ("Requests", requests(run)),
+        ("Fairness", fairness(run)),
     ]
 
 
@@ -107,16 +109,21 @@ def requests(run):
 
 
 def cost(run):
-    shares = [share.share for share in pod_shares(run) if share.share is not None]
     pod_seconds = replica_seconds(run)
     served = run.manifest["k6"]["all"]["requests"] - run.manifest["k6"]["all"]["failed"]
     cpu_seconds = sum(used(rows, "cpu_seconds") for rows in pods_of(run).values())
     return [
         Figure("replica_seconds", "Replica-seconds", pod_seconds, "s", "pods, starting and ending ones too, times their lives during the load"),
         Figure("cpu_seconds", "CPU used", cpu_seconds, "s", "by the service's processes"),
-        Figure("requests_per_replica_second", "Served per replica-second", served / pod_seconds if pod_seconds else None, "", ""),
+        Figure("requests_per_replica_second", "Served per replica-second", served / pod_seconds if pod_seconds else None, "", "during the load"),
+    ]  # fmt: skip
+
+
+def fairness(run):
+    shares = [share.share for share in pod_shares(run) if share.share is not None]
+    return [
         Figure("share_min", "Smallest share of a pod", percent(min(shares, default=None)), "%", "of what an equal share would have been; 100 % is fair"),
-        Figure("share_max", "Largest share of a pod", percent(max(shares, default=None)), "%", ""),
+        Figure("share_max", "Largest share of a pod", percent(max(shares, default=None)), "%", "the same"),
     ]  # fmt: skip
 
 
@@ -161,12 +168,11 @@ def ready_together(run):
     found = {}
     for pod, rows in pods_of(run).items():
         ready_since = None
-        for before, row in zip(rows, rows[1:]):
+        for row, rate in zip(rows, rates(rows, "requests")):
             if not takes_load(row):
                 ready_since = None
                 continue
             ready_since = row["time"] if ready_since is None else ready_since
-            rate = rate_between(before, row, "requests")
             if row["time"] - ready_since >= SETTLED_S and rate is not None:
                 found.setdefault(row["time"], {})[pod] = rate
     ready = {}
@@ -201,12 +207,17 @@ def used(rows, counter):
     return sum(after - before if after >= before else after for before, after in zip(values, values[1:]))
 
 
-def rate_between(before, row, counter):
-    """A second, from one sample of a pod to the next; None where one lacks it or the counter began anew."""
-    if None in (before[counter], row[counter], before["scraped"], row["scraped"]) or row[counter] < before[counter]:
-        return None
-    seconds = row["scraped"] - before["scraped"]
-    return (row[counter] - before[counter]) / seconds if seconds > 0.2 else None
+def rates(rows, counter):
+    """What a counter of a pod did a second, at each of its samples; None where that cannot be told."""
+    found = []
+    for i, row in enumerate(rows):
+        earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r[counter] is not None)
+        before = next(earlier, None)
+        if before is None or row[counter] is None or row[counter] < before[counter] or row["scraped"] - before["scraped"] < 0.2:
+            found.append(None)
+        else:
+            found.append((row[counter] - before[counter]) / (row["scraped"] - before["scraped"]))
+    return found
 
 
 def replicas(run):

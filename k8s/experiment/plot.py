@@ -21,7 +21,8 @@ class Series:
     style: str = "line"  # line; step: a value holds until the next; bar: each stands alone
     width: float = 1.6
     dash: str = ""
-    filled: bool = False
+    fill_opacity: float = 0  # of the area below
+    values: list | None = None  # what the legend says of a moment, where that is not `points`
 
 
 @dataclasses.dataclass
@@ -63,7 +64,7 @@ def legend(panel):
             continue
         dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
         line = f'<svg width="22" height="8"><line x1="0" y1="4" x2="22" y2="4" stroke="{series.colour}" stroke-width="3"{dash}/></svg>'
-        points = " ".join(f"{x:.1f},{short(y)}" for x, y in series.points if y is not None)
+        points = " ".join(f"{x:.1f},{short(y)}" for x, y in series.values or series.points if y is not None)
         entries.append(
             f'<span class="entry" data-points="{points}">{line} {html.escape(series.label)} <output></output></span>'
         )
@@ -169,9 +170,9 @@ def series_svg(series, axes):
     for part in unbroken(points):
         steps = stepped(part) if series.style == "step" else part
         path = " ".join(f"{'L' if i else 'M'}{axes.x(x):.1f} {axes.y(y):.1f}" for i, (x, y) in enumerate(steps))
-        if series.filled:
+        if series.fill_opacity:
             area = f"{path} L{axes.x(steps[-1][0]):.1f} {axes.bottom} L{axes.x(steps[0][0]):.1f} {axes.bottom} Z"
-            drawn.append(f'<path d="{area}" fill="{series.colour}" fill-opacity="0.15"/>')
+            drawn.append(f'<path d="{area}" fill="{series.colour}" fill-opacity="{series.fill_opacity:g}"/>')
         dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
         drawn.append(f'<path d="{path}" fill="none" stroke="{series.colour}" stroke-width="{series.width}" stroke-linejoin="round"{dash}/>')
     return "\n".join(drawn)

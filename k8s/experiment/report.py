@@ -174,7 +174,7 @@ def replica_panel(run):
         "Replicas", "pods",
         [
             Series(f"{numbers.SERVICE} desired", service_points(run, "desired"), ORANGE, "step", width=2.4),
-            Series(f"{numbers.SERVICE} ready", service_points(run, "ready"), BLUE, "step", width=1.8, filled=True),
+            Series(f"{numbers.SERVICE} ready", service_points(run, "ready"), BLUE, "step", width=1.8, fill_opacity=0.15),
             Series("existing, ending ones too", sorted(numbers.pod_counts(run).items()), SKY, "step", width=1, dash="2 2"),
             Series(f"minimum {hpa['min']}, maximum {hpa['max']}", [(ends[0], hpa["max"]), (ends[1], hpa["max"])], GREY, dash="5 4"),
             Series("", [(ends[0], hpa["min"]), (ends[1], hpa["min"])], GREY, dash="5 4"),
@@ -237,17 +237,14 @@ def failure_panel(run):
 
 
 def pod_rate_panel(run):
-    series, totals, ready = [], {}, {}
+    """A band for each pod, on top of those of the pods before it: equal shares are bands of equal height."""
+    tops, series = {row["time"]: 0 for row in numbers.replicas(run)}, []
     for i, (pod, rows) in enumerate(sorted(numbers.pods_of(run).items(), key=lambda item: item[1][0]["time"])):
-        points = [(row["time"], numbers.rate_between(before, row, "requests")) for before, row in zip(rows, rows[1:])]
-        series.append(Series(short_name(run, pod), points, MANY[i % len(MANY)], width=1.4))
-        for time, rate in points:
-            totals[time] = totals.get(time, 0) + (rate or 0)
-        for row in rows:
-            ready[row["time"]] = ready.get(row["time"], 0) + numbers.takes_load(row)
-    equal = [(time, total / ready[time] if ready[time] else None) for time, total in sorted(totals.items())]
-    series.append(Series("equal share of the ready pods", equal, BLACK, width=1.2, dash="4 3"))
-    return Panel("Requests by pod", "requests a second", series, note="as each pod counts them")
+        rates = {row["time"]: rate or 0 for row, rate in zip(rows, numbers.rates(rows, "requests"))}
+        tops = {time: top + rates.get(time, 0) for time, top in tops.items()}
+        colour = MANY[i % len(MANY)]
+        series.insert(0, Series(short_name(run, pod), list(tops.items()), colour, width=0.6, fill_opacity=1, values=list(rates.items())))
+    return Panel("Requests by pod", "requests a second, stacked", series, note=f"as each pod counts them, over {numbers.RATE_SAMPLES} s; shares are equal where bands are equally high")
 
 
 def short_name(run, pod):
@@ -282,8 +279,7 @@ def summed_rate(run, counter):
     """The rate of a counter over all pods of the service."""
     totals = {}
     for rows in numbers.pods_of(run).values():
-        for before, row in zip(rows, rows[1:]):
-            rate = numbers.rate_between(before, row, counter)
+        for row, rate in zip(rows, numbers.rates(rows, counter)):
             if rate is not None:
                 totals[row["time"]] = totals.get(row["time"], 0) + rate
     return sorted(totals.items())
