@@ -57,8 +57,9 @@ def as_dict(groups):
 def scaling_up(run):
     marks, rows, least = profiles.landmarks(run.stages), replicas(run), run.manifest["hpa"]["min"]
     rise, peak = marks["rise"], most(run, "desired")
-    first_up = first(rows, rise, lambda row: row["desired"] > least)
-    first_ready = first(rows, rise, lambda row: row["ready"] > least)
+    calm = [row for row in rows if row["time"] < rise][-1]  # the base load may have wanted more than the least already
+    first_up = first(rows, rise, lambda row: row["desired"] > calm["desired"])
+    first_ready = first(rows, rise, lambda row: row["ready"] > calm["ready"])
     all_ready = first(rows, rise, lambda row: row["ready"] >= peak) if peak > least else None
     starts = [share.ready_after for share in pod_shares(run) if share.seen > 0 and share.ready_after is not None]
     needed = replicas_needed(run)

@@ -20,7 +20,7 @@ def write(run):
     title = f"Autoscaling of {numbers.SERVICE}: {run.name}"
     body = [
         f"<h1>{text(title)}</h1>", f'<p class="lead">{text(setup(run))}</p>', verdict(run, groups), figure_tables(groups),
-        "<h2>Over time</h2>", time_note(), charts_of_run(run),
+        "<h2>Over time</h2>", time_note("Shaded: seconds out of SLO."), charts_of_run(run),
         "<h2>Pods</h2>", pod_table(run), "<h2>What the autoscaler said</h2>", event_table(run), "<h2>What was run</h2>", manifest_section(run),
     ]  # fmt: skip
     return write_page(run.folder / "report.html", title, body)
@@ -97,11 +97,8 @@ def bad(figure):
     return ' class="bad"' if figure.key in ("failed", "wrong", "dropped") and figure.value else ""
 
 
-def time_note():
-    return (
-        '<p class="unit">Minutes:seconds since the load began; move the pointer over a chart for the values of a moment. '
-        "Shaded: seconds out of SLO.</p>"
-    )
+def time_note(more=""):
+    return f'<p class="unit">Minutes:seconds since the load began; move the pointer over a chart for the values of a moment. {more}</p>'
 
 
 # --- the charts of one run
@@ -347,7 +344,7 @@ def differences_table(a, b):
 
 def settings_of(run):
     m = run.manifest
-    return {**{key: m[key] for key in ("profile", "rate", "to", "slo_ms", "stages", "hpa")}, "cluster": m["cluster"]}
+    return {**{key: m[key] for key in ("profile", "rate", "to", "slo_ms", "stages")}, "cluster": m["cluster"]}
 
 
 def flattened(value, path=""):

@@ -18,6 +18,15 @@ def test_scaling_up(found):
     assert found["pod_start_s"] == 5
 
 
+def test_replicas_that_the_base_load_wanted_are_no_scale_up(make_recording):
+    run = make_recording()
+    for row in run.services["read-svc"]:
+        if 5 <= row["time"] < 30:
+            row |= {"desired": 2, "existing": 2, "ready": 2}
+    found = figures.as_dict(figures.figures(run))
+    assert (found["first_scale_up_s"], found["first_ready_s"]) == (10, 15)
+
+
 def test_overshoot_is_held_against_the_cpu_that_was_used(found, make_recording):
     assert found["replicas_needed"] == 4  # 0.14 cores at 70 % of 0.05
     assert found["overshoot"] == 0
