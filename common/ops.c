@@ -7,7 +7,6 @@
 #include "common/service.h"
 
 #include <dirent.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,6 @@ static struct metric_family start_seconds = METRIC_GAUGE(
     "process_start_time_seconds", "Start time of the process since the epoch in seconds.", METRIC_NO_LABELS);
 
 static const struct ops_options *ops;
-static atomic_bool was_ready;
 static double started_at;
 
 static int count_entries(const char *path)
@@ -108,22 +106,13 @@ static void answer_probe(struct http_response *response, bool good, const char *
     strbuf_adds(body, "}}");
 }
 
-/* Alive: this answer was made. */
-static void handle_livez(const struct http_request *request, struct http_response *response, void *context)
+/* Alive, and started: this answer was made. That a store is away is no reason to restart a process, at its start
+ * neither. */
+static void handle_alive(const struct http_request *request, struct http_response *response, void *context)
 {
     (void)request;
     (void)context;
     answer_probe(response, true, "");
-}
-
-static bool ready_now(void)
-{
-    bool ready = ops->ready(ops->arg);
-
-    if (ready) {
-        atomic_store(&was_ready, true);
-    }
-    return ready;
 }
 
 static void handle_readyz(const struct http_request *request, struct http_response *response, void *context)
@@ -132,15 +121,7 @@ static void handle_readyz(const struct http_request *request, struct http_respon
 
     (void)request;
     (void)context;
-    answer_probe(response, !draining && ready_now(), draining ? "draining" : "unavailable");
-}
-
-/* Started: was ready once. */
-static void handle_startupz(const struct http_request *request, struct http_response *response, void *context)
-{
-    (void)request;
-    (void)context;
-    answer_probe(response, atomic_load(&was_ready) || ready_now(), "unavailable");
+    answer_probe(response, !draining && ops->ready(ops->arg), draining ? "draining" : "unavailable");
 }
 
 static void handle_version(const struct http_request *request, struct http_response *response, void *context)
@@ -153,7 +134,7 @@ static void handle_version(const struct http_request *request, struct http_respo
 
 void ops_health(const struct http_request *request, struct http_response *response, void *context)
 {
-    bool good = !lifecycle_is_draining() && ready_now();
+    bool good = !lifecycle_is_draining() && ops->ready(ops->arg);
 
     (void)request;
     (void)context;
@@ -171,9 +152,9 @@ void ops_metrics(const struct http_request *request, struct http_response *respo
 }
 
 const struct http_route ops_routes[] = {
-    {"GET", "/livez", handle_livez},
+    {"GET", "/livez", handle_alive},
     {"GET", "/readyz", handle_readyz},
-    {"GET", "/startupz", handle_startupz},
+    {"GET", "/startupz", handle_alive},
     {"GET", "/version", handle_version},
     {"GET", "/health", ops_health},
     {"GET", "/metrics", ops_metrics},
