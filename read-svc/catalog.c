@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/ticker.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -27,7 +28,7 @@ struct catalog {
     struct pg_store *database;
     int64_t refresh_ms;
     int64_t products_max;
-    pthread_t thread;
+    struct ticker *ticker;
     struct metric *products;
     struct metric *age;
     int64_t loaded_at_us; /* of the thread alone */
@@ -41,10 +42,6 @@ struct catalog {
     bool is_too_large;
     char lsn[CATALOG_LSN_SIZE];
     int64_t mark_us; /* monotonic; 0 before the first round */
-
-    pthread_mutex_t stop_lock;
-    pthread_cond_t stop_cond;
-    bool stopping;
 };
 
 /* --- the ids, with the lock held for writing ---------------------------------------------------------------------- */
@@ -230,31 +227,16 @@ static void follow(struct catalog *catalog)
     }
 }
 
-static bool sleep_until_next_round(struct catalog *catalog)
-{
-    int64_t until_us = clock_mono_us() + catalog->refresh_ms * CLOCK_US_PER_MS;
-    bool stopping;
-
-    pthread_mutex_lock(&catalog->stop_lock);
-    while (!catalog->stopping && clock_cond_wait(&catalog->stop_cond, &catalog->stop_lock, until_us)) {
-    }
-    stopping = catalog->stopping;
-    pthread_mutex_unlock(&catalog->stop_lock);
-    return !stopping;
-}
-
-static void *run(void *arg)
+static int64_t run_round(void *arg)
 {
     struct catalog *catalog = arg;
 
-    do {
-        if (catalog->loaded_at_us == 0) {
-            load(catalog);
-        } else {
-            follow(catalog);
-        }
-    } while (sleep_until_next_round(catalog));
-    return NULL;
+    if (catalog->loaded_at_us == 0) {
+        load(catalog);
+    } else {
+        follow(catalog);
+    }
+    return catalog->refresh_ms;
 }
 
 static void update_gauges(void *arg)
@@ -278,10 +260,8 @@ struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, in
     catalog->products = metric_get(&products_gauge);
     catalog->age = metric_get(&age_gauge);
     pthread_rwlock_init(&catalog->lock, NULL);
-    pthread_mutex_init(&catalog->stop_lock, NULL);
-    clock_cond_init(&catalog->stop_cond);
     metrics_add_hook(update_gauges, catalog);
-    pthread_create(&catalog->thread, NULL, run, catalog);
+    catalog->ticker = ticker_create(run_round, catalog);
     return catalog;
 }
 
@@ -290,14 +270,8 @@ void catalog_destroy(struct catalog *catalog)
     if (catalog == NULL) {
         return;
     }
-    pthread_mutex_lock(&catalog->stop_lock);
-    catalog->stopping = true;
-    pthread_cond_signal(&catalog->stop_cond);
-    pthread_mutex_unlock(&catalog->stop_lock);
-    pthread_join(catalog->thread, NULL);
+    ticker_destroy(catalog->ticker);
     metrics_remove_hook(update_gauges, catalog);
-    pthread_cond_destroy(&catalog->stop_cond);
-    pthread_mutex_destroy(&catalog->stop_lock);
     pthread_rwlock_destroy(&catalog->lock);
     free(catalog->ids);
     free(catalog);

@@ -31,45 +31,17 @@ struct stores {
 
 static struct product_cache *open_cache(const struct settings *s)
 {
-    if (s->stores.redis_url[0] == '\0') {
-        return NULL;
-    }
-    return product_cache_create(
-        &(struct product_cache_options){.redis = {.store = "redis",
-                                                  .url = s->stores.redis_url,
-                                                  .pool_size = (int)s->stores.redis_pool_size,
-                                                  .timeout_ms = s->stores.redis_timeout_ms,
-                                                  .connect_timeout_ms = s->stores.redis_connect_timeout_ms,
-                                                  .retry_ms = RETRY_MS,
-                                                  .probation_ms = REDIS_PROBATION_MS},
-                                        .replica_url = s->redis_replica_url,
-                                        .key_prefix = s->stores.redis_key_prefix,
-                                        .ttl_ms = s->stores.cache_ttl_ms,
-                                        .missing_ttl_ms = s->cache_missing_ttl_ms});
+    return stores_open_cache(&s->stores, &(struct stores_cache_options){.retry_ms = RETRY_MS,
+                                                                        .probation_ms = REDIS_PROBATION_MS,
+                                                                        .replica_url = s->redis_replica_url,
+                                                                        .missing_ttl_ms = s->cache_missing_ttl_ms});
 }
 
 static struct pg_store *open_database(const struct settings *s, const char *store, const char *url)
 {
-    if (url[0] == '\0') {
-        return NULL;
-    }
-    return pg_store_create(&(struct pg_options){.store = store,
-                                                .application = SERVICE,
-                                                .url = url,
-                                                .pool_size = (int)s->stores.database_pool_size,
-                                                .timeout_ms = s->stores.database_timeout_ms,
-                                                .connect_timeout_ms = s->stores.database_connect_timeout_ms,
-                                                .retry_ms = RETRY_MS});
-}
-
-static enum breaker_state cache_state(void *arg)
-{
-    return product_cache_state(arg);
-}
-
-static enum breaker_state database_state(void *arg)
-{
-    return pg_store_state(arg);
+    return stores_open_database(
+        &s->stores,
+        &(struct stores_database_options){.store = store, .application = SERVICE, .url = url, .retry_ms = RETRY_MS});
 }
 
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or Redis while PostgreSQL is
@@ -92,7 +64,7 @@ static int serve(const struct settings *s)
                             .replica = open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
     struct loader *loader;
-    struct ops_dependency dependencies[4] = {{"postgres", database_state, stores.database}};
+    struct ops_dependency dependencies[4] = {{"postgres", stores_database_state, stores.database}};
     struct ops_options ops = {.service = SERVICE,
                               .http_port = s->service.http_port,
                               .dependencies = dependencies,
@@ -102,10 +74,10 @@ static int serve(const struct settings *s)
     int status;
 
     if (stores.replica != NULL) {
-        dependencies[count++] = (struct ops_dependency){"postgres-replica", database_state, stores.replica};
+        dependencies[count++] = (struct ops_dependency){"postgres-replica", stores_database_state, stores.replica};
     }
     if (stores.cache != NULL) {
-        dependencies[count++] = (struct ops_dependency){"redis", cache_state, stores.cache};
+        dependencies[count++] = (struct ops_dependency){"redis", stores_cache_state, stores.cache};
     }
     stores.catalog = catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
     loader = loader_create(&(struct loader_options){.cache = stores.cache,

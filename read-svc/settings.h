@@ -3,7 +3,7 @@
 #define FASTSTOCK_READ_SVC_SETTINGS_H
 
 #include "common/service.h"
-#include "common/store_settings.h"
+#include "common/stores.h"
 
 struct settings {
     struct service_settings service;

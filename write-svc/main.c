@@ -24,44 +24,30 @@
 #define MISSING_TTL_MS 5000
 #define RELAY_TIMEOUT_MS 10000 /* of a statement: after an outage there is much to read */
 
+/* No probation: write-svc is to be back in Redis before read-svc is, see common/breaker.h. */
 static struct product_cache *open_cache(const struct settings *s)
 {
-    if (s->stores.redis_url[0] == '\0') {
-        return NULL;
-    }
-    /* No probation: write-svc is to be back in Redis before read-svc is, see common/breaker.h. */
-    return product_cache_create(
-        &(struct product_cache_options){.redis = {.store = "redis",
-                                                  .url = s->stores.redis_url,
-                                                  .pool_size = (int)s->stores.redis_pool_size,
-                                                  .timeout_ms = s->stores.redis_timeout_ms,
-                                                  .connect_timeout_ms = s->stores.redis_connect_timeout_ms,
-                                                  .retry_ms = RETRY_MS},
-                                        .key_prefix = s->stores.redis_key_prefix,
-                                        .ttl_ms = s->stores.cache_ttl_ms,
-                                        .missing_ttl_ms = MISSING_TTL_MS});
+    return stores_open_cache(&s->stores,
+                             &(struct stores_cache_options){.retry_ms = RETRY_MS, .missing_ttl_ms = MISSING_TTL_MS});
 }
 
-static struct pg_store *open_database(const struct settings *s, const char *store, const char *url, int64_t pool_size,
-                                      int64_t timeout_ms)
+static struct pg_store *open_database(const struct settings *s)
 {
-    return pg_store_create(&(struct pg_options){.store = store,
-                                                .application = SERVICE,
-                                                .url = url,
-                                                .pool_size = (int)pool_size,
-                                                .timeout_ms = timeout_ms,
-                                                .connect_timeout_ms = s->stores.database_connect_timeout_ms,
-                                                .retry_ms = RETRY_MS});
+    return stores_open_database(&s->stores, &(struct stores_database_options){.store = "postgres",
+                                                                              .application = SERVICE,
+                                                                              .url = s->stores.database_url,
+                                                                              .retry_ms = RETRY_MS});
 }
 
-static enum breaker_state cache_state(void *arg)
+/* One connection, for the relay's lock. */
+static struct pg_store *open_direct(const struct settings *s)
 {
-    return product_cache_state(arg);
-}
-
-static enum breaker_state database_state(void *arg)
-{
-    return pg_store_state(arg);
+    return stores_open_database(&s->stores, &(struct stores_database_options){.store = "postgres-direct",
+                                                                              .application = SERVICE,
+                                                                              .url = s->database_direct_url,
+                                                                              .retry_ms = RETRY_MS,
+                                                                              .pool_size = 1,
+                                                                              .timeout_ms = RELAY_TIMEOUT_MS});
 }
 
 static bool is_ready(void *arg)
@@ -72,14 +58,13 @@ static bool is_ready(void *arg)
 static int serve(const struct settings *s, struct auth *auth)
 {
     struct product_cache *cache = open_cache(s);
-    struct pg_store *database = open_database(s, "postgres", s->stores.database_url, s->stores.database_pool_size,
-                                              s->stores.database_timeout_ms);
-    struct pg_store *direct = NULL;
-    struct relay *relay = NULL;
+    struct pg_store *database = open_database(s);
+    struct pg_store *direct = cache == NULL ? NULL : open_direct(s);
+    struct relay *relay = direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct inventory *inventory = inventory_create(database, cache);
     struct handlers handlers = {.auth = auth, .inventory = inventory};
-    const struct ops_dependency dependencies[] = {{"postgres", database_state, database},
-                                                  {cache == NULL ? NULL : "redis", cache_state, cache},
+    const struct ops_dependency dependencies[] = {{"postgres", stores_database_state, database},
+                                                  {cache == NULL ? NULL : "redis", stores_cache_state, cache},
                                                   {NULL, NULL, NULL}};
     const struct ops_options ops = {.service = SERVICE,
                                     .http_port = s->service.http_port,
@@ -88,10 +73,6 @@ static int serve(const struct settings *s, struct auth *auth)
                                     .arg = inventory};
     int status;
 
-    if (cache != NULL && s->database_direct_url[0] != '\0') {
-        direct = open_database(s, "postgres-direct", s->database_direct_url, 1, RELAY_TIMEOUT_MS);
-        relay = relay_create(direct, cache, s->stores.cache_ttl_ms);
-    }
     ops_init(&ops);
     status = service_run(&s->service, handlers_routes, &handlers);
 

@@ -5,9 +5,10 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/product_rows.h"
+#include "common/ticker.h"
 
 #include <inttypes.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ struct relay {
     struct pg_store *direct;
     struct product_cache *cache;
     int64_t ttl_ms;
-    pthread_t thread;
+    struct ticker *ticker;
     struct metric *active;
     struct metric *age;
     struct metric *stored;
@@ -41,11 +42,7 @@ struct relay {
     struct metric *failed;
     char since_xid[XID_SIZE]; /* of the thread alone, as is the next */
     bool has_lock;
-
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t stop_cond;
-    bool stopping;
-    int64_t complete_us; /* when the last complete round began; 0: not active */
+    _Atomic int64_t complete_us; /* when the last complete round began; 0: not active */
 };
 
 static bool ask(struct relay *relay, const char *sql, const char *const *params, int count,
@@ -69,9 +66,7 @@ static void set_lock(struct relay *relay, bool has_lock)
             log_msg(has_lock ? "relay: this process repairs Redis now" : "relay: another process may repair Redis"));
     }
     relay->has_lock = has_lock;
-    pthread_mutex_lock(&relay->lock);
-    relay->complete_us = has_lock ? clock_mono_us() : 0;
-    pthread_mutex_unlock(&relay->lock);
+    atomic_store(&relay->complete_us, has_lock ? clock_mono_us() : 0);
 }
 
 /* Tries for the lock, and finds where to begin: at the first transaction whose states may still be in Redis. The newest
@@ -188,50 +183,31 @@ static void run_round(struct relay *relay)
         }
     }
     memcpy(relay->since_xid, first_xmin, sizeof(first_xmin));
-    pthread_mutex_lock(&relay->lock);
-    relay->complete_us = began_us;
-    pthread_mutex_unlock(&relay->lock);
+    atomic_store(&relay->complete_us, began_us);
 }
 
 /* --- the thread -----------------------------------------------------------------------------------------------------
  */
 
-static bool sleep_for(struct relay *relay, int64_t ms)
-{
-    int64_t until_us = clock_mono_us() + ms * CLOCK_US_PER_MS;
-    bool stopping;
-
-    pthread_mutex_lock(&relay->lock);
-    while (!relay->stopping && clock_cond_wait(&relay->stop_cond, &relay->lock, until_us)) {
-    }
-    stopping = relay->stopping;
-    pthread_mutex_unlock(&relay->lock);
-    return !stopping;
-}
-
-static void *run(void *arg)
+static int64_t tick(void *arg)
 {
     struct relay *relay = arg;
 
-    do {
-        if (relay->has_lock) {
-            run_round(relay);
-        } else if (try_lock(relay)) {
-            set_lock(relay, true);
-        }
-    } while (sleep_for(relay, relay->has_lock ? ROUND_MS : LOCK_TRY_MS));
-    return NULL;
+    if (relay->has_lock) {
+        run_round(relay);
+    } else if (try_lock(relay)) {
+        set_lock(relay, true);
+    }
+    return relay->has_lock ? ROUND_MS : LOCK_TRY_MS;
 }
 
 static void update_gauges(void *arg)
 {
     struct relay *relay = arg;
+    int64_t complete_us = atomic_load(&relay->complete_us);
 
-    pthread_mutex_lock(&relay->lock);
-    metric_set(relay->active, relay->complete_us != 0);
-    metric_set(relay->age,
-               relay->complete_us == 0 ? 0 : (double)(clock_mono_us() - relay->complete_us) / (double)CLOCK_US_PER_S);
-    pthread_mutex_unlock(&relay->lock);
+    metric_set(relay->active, complete_us != 0);
+    metric_set(relay->age, complete_us == 0 ? 0 : (double)(clock_mono_us() - complete_us) / (double)CLOCK_US_PER_S);
 }
 
 struct relay *relay_create(struct pg_store *direct, struct product_cache *cache, int64_t ttl_ms)
@@ -246,10 +222,8 @@ struct relay *relay_create(struct pg_store *direct, struct product_cache *cache,
     relay->stored = metric_get(&published_counter, "stored");
     relay->older = metric_get(&published_counter, "older");
     relay->failed = metric_get(&published_counter, "error");
-    pthread_mutex_init(&relay->lock, NULL);
-    clock_cond_init(&relay->stop_cond);
     metrics_add_hook(update_gauges, relay);
-    pthread_create(&relay->thread, NULL, run, relay);
+    relay->ticker = ticker_create(tick, relay);
     return relay;
 }
 
@@ -258,13 +232,7 @@ void relay_destroy(struct relay *relay)
     if (relay == NULL) {
         return;
     }
-    pthread_mutex_lock(&relay->lock);
-    relay->stopping = true;
-    pthread_cond_signal(&relay->stop_cond);
-    pthread_mutex_unlock(&relay->lock);
-    pthread_join(relay->thread, NULL);
+    ticker_destroy(relay->ticker);
     metrics_remove_hook(update_gauges, relay);
-    pthread_cond_destroy(&relay->stop_cond);
-    pthread_mutex_destroy(&relay->lock);
     free(relay);
 }

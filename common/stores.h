@@ -1,8 +1,11 @@
-/* The settings of the stores, which both services have. */
-#ifndef FASTSTOCK_COMMON_STORE_SETTINGS_H
-#define FASTSTOCK_COMMON_STORE_SETTINGS_H
+/* The stores that both services have: their settings, and how they are opened by them. */
+#ifndef FASTSTOCK_COMMON_STORES_H
+#define FASTSTOCK_COMMON_STORES_H
 
+#include "common/breaker.h"
 #include "common/config.h"
+#include "common/pg_store.h"
+#include "common/product_cache.h"
 
 #include <stdint.h>
 
@@ -18,6 +21,34 @@ struct store_settings {
     const char *redis_key_prefix;
     int64_t cache_ttl_ms;
 };
+
+/* What a service decides of its cache. */
+struct stores_cache_options {
+    int64_t retry_ms;
+    int64_t probation_ms;    /* see breaker.h */
+    const char *replica_url; /* "" or NULL: none */
+    int64_t missing_ttl_ms;
+};
+
+/* What a service decides of a connection to PostgreSQL. */
+struct stores_database_options {
+    const char *store; /* label of logs and metrics */
+    const char *application;
+    const char *url;
+    int64_t retry_ms;
+    int pool_size;      /* 0: as in the settings */
+    int64_t timeout_ms; /* 0: as in the settings */
+};
+
+/* NULL when the URL is empty: there is none. */
+struct product_cache *stores_open_cache(const struct store_settings *settings,
+                                        const struct stores_cache_options *options);
+struct pg_store *stores_open_database(const struct store_settings *settings,
+                                      const struct stores_database_options *options);
+
+/* For ops.h: the state of a product_cache, of a pg_store. */
+enum breaker_state stores_cache_state(void *cache);
+enum breaker_state stores_database_state(void *database);
 
 #define STORE_OPTION(type, common, member) (offsetof(type, common) + offsetof(struct store_settings, member))
 
