@@ -76,9 +76,9 @@ static int serve(const struct settings *s, struct auth *auth)
     ops_init(&ops);
     status = service_run(&s->service, handlers_routes, &handlers);
 
+    inventory_destroy(inventory);
     relay_destroy(relay);
     pg_store_destroy(direct);
-    inventory_destroy(inventory);
     pg_store_destroy(database);
     product_cache_destroy(cache);
     return status;
