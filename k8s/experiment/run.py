@@ -25,7 +25,8 @@ def conduct(options, folder, command):
     began = time.monotonic()
 
     def step(message):
-        print(f"{time.monotonic() - began:5.0f}s  {message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone; there is still something to tidy up
+            print(f"{time.monotonic() - began:5.0f}s  {message}", file=sys.stderr, flush=True)
 
     release = cluster.Release(options.release, options.namespace)
     revision = release.revision()
@@ -71,8 +72,8 @@ def chart_settings(options):
 
 def restore(release, revision, settings, step):
     """Nothing interrupts this: a second Ctrl-C would leave the experiment's settings in the release."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     cluster.run("helm", "uninstall", LOAD_RELEASE, "--namespace", release.namespace, "--ignore-not-found")
     if settings:
         step(f"restoring the release's values (revision {revision})")
@@ -137,10 +138,11 @@ def restlessness(api, release, hpa):
 def run_load(tidy, options, release, stages, folder, sampler, step):
     """Runs the scenario as a Job, showing progress, and takes what k6 has recorded."""
     out = folder / "k6"
+    # thresholds that hold: how slow is too slow, and how much is dropped, is for the report to say
     arguments = ["--to", options.to, "--stages", profiles.stages_text(stages), "--out", str(out), "--p95", "5000"]
-    arguments += ["--products", str(options.products)] + (["--cpu", options.k6_cpu] if options.k6_cpu else [])
-    # how slow is too slow, and how much is dropped, is for the report to say
-    for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", f"DROPPED_MAX={sum(rate for _, rate in stages) * 1000}"):
+    for name, value in [("--products", options.products), ("--vus", options.vus), ("--cpu", options.k6_cpu)]:
+        arguments += [name, str(value)] if value else []
+    for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", "DROPPED_MAX=1000000000"):
         arguments += ["--env", setting]
     step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
     environment = {**os.environ, "FASTSTOCK_RELEASE": release.name, "FASTSTOCK_NAMESPACE": release.namespace}
@@ -151,8 +153,15 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
         )  # fmt: skip
     tidy.callback(end_group, load)
     show_until(lambda: load.poll() is not None, sampler, step)
-    if not (out / "record.ndjson").exists():
-        raise ClusterError(f"the load has left no record:\n{(folder / 'load.log').read_text()[-1500:]}")
+    if not was_made(out):
+        raise ClusterError(f"the load was not made; {folder / 'load.log'} ends with\n{(folder / 'load.log').read_text()[-1000:]}")
+
+
+def was_made(out):
+    """Whether k6 has done more than to look whether there are products."""
+    if not (out / "record.ndjson").exists() or not (out / "summary.json").exists():
+        return False
+    return json.loads((out / "summary.json").read_text())["all"]["requests"] > 1
 
 
 def end_group(process):
