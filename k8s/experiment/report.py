@@ -39,6 +39,7 @@ def write_comparison(a, b, file):
 
 
 def write_page(file, title, body):
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(string.Template(PAGE.read_text()).substitute(title=text(title), body="\n".join(body)))
     return file
 
