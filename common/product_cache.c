@@ -14,13 +14,23 @@
 
 #define KEY_SIZE 128
 
-/* KEYS[i] is to hold ARGV[2i-1] for ARGV[2i] milliseconds, unless what it holds begins with a higher version. The
- * versions are compared as text of equal length, as Lua's numbers are doubles. Returns how many were set. */
+/* For each product two keys, its state's and its latest published version's, and three arguments: the state, its
+ * lifetime in milliseconds, and the leased version, or "" for a publication. A state is set unless what is there, or
+ * what was published, has a higher version; versions are compared as text of equal length, as Lua's numbers are
+ * doubles. Returns how many states were set. */
 static const char set_if_newer[] = "local stored = 0\n"
-                                   "for i = 1, #KEYS do\n"
-                                   "  local value = ARGV[2 * i - 1]\n"
-                                   "  if redis.call('GETRANGE', KEYS[i], 0, 19) <= string.sub(value, 1, 20) then\n"
-                                   "    redis.call('SET', KEYS[i], value, 'PX', ARGV[2 * i])\n"
+                                   "for i = 1, #KEYS / 2 do\n"
+                                   "  local state, guard = KEYS[2 * i - 1], KEYS[2 * i]\n"
+                                   "  local value, ttl, lease = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]\n"
+                                   "  local version = string.sub(value, 1, 20)\n"
+                                   "  local published = redis.call('GET', guard) or '" PRODUCT_CACHE_UNPUBLISHED "'\n"
+                                   "  local allowed = published == lease\n"
+                                   "  if lease == '' then\n"
+                                   "    allowed = published <= version\n" /* '-' is before any digit */
+                                   "    if allowed then redis.call('SET', guard, version, 'PX', ttl) end\n"
+                                   "  end\n"
+                                   "  if allowed and redis.call('GETRANGE', state, 0, 19) <= version then\n"
+                                   "    redis.call('SET', state, value, 'PX', ttl)\n"
                                    "    stored = stored + 1\n"
                                    "  end\n"
                                    "end\n"
@@ -78,18 +88,27 @@ static enum status acquire_for_reading(struct product_cache *cache, int64_t dead
     return redis_acquire(cache->primary, deadline_us, ret_session);
 }
 
-/* The keys of products; one block that the caller frees. Not on the stack: the HTTP library's threads have 100 KiB of
- * it. */
-static struct redis_bytes *make_keys(const struct product_cache *cache, const struct redis_session *session,
+/* Which of a product's keys. */
+enum { KEY_STATE = 'p', KEY_GUARD = 'g' };
+
+static struct redis_bytes make_key(const struct product_cache *cache, const struct redis_session *session, char kind,
+                                   int64_t id, char *space)
+{
+    int len = snprintf(space, KEY_SIZE, "%s:%s:%c:%" PRId64, cache->key_prefix, redis_epoch(session), kind, id);
+
+    return (struct redis_bytes){space, (size_t)len};
+}
+
+/* The keys of one kind of many products, in one block that the caller frees. Not on the stack: the HTTP library's
+ * threads have 100 KiB of it. */
+static struct redis_bytes *make_keys(const struct product_cache *cache, const struct redis_session *session, char kind,
                                      const int64_t *ids, size_t count)
 {
     struct redis_bytes *keys = fs_calloc(count, sizeof(*keys) + KEY_SIZE);
-    char *text = (char *)(keys + count);
+    char *space = (char *)(keys + count);
 
-    for (size_t i = 0; i < count; i++, text += KEY_SIZE) {
-        int len = snprintf(text, KEY_SIZE, "%s:%s:p:%" PRId64, cache->key_prefix, redis_epoch(session), ids[i]);
-
-        keys[i] = (struct redis_bytes){text, (size_t)len};
+    for (size_t i = 0; i < count; i++, space += KEY_SIZE) {
+        keys[i] = make_key(cache, session, kind, ids[i], space);
     }
     return keys;
 }
@@ -121,7 +140,7 @@ enum status product_cache_get(struct product_cache *cache, const int64_t *ids, s
     if (status != STATUS_OK) {
         return status;
     }
-    keys = make_keys(cache, session, ids, count);
+    keys = make_keys(cache, session, KEY_STATE, ids, count);
     status = redis_mget(session, keys, count, deadline_us, take_value, &lookup);
     free(keys);
     redis_release(store, session, status);
@@ -137,66 +156,138 @@ static int64_t jittered_ttl_ms(struct product_cache *cache, const struct product
     return ttl_ms - ttl_ms / 10 + (int64_t)random % (ttl_ms / 5 + 1);
 }
 
-/* The script's arguments for each product: its value and its lifetime, as texts one behind the other in `texts`. */
-static struct redis_bytes *make_args(struct product_cache *cache, struct product *const *products, size_t count,
-                                     struct strbuf *texts)
+/* --- putting --------------------------------------------------------------------------------------------------------
+ */
+
+/* What the script is called with. */
+struct put {
+    struct redis_bytes *keys; /* two a product */
+    struct redis_bytes *args; /* three a product, one behind the other in `texts` */
+    char *key_space;
+    struct strbuf texts;
+    size_t count;
+};
+
+static void put_init(struct put *put, size_t count_max)
 {
-    struct redis_bytes *args = fs_calloc(count * 2, sizeof(*args));
-    const char *text;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t start = texts->len;
-
-        product_encode(products[i], texts);
-        args[2 * i].len = texts->len - start;
-        start = texts->len;
-        strbuf_add_int(texts, jittered_ttl_ms(cache, products[i]));
-        args[2 * i + 1].len = texts->len - start;
-    }
-    text = strbuf_text(texts); /* it moves no more */
-    for (size_t i = 0; i < count * 2; i++) {
-        args[i].data = text;
-        text += args[i].len;
-    }
-    return args;
+    *put = (struct put){.texts = STRBUF_EMPTY};
+    put->keys = fs_calloc(count_max * 2, sizeof(*put->keys));
+    put->args = fs_calloc(count_max * 3, sizeof(*put->args));
+    put->key_space = fs_calloc(count_max * 2, KEY_SIZE);
 }
 
-static enum status run_put(struct product_cache *cache, struct redis_session *session, struct product *const *products,
-                           size_t count, int64_t deadline_us, size_t *ret_stored)
+static void put_finish(struct put *put)
 {
-    int64_t ids[PRODUCT_CACHE_BATCH_MAX];
-    struct strbuf texts = STRBUF_EMPTY;
-    struct redis_bytes *args = make_args(cache, products, count, &texts);
-    struct redis_bytes *keys;
-    int64_t stored = 0;
-    enum status status;
+    free(put->keys);
+    free(put->args);
+    free(put->key_space);
+    strbuf_finish(&put->texts);
+}
 
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = products[i]->id;
+/* `lease` is the leased version, or "" for a publication. */
+static void put_add(struct put *put, struct product_cache *cache, const struct redis_session *session,
+                    const struct product *product, const char *lease)
+{
+    struct redis_bytes *keys = put->keys + put->count * 2;
+    struct redis_bytes *args = put->args + put->count * 3;
+    size_t start = put->texts.len;
+
+    keys[0] = make_key(cache, session, KEY_STATE, product->id, put->key_space + put->count * 2 * KEY_SIZE);
+    keys[1] = make_key(cache, session, KEY_GUARD, product->id, put->key_space + (put->count * 2 + 1) * KEY_SIZE);
+    product_encode(product, &put->texts);
+    args[0].len = put->texts.len - start;
+    strbuf_add_int(&put->texts, jittered_ttl_ms(cache, product));
+    args[1].len = put->texts.len - start - args[0].len;
+    strbuf_adds(&put->texts, lease);
+    args[2].len = put->texts.len - start - args[0].len - args[1].len;
+    put->count++;
+}
+
+static enum status put_run(struct put *put, struct redis_session *session, int64_t deadline_us, size_t *ret_stored)
+{
+    const char *text = strbuf_text(&put->texts); /* it moves no more */
+    int64_t stored = 0;
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < put->count * 3; i++) {
+        put->args[i].data = text;
+        text += put->args[i].len;
     }
-    keys = make_keys(cache, session, ids, count);
-    status = redis_run_script(session, keys, count, args, count * 2, deadline_us, &stored);
-    if (status == STATUS_OK) {
-        *ret_stored = (size_t)stored;
+    if (put->count > 0) {
+        status = redis_run_script(session, put->keys, put->count * 2, put->args, put->count * 3, deadline_us, &stored);
     }
-    free(keys);
-    free(args);
-    strbuf_finish(&texts);
+    *ret_stored = (size_t)stored;
     return status;
 }
 
-enum status product_cache_put(struct product_cache *cache, struct product *const *products, size_t count,
-                              int64_t deadline_us, size_t *ret_stored)
+/* `lease` NULL: a publication. */
+static enum status put_all(struct product_cache *cache, struct product *const *products, size_t count,
+                           const struct product_cache_lease *lease, int64_t deadline_us, size_t *ret_stored)
 {
     struct redis_session *session = NULL;
-    enum status status;
+    struct put put;
+    enum status status = redis_acquire(cache->primary, deadline_us, &session);
 
     assert(count <= PRODUCT_CACHE_BATCH_MAX);
-    status = redis_acquire(cache->primary, deadline_us, &session);
     if (status != STATUS_OK) {
         return status;
     }
-    status = run_put(cache, session, products, count, deadline_us, ret_stored);
+    put_init(&put, count);
+    if (lease == NULL ||
+        strcmp(lease->epoch, redis_epoch(session)) == 0) { /* else the lease is on data that are gone */
+        for (size_t i = 0; i < count; i++) {
+            if (products[i] != NULL) {
+                put_add(&put, cache, session, products[i], lease == NULL ? "" : lease->versions[i]);
+            }
+        }
+    }
+    status = put_run(&put, session, deadline_us, ret_stored);
+    put_finish(&put);
+    redis_release(cache->primary, session, status);
+    return status;
+}
+
+enum status product_cache_publish(struct product_cache *cache, struct product *const *products, size_t count,
+                                  int64_t deadline_us, size_t *ret_stored)
+{
+    return put_all(cache, products, count, NULL, deadline_us, ret_stored);
+}
+
+enum status product_cache_fill(struct product_cache *cache, struct product *const *products, size_t count,
+                               const struct product_cache_lease *lease, int64_t deadline_us, size_t *ret_stored)
+{
+    return put_all(cache, products, count, lease, deadline_us, ret_stored);
+}
+
+/* --- leases ---------------------------------------------------------------------------------------------------------
+ */
+
+static void take_version(void *arg, size_t i, struct redis_bytes value)
+{
+    struct product_cache_lease *lease = arg;
+    size_t size = sizeof(lease->versions[i]);
+
+    snprintf(lease->versions[i], size, "%.*s", (int)value.len, value.data == NULL ? "" : value.data);
+    if (value.data == NULL) {
+        snprintf(lease->versions[i], size, "%s", PRODUCT_CACHE_UNPUBLISHED);
+    }
+}
+
+enum status product_cache_lease(struct product_cache *cache, const int64_t *ids, size_t count, int64_t deadline_us,
+                                struct product_cache_lease *ret_lease)
+{
+    struct redis_session *session = NULL;
+    struct redis_bytes *keys;
+    enum status status = redis_acquire(cache->primary, deadline_us, &session);
+
+    assert(count <= PRODUCT_CACHE_BATCH_MAX);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    memcpy(ret_lease->epoch, redis_epoch(session), REDIS_EPOCH_SIZE);
+    keys = make_keys(cache, session, KEY_GUARD, ids, count);
+    status = redis_mget(session, keys, count, deadline_us, take_version, ret_lease);
+    free(keys);
     redis_release(cache->primary, session, status);
     return status;
 }

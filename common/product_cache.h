@@ -1,5 +1,11 @@
-/* L2: products in Redis, under `<prefix>:<epoch>:p:<id>`. A value is put by set-if-newer only: a script compares
- * versions, so that whoever comes late with an older state changes nothing. All functions are thread-safe. */
+/* L2: products in Redis, under `<prefix>:<epoch>:p:<id>`. A value is put by one script only, which refuses to replace a
+ * newer version, so that whoever comes late with an older state changes nothing.
+ *
+ * That is not enough once the newer state was evicted, and nothing is there any more to compare with. So each
+ * publication also leaves the version in `<prefix>:<epoch>:g:<id>`, and an older one is refused by that too. A reader,
+ * which fills what it has read from PostgreSQL, takes a *lease* before it reads: these versions at that moment. Its
+ * fill is refused for a product that was published since, and altogether when Redis has another epoch by then. All
+ * functions are thread-safe. */
 #ifndef FASTSTOCK_COMMON_PRODUCT_CACHE_H
 #define FASTSTOCK_COMMON_PRODUCT_CACHE_H
 
@@ -32,9 +38,27 @@ void product_cache_destroy(struct product_cache *cache); /* NULL is fine */
 enum status product_cache_get(struct product_cache *cache, const int64_t *ids, size_t count, int64_t deadline_us,
                               struct product **ret_products);
 
-/* Puts each product unless a newer version is there; `ret_stored` counts those that were put. */
-enum status product_cache_put(struct product_cache *cache, struct product *const *products, size_t count,
-                              int64_t deadline_us, size_t *ret_stored);
+/* Puts committed states, each unless a newer version is there; `ret_stored` counts those that were put. */
+enum status product_cache_publish(struct product_cache *cache, struct product *const *products, size_t count,
+                                  int64_t deadline_us, size_t *ret_stored);
+
+/* What had been published at one moment, in the order of the ids that were asked for. */
+struct product_cache_lease {
+    char epoch[REDIS_EPOCH_SIZE];
+    char versions[PRODUCT_CACHE_BATCH_MAX][PRODUCT_VERSION_DIGITS + 1]; /* PRODUCT_CACHE_UNPUBLISHED, or padded */
+};
+
+/* Not published for an entry's lifetime at least. */
+#define PRODUCT_CACHE_UNPUBLISHED "-"
+
+/* Takes a lease on `count` <= PRODUCT_CACHE_BATCH_MAX products. */
+enum status product_cache_lease(struct product_cache *cache, const int64_t *ids, size_t count, int64_t deadline_us,
+                                struct product_cache_lease *ret_lease);
+
+/* Puts what was read after the lease was taken: products[i] unless it is NULL, or was published since, or a newer
+ * version is there. */
+enum status product_cache_fill(struct product_cache *cache, struct product *const *products, size_t count,
+                               const struct product_cache_lease *lease, int64_t deadline_us, size_t *ret_stored);
 
 /* Of the primary; reads do without the replica. */
 enum breaker_state product_cache_state(struct product_cache *cache);

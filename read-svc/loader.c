@@ -38,7 +38,7 @@ static struct metric_family waiting_gauge =
 
 enum flight_state {
     FLIGHT_QUEUED,   /* no store is being asked: may be joined */
-    FLIGHT_ASKING,   /* a store is, or Redis is being filled */
+    FLIGHT_ASKING,   /* a store is being asked, or filled */
     FLIGHT_FOLLOWING /* waits for the flight before it; may be joined */
 };
 
@@ -280,6 +280,7 @@ static const char products_sql[] =
 struct answers {
     struct product *products[BATCH_MAX]; /* NULL: not answered yet */
     enum load_tier tiers[BATCH_MAX];
+    bool from_replica[BATCH_MAX];
 };
 
 static void add_id_array(struct strbuf *out, struct flight *const *batch, const struct answers *answers, size_t count)
@@ -313,7 +314,7 @@ static int find_row(const struct pg_result *result, int64_t id, int *hint)
 }
 
 static void take_rows(const struct pg_result *result, struct flight *const *batch, struct answers *answers,
-                      size_t count, enum load_tier tier, bool check_version)
+                      size_t count, enum load_tier tier, bool is_replica)
 {
     int64_t read_us = product_rows_read_us(result);
     int hint = 0;
@@ -327,12 +328,13 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
         }
         row = find_row(result, batch[i]->id, &hint);
         product = row == 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
-        if (check_version && product->version < batch[i]->min_version) {
+        if (is_replica && product->version < batch[i]->min_version) {
             product_unref(product);
             continue;
         }
         answers->products[i] = product;
         answers->tiers[i] = tier;
+        answers->from_replica[i] = is_replica;
     }
 }
 
@@ -396,23 +398,24 @@ static enum status ask_database(struct loader *loader, struct flight *const *bat
     return status;
 }
 
-/* Puts what was read into Redis, if it is not stale. */
-static void fill_redis(struct loader *loader, const struct answers *answers, size_t count)
+/* Puts what was read into Redis. A replica may be behind by as much as the mark is old: its row counts for an answer,
+ * but is kept only when the product has not been published for long. */
+static void fill_redis(struct loader *loader, const struct answers *answers, size_t count,
+                       const struct product_cache_lease *lease)
 {
     struct product *fresh[BATCH_MAX];
     size_t fresh_count = 0;
     size_t stored = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (answers->products[i] != NULL && answers->tiers[i] == LOAD_DATABASE) {
-            fresh[fresh_count++] = answers->products[i];
-        }
+        bool keep = answers->products[i] != NULL && answers->tiers[i] == LOAD_DATABASE &&
+                    (!answers->from_replica[i] || strcmp(lease->versions[i], PRODUCT_CACHE_UNPUBLISHED) == 0);
+
+        fresh[i] = keep ? answers->products[i] : NULL;
+        fresh_count += keep;
     }
-    if (loader->options.cache == NULL || fresh_count == 0) {
-        return;
-    }
-    if (product_cache_put(loader->options.cache, fresh, fresh_count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS,
-                          &stored) == STATUS_OK) {
+    if (product_cache_fill(loader->options.cache, fresh, count, lease, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS,
+                           &stored) == STATUS_OK) {
         metric_add(loader->fills_stored, stored);
         metric_add(loader->fills_older, fresh_count - stored);
     } else {
@@ -431,29 +434,42 @@ static enum result result_of(const struct answers *answers, size_t i)
     return answers->products[i]->state == PRODUCT_MISSING ? RESULT_MISS : RESULT_HIT;
 }
 
+/* Redis may be filled only by who took the lease before reading. */
+static bool take_lease(struct loader *loader, struct flight *const *batch, size_t count,
+                       struct product_cache_lease *lease)
+{
+    int64_t ids[BATCH_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = batch[i]->id;
+    }
+    return loader->options.cache != NULL &&
+           product_cache_lease(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, lease) ==
+               STATUS_OK;
+}
+
+/* Redis is filled before anybody hears of the outcome, so that who has seen a version finds none older there. */
 static void load_from_database(struct loader *loader, struct flight **batch, size_t count)
 {
     struct answers answers = {.products = {NULL}};
+    struct product_cache_lease lease;
+    bool has_lease = take_lease(loader, batch, count, &lease);
     enum status status;
 
     metric_observe(loader->database_batch, (double)count);
     status = ask_database(loader, batch, &answers, count);
-    for (size_t i = 0; i < count; i++) {
-        struct product *product = answers.products[i];
-
-        metric_add(loader->database_results[result_of(&answers, i)], 1);
-        arrive(batch[i], product == NULL ? status : STATUS_OK, product == NULL ? NULL : product_ref(product),
-               answers.tiers[i]);
+    if (has_lease) {
+        fill_redis(loader, &answers, count, &lease);
     }
-    fill_redis(loader, &answers, count);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
         land(loader, batch[i]);
     }
     pthread_mutex_unlock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
+        metric_add(loader->database_results[result_of(&answers, i)], 1);
+        arrive(batch[i], answers.products[i] == NULL ? status : STATUS_OK, answers.products[i], answers.tiers[i]);
         release_flight(batch[i]);
-        product_unref(answers.products[i]);
     }
 }
 

@@ -75,7 +75,7 @@ static void publish(struct inventory *inventory, struct product *product, int64_
     size_t stored = 0;
 
     if (inventory->cache != NULL) {
-        enum status status = product_cache_put(inventory->cache, &product, 1, deadline_us, &stored);
+        enum status status = product_cache_publish(inventory->cache, &product, 1, deadline_us, &stored);
 
         if (status == STATUS_OK) {
             result = stored > 0 ? PUBLISH_STORED : PUBLISH_OLDER;

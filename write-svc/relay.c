@@ -121,7 +121,8 @@ static bool publish(struct relay *relay, const struct pg_result *result)
         products[i] = product_rows_take(result, (int)i + 1);
     }
     if (count > 0) {
-        status = product_cache_put(relay->cache, products, count, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &stored);
+        status =
+            product_cache_publish(relay->cache, products, count, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &stored);
     }
     for (size_t i = 0; i < count; i++) {
         product_unref(products[i]);
