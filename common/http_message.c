@@ -79,7 +79,7 @@ size_t http_header_count(const struct http_request *request, const char *name)
     return count;
 }
 
-/* --- who asks --------------------------------------------------------------------------------------------------- */
+/* --- who asks ----------------------------------------------------------------------------------------------------- */
 
 static bool only_of(const char *text, size_t len, const char *allowed)
 {
@@ -146,7 +146,7 @@ void http_identify(struct http_request *request)
     read_traceparent(http_header(request, "traceparent"), request->trace_id);
 }
 
-/* --- answers ---------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 void http_add_header(struct http_response *response, const char *name, const char *value)
 {
@@ -198,7 +198,7 @@ void http_bad_field(const struct http_request *request, struct http_response *re
     strbuf_finish(&members);
 }
 
-/* --- queries ---------------------------------------------------------------------------------------------------- */
+/* --- queries ------------------------------------------------------------------------------------------------------ */
 
 /* A decoded copy of a part of the query, NULL when its encoding is bad. */
 static char *decode(const char *start, size_t len, size_t *ret_len)

@@ -82,7 +82,7 @@ struct thread_buffers {
     struct strbuf out;
 };
 
-/* --- metrics and logs ------------------------------------------------------------------------------------------- */
+/* --- metrics and logs --------------------------------------------------------------------------------------------- */
 
 static size_t method_index(const char *method)
 {
@@ -154,7 +154,7 @@ static void update_gauges(void *arg)
     metric_set(server->connections_now, atomic_load(&server->connections));
 }
 
-/* --- reading a request ------------------------------------------------------------------------------------------ */
+/* --- reading a request -------------------------------------------------------------------------------------------- */
 
 static void take_head(struct http_request *request, const struct mg_request_info *info)
 {
@@ -301,7 +301,7 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
     return true;
 }
 
-/* --- writing an answer ------------------------------------------------------------------------------------------ */
+/* --- writing an answer -------------------------------------------------------------------------------------------- */
 
 /* "Date: ...\r\n", made anew each second by each thread. */
 static const char *date_header(void)
@@ -379,7 +379,7 @@ static void discard_body(struct http_server *server, struct mg_connection *conne
     }
 }
 
-/* --- the library's callbacks ------------------------------------------------------------------------------------ */
+/* --- the library's callbacks -------------------------------------------------------------------------------------- */
 
 static int on_connection_open(const struct mg_connection *connection, void **ret_data)
 {
@@ -566,7 +566,7 @@ static int on_library_error(struct mg_connection *connection, int status, const 
     return 0;
 }
 
-/* --- start and stop --------------------------------------------------------------------------------------------- */
+/* --- start and stop ----------------------------------------------------------------------------------------------- */
 
 /* Each connection is a descriptor, and so is each one of the stores: take what the system grants. */
 static void raise_descriptor_limit(void)

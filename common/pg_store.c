@@ -20,7 +20,7 @@ struct pg_store {
     struct pool *pool;
 };
 
-/* --- waiting -------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 /* Waits until the connection's socket is ready for `events`. */
 static enum status wait_socket(PGconn *connection, short events, int64_t deadline_us)
@@ -78,7 +78,7 @@ static enum status next_result(PGconn *connection, int64_t deadline_us, PGresult
     return STATUS_OK;
 }
 
-/* --- statements ----------------------------------------------------------------------------------------------- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static void fill_error(struct pg_error *error, const char *sqlstate, const char *message)
 {
@@ -188,7 +188,7 @@ void pg_result_free(struct pg_result *result)
     PQclear((PGresult *)result);
 }
 
-/* --- connecting ----------------------------------------------------------------------------------------------- */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 static void ignore_notice(void *arg, const char *message)
 {

@@ -233,7 +233,7 @@ int pool_open_connections(struct pool *pool)
     return count;
 }
 
-/* --- the maintainer ------------------------------------------------------------------------------------------- */
+/* --- the maintainer ----------------------------------------------------------------------------------------------- */
 
 static void connected_locked(struct pool *pool, void *connection)
 {

@@ -156,8 +156,7 @@ static int64_t jittered_ttl_ms(struct product_cache *cache, const struct product
     return ttl_ms - ttl_ms / 10 + (int64_t)random % (ttl_ms / 5 + 1);
 }
 
-/* --- putting --------------------------------------------------------------------------------------------------------
- */
+/* --- putting ------------------------------------------------------------------------------------------------------ */
 
 /* What the script is called with. */
 struct put {
@@ -259,8 +258,7 @@ enum status product_cache_fill(struct product_cache *cache, struct product *cons
     return put_all(cache, products, count, lease, deadline_us, ret_stored);
 }
 
-/* --- leases ---------------------------------------------------------------------------------------------------------
- */
+/* --- leases ------------------------------------------------------------------------------------------------------- */
 
 static void take_version(void *arg, size_t i, struct redis_bytes value)
 {

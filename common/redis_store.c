@@ -36,7 +36,7 @@ struct redis_session {
     char script_sha[SHA1_HEX_LEN + 1];
 };
 
-/* --- calls ---------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static bool set_timeout(struct redis_session *session, int64_t deadline_us)
 {
@@ -109,7 +109,7 @@ static void log_failure(const struct redis_session *session, const char *what, c
              log_str("host", session->store->url.host));
 }
 
-/* --- connecting ----------------------------------------------------------------------------------------------- */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 /* The value of "key:value\r\n" in INFO's text, or NULL. */
 static const char *info_value(const char *info, const char *key, size_t *ret_len)
@@ -264,7 +264,7 @@ void redis_store_destroy(struct redis_store *store)
     free(store);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------------- */
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
 
 enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session)
 {

@@ -11,8 +11,7 @@
 #define PAGE_LIMIT_DEFAULT 20
 #define IDS_MAX 100
 
-/* --- answers --------------------------------------------------------------------------------------------------------
- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static const char *cache_status(enum load_tier tier)
 {
@@ -68,8 +67,7 @@ static void release_all(struct load_item *items, size_t count)
     }
 }
 
-/* --- one product ----------------------------------------------------------------------------------------------------
- */
+/* --- one product -------------------------------------------------------------------------------------------------- */
 
 static bool read_min_version(const struct http_request *request, struct http_response *response, int64_t *ret_version)
 {
@@ -163,8 +161,7 @@ static void handle_product_stock(const struct http_request *request, struct http
     answer_product(request, response, context, render_stock);
 }
 
-/* --- lists ----------------------------------------------------------------------------------------------------------
- */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 
 /* The products that are there, as a JSON array. */
 static void add_array(struct strbuf *body, const struct load_item *items, size_t count,
@@ -281,8 +278,7 @@ static void handle_products(const struct http_request *request, struct http_resp
     http_query_finish(params);
 }
 
-/* --- many stocks ----------------------------------------------------------------------------------------------------
- */
+/* --- many stocks -------------------------------------------------------------------------------------------------- */
 
 static bool is_repeated(const struct load_item *items, size_t count, int64_t id)
 {

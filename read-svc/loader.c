@@ -89,8 +89,7 @@ struct loader {
 
 enum result { RESULT_HIT, RESULT_MISS, RESULT_ERROR, RESULT_STALE };
 
-/* --- flights, with the lock held ------------------------------------------------------------------------------------
- */
+/* --- flights, with the lock held ---------------------------------------------------------------------------------- */
 
 static struct flight **bucket_of(struct loader *loader, int64_t id)
 {
@@ -190,8 +189,7 @@ static void land(struct loader *loader, struct flight *flight)
     loader->flight_count--;
 }
 
-/* --- outcomes, without the lock --------------------------------------------------------------------------------------
- */
+/* --- outcomes, without the lock ----------------------------------------------------------------------------------- */
 
 static void release_flight(struct flight *flight)
 {
@@ -228,8 +226,7 @@ static bool wait_for(struct flight *flight, int64_t deadline_us)
     return true;
 }
 
-/* --- Redis ----------------------------------------------------------------------------------------------------------
- */
+/* --- Redis -------------------------------------------------------------------------------------------------------- */
 
 static void ask_redis(struct loader *loader, struct flight **batch, size_t count)
 {
@@ -268,8 +265,7 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
     metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
 }
 
-/* --- PostgreSQL -----------------------------------------------------------------------------------------------------
- */
+/* --- PostgreSQL --------------------------------------------------------------------------------------------------- */
 
 /* The mark's number tells whether the WAL up to $2 has been replayed here. */
 static const char products_sql[] =
@@ -473,8 +469,7 @@ static void load_from_database(struct loader *loader, struct flight **batch, siz
     }
 }
 
-/* --- workers --------------------------------------------------------------------------------------------------------
- */
+/* --- workers ------------------------------------------------------------------------------------------------------ */
 
 static void work(struct loader *loader, struct queue *queue,
                  void (*load)(struct loader *loader, struct flight **batch, size_t count))
@@ -586,8 +581,7 @@ void loader_destroy(struct loader *loader)
     free(loader);
 }
 
-/* --- requests -------------------------------------------------------------------------------------------------------
- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void take_outcome(struct load_item *item, struct flight *flight, int64_t deadline_us)
 {

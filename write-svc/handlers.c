@@ -12,8 +12,7 @@
 
 #define REASON_CHARACTERS_MAX 200
 
-/* --- what every write checks ----------------------------------------------------------------------------------------
- */
+/* --- what every write checks -------------------------------------------------------------------------------------- */
 
 static bool check_token(const struct http_request *request, struct http_response *response, struct auth *auth)
 {
@@ -66,8 +65,7 @@ static void refuse_status(const struct http_request *request, struct http_respon
                  NULL);
 }
 
-/* --- update-stock ---------------------------------------------------------------------------------------------------
- */
+/* --- update-stock ------------------------------------------------------------------------------------------------- */
 
 enum { FIELD_STOCK, FIELD_DELTA, FIELD_REASON, FIELDS };
 

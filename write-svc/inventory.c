@@ -66,8 +66,7 @@ void inventory_destroy(struct inventory *inventory)
     free(inventory);
 }
 
-/* --- publishing -----------------------------------------------------------------------------------------------------
- */
+/* --- publishing --------------------------------------------------------------------------------------------------- */
 
 static void publish(struct inventory *inventory, struct product *product, int64_t deadline_us)
 {
@@ -86,8 +85,7 @@ static void publish(struct inventory *inventory, struct product *product, int64_
     metric_add(inventory->published[result], 1);
 }
 
-/* --- changes --------------------------------------------------------------------------------------------------------
- */
+/* --- changes ------------------------------------------------------------------------------------------------------ */
 
 static const char change_sql[] =
     "SELECT outcome, product_id, version, stock, delta, name, price, created_us, updated_us,"
@@ -186,8 +184,7 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
     return STATUS_OK;
 }
 
-/* --- readiness ------------------------------------------------------------------------------------------------------
- */
+/* --- readiness ---------------------------------------------------------------------------------------------------- */
 
 static bool find_schema(struct inventory *inventory)
 {

@@ -99,8 +99,7 @@ static bool try_lock(struct relay *relay)
     return true;
 }
 
-/* --- a round --------------------------------------------------------------------------------------------------------
- */
+/* --- a round ------------------------------------------------------------------------------------------------------ */
 
 /* Up to a batch of products, after id $2, that changed in transactions from $1 on (a new one is nowhere yet); the mark
  * tells whether the lock is still held and which transaction is the oldest under way. */
@@ -187,8 +186,7 @@ static void run_round(struct relay *relay)
     atomic_store(&relay->complete_us, began_us);
 }
 
-/* --- the thread -----------------------------------------------------------------------------------------------------
- */
+/* --- the thread --------------------------------------------------------------------------------------------------- */
 
 static int64_t tick(void *arg)
 {
