@@ -56,3 +56,12 @@ set -a
 source "$ROOT/local/stack.env"
 set +a
 [[ $FASTSTOCK_RUN_DIR == /* ]] || FASTSTOCK_RUN_DIR=$ROOT/$FASTSTOCK_RUN_DIR
+
+# -- k6
+
+list_scenarios() { # the load scenarios, each with what its first line says
+  local file
+  for file in "$ROOT"/k6/*.js; do
+    [[ $file == */lib-* ]] || printf '%-14s %s\n' "$(basename "$file" .js)" "$(sed -n '1s|^// *||p' "$file")"
+  done
+}
