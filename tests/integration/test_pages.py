@@ -2,7 +2,8 @@
 
 import pytest
 
-from support.metrics_text import Change
+from support.metrics_text import Change, scrape
+from support.service_process import ServiceProcess
 from support.timing import eventually
 
 pytestmark = pytest.mark.quick
@@ -153,3 +154,20 @@ def test_a_page_is_one_batch(stack, database, cache):
         assert reply.header("Cache-Status") == "faststock; hit; detail=redis"
     assert change("faststock_load_batch_size_count", tier="db") == 0
     assert change("faststock_load_batch_size_count", tier="redis") == 1
+
+
+@pytest.fixture(scope="module")
+def large(stack, shelf, tmp_path_factory):
+    """A read-svc for which every catalogue is too large to be kept in memory."""
+    settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "catalog": {"products_max": 0}}
+    with ServiceProcess("read-svc", tmp_path_factory.mktemp("large"), settings) as service:
+        assert scrape(service.ops).value("faststock_catalog_products") == 0
+        yield service.client
+
+
+@pytest.mark.parametrize(
+    "query", ["page=1&limit=3", "page=2&limit=100", "page=1000000&limit=100", "after=0&limit=5", "after={first}&limit=7", "after={last}&limit=2"]
+)
+def test_a_catalogue_too_large_for_memory_is_paged_in_postgresql(stack, shelf, large, query):
+    path = f"/api/products?{query.format(first=shelf[0], last=shelf[-1])}"
+    assert large.get(path).json() == stack.reads[0].get(path).json()
