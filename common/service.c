@@ -148,11 +148,11 @@ static void drain(const struct service_settings *settings, struct http_server *s
 
 int service_run(const struct service_settings *settings, const struct http_route *routes, void *context)
 {
-    struct http_server *ops = start_ops(settings);
-    struct http_server *server = ops == NULL ? NULL : start_public(settings, routes, context);
+    struct http_server *server = start_public(settings, routes, context);
+    struct http_server *ops = server == NULL ? NULL : start_ops(settings);
     int status = 1;
 
-    if (server != NULL) {
+    if (ops != NULL) {
         log_info(log_msg("serving"), log_str("version", service_version()), log_str("commit", service_commit()),
                  log_int("port", settings->http_port), log_int("ops_port", settings->ops_port),
                  log_int("pid", (int64_t)getpid()));
@@ -160,7 +160,7 @@ int service_run(const struct service_settings *settings, const struct http_route
         drain(settings, server);
         status = 0;
     }
-    http_server_destroy(server);
     http_server_destroy(ops);
+    http_server_destroy(server);
     return status;
 }

@@ -67,9 +67,10 @@ const char *service_commit(void);
  * --version, --print-config or --check-config, 2 after a mistake that was told on stderr. */
 int service_configure(const char *name, int argc, char **argv, const struct config_option *options, void *settings);
 
-/* Starts the operations listener, then the public one, waits for SIGTERM or SIGINT, and drains both: readiness says no
- * and answers say `Connection: close` for drain_ms, then the port refuses connections, then requests under way end.
- * Returns the exit status: 1 when a port cannot be had. */
+/* Starts the public listener, then the operations one (so a probe that is answered never comes before the port that it
+ * speaks of), waits for SIGTERM or SIGINT, and drains: readiness says no and answers say `Connection: close` for
+ * drain_ms, then the public port refuses connections, then requests under way end. Returns the exit status: 1 when a
+ * port cannot be had. */
 int service_run(const struct service_settings *settings, const struct http_route *routes, void *context);
 
 #endif

@@ -1,5 +1,7 @@
-"""SIGTERM under load that goes straight to the service: no request fails, and the process ends with 0."""
+"""The start and the end of a process: a probe is answered only when requests are, and SIGTERM under load fails none of
+them and ends with 0."""
 
+import contextlib
 import http.client
 import signal
 import threading
@@ -29,6 +31,17 @@ def settings(stack):
             "http": {"drain_ms": DRAIN_MS},
         },
     }
+
+
+@pytest.mark.parametrize("service", ["read-svc", "write-svc"])
+def test_no_probe_is_answered_before_the_public_port(settings, tmp_path, service):
+    for _ in range(5):
+        with ServiceProcess(service, tmp_path, {**settings[service], "http": {"drain_ms": 0}}, wait="nothing") as process:
+            while process.process.poll() is None:
+                with contextlib.suppress(ConnectionRefusedError):
+                    process.ops.get("/livez")
+                    break
+            process.client.get("/health")
 
 
 class KeepAliveClient(threading.Thread):

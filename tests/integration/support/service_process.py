@@ -51,7 +51,7 @@ class ServiceProcess:
     """Use as `with ServiceProcess(...) as service:`; it is ready then (see `wait`), and gone after."""
 
     def __init__(self, service, folder, settings=None, env=None, wait="ready"):
-        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready" or "alive"."""
+        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready", "alive" or "nothing"."""
         self.service = service
         self.wait = wait
         merged = {
@@ -76,7 +76,8 @@ class ServiceProcess:
                 [binary(self.service), "--config", self.config], env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
         try:
-            eventually(self._is_up, f"{self.service} is up", timeout=15)
+            if self.wait != "nothing":
+                eventually(self._is_up, f"{self.service} is up", timeout=15)
         except BaseException:
             self.__exit__()
             raise
