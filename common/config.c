@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/parse.h"
+#include "common/pg_store.h"
 #include "common/url.h"
 
 #include <ctype.h>
@@ -31,6 +32,11 @@ static bool holds_text(const struct config_option *option)
     return option->type != CONFIG_INT && option->type != CONFIG_CHOICE;
 }
 
+static bool holds_url(const struct config_option *option)
+{
+    return option->type == CONFIG_REDIS_URL || option->type == CONFIG_PG_URL;
+}
+
 /* What a value may be, in words. */
 static void add_allowed(struct strbuf *out, const struct config_option *option)
 {
@@ -45,14 +51,17 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
         }
         break;
     case CONFIG_REDIS_URL:
-        strbuf_adds(out, "redis://[[user]:password@]host[:port][/database], or empty for none");
+        strbuf_adds(out, "redis://[[user]:password@]host[:port][/database]");
         break;
     case CONFIG_PG_URL:
-        strbuf_adds(out, "postgres://user:password@host:port/database, or empty for none");
+        strbuf_adds(out, "postgres://user:password@host:port/database (a password's '/', '@' and '%' percent-encoded)");
         break;
     case CONFIG_STRING:
         strbuf_adds(out, "text");
         break;
+    }
+    if (holds_url(option) && !option->required) {
+        strbuf_adds(out, ", or empty for none");
     }
 }
 
@@ -78,7 +87,7 @@ static bool text_is_valid(const struct config_option *option, const char *value)
     if (option->type == CONFIG_REDIS_URL) {
         return url_parse_redis(value, &url, why, sizeof(why));
     }
-    return strncmp(value, "postgres://", 11) == 0 || strncmp(value, "postgresql://", 13) == 0;
+    return pg_url_is_valid(value);
 }
 
 static bool store(const struct config_option *option, void *settings, const char *value)
@@ -102,7 +111,7 @@ static void add_shown(struct strbuf *out, const struct config_option *option, co
 {
     char hidden[1024];
 
-    if (option->type == CONFIG_REDIS_URL || option->type == CONFIG_PG_URL) {
+    if (holds_url(option)) {
         url_redact(value, hidden, sizeof(hidden));
         strbuf_adds(out, hidden);
     } else {
@@ -404,6 +413,25 @@ bool config_load(const struct config_option *options, const char *path, char *co
     return read_environment(&loading, environment) && ok;
 }
 
+bool config_check_required(const struct config_option *options, const void *settings, struct strbuf *error)
+{
+    char name[NAME_SIZE];
+    bool ok = true;
+
+    for (; options->section != NULL; options++) {
+        if (!options->required || **(char **)slot(options, (void *)settings) != '\0') {
+            continue;
+        }
+        env_name(name, options->section, options->key);
+        strbuf_addf(error, "%s.%s is empty; set it in the file, or %s in the environment; expected ", options->section,
+                    options->key, options->alias == NULL ? name : options->alias);
+        add_allowed(error, options);
+        strbuf_addc(error, '\n');
+        ok = false;
+    }
+    return ok;
+}
+
 void config_free(const struct config_option *options, void *settings)
 {
     for (; options->section != NULL; options++) {
@@ -477,8 +505,12 @@ void config_help(const struct config_option *options, struct strbuf *out)
         env_name(name, options->section, options->key);
         strbuf_addf(out, "  %s.%s\n      %s\n      ", options->section, options->key, options->help);
         add_allowed(out, options);
-        strbuf_addf(out, "; default: %s\n      environment: %s",
-                    *options->fallback == '\0' ? "empty" : options->fallback, name);
+        if (options->required) {
+            strbuf_adds(out, "; must be set");
+        } else {
+            strbuf_addf(out, "; default: %s", *options->fallback == '\0' ? "empty" : options->fallback);
+        }
+        strbuf_addf(out, "\n      environment: %s", name);
         strbuf_addf(out, "%s%s\n", options->alias == NULL ? "" : " or ", options->alias == NULL ? "" : options->alias);
     }
 }

@@ -22,7 +22,7 @@ enum config_type {
     CONFIG_STRING,    /* const char *, any text, "" allowed */
     CONFIG_CHOICE,    /* int64_t, the index in `choices` */
     CONFIG_REDIS_URL, /* const char *, "" or a redis:// URL */
-    CONFIG_PG_URL,    /* const char *, "" or a postgres:// or postgresql:// URL */
+    CONFIG_PG_URL,    /* const char *, "" or what pg_url_is_valid takes */
 };
 
 struct config_option {
@@ -34,6 +34,7 @@ struct config_option {
     int64_t min;
     int64_t max;
     const char *const *choices; /* ended by NULL */
+    bool required;              /* text that may not be empty, see config_check_required */
     bool secret;                /* of a URL the password, of another value the whole is hidden when it is printed */
     const char *alias;          /* an environment variable with a name of its own, or NULL */
     const char *help;
@@ -44,6 +45,9 @@ struct config_option {
  * `environment` is an array like environ(7). Not thread-safe: call from main. */
 bool config_load(const struct config_option *options, const char *path, char *const *environment, void *settings,
                  struct strbuf *error);
+
+/* Whether every required setting has a value; `error` gets a line for each that has none. */
+bool config_check_required(const struct config_option *options, const void *settings, struct strbuf *error);
 
 void config_free(const struct config_option *options, void *settings);
 

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/parse.h"
 #include "common/pool.h"
 #include "common/url.h"
 
@@ -266,6 +267,37 @@ static int connection_alive(void *arg)
     }
     return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 && PQconsumeInput(connection) &&
            PQstatus(connection) == CONNECTION_OK && !PQisBusy(connection);
+}
+
+/* A port for each host, with commas between; one that is empty is the default. */
+static bool ports_are_valid(const char *ports)
+{
+    for (const char *end; *ports != '\0'; ports = *end == ',' ? end + 1 : end) {
+        int64_t port;
+
+        end = ports + strcspn(ports, ",");
+        if (end > ports && !parse_int(ports, (size_t)(end - ports), 1, 65535, &port)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool pg_url_is_valid(const char *url)
+{
+    PQconninfoOption *options;
+    bool ok;
+
+    if (strncmp(url, "postgres://", 11) != 0 && strncmp(url, "postgresql://", 13) != 0) {
+        return false;
+    }
+    options = PQconninfoParse(url, NULL);
+    ok = options != NULL;
+    for (const PQconninfoOption *o = options; ok && o->keyword != NULL; o++) {
+        ok = strcmp(o->keyword, "port") != 0 || o->val == NULL || ports_are_valid(o->val);
+    }
+    PQconninfoFree(options);
+    return ok;
 }
 
 struct pg_store *pg_store_create(const struct pg_options *options)

@@ -7,6 +7,7 @@
 #include "common/breaker.h"
 #include "common/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pg_store;
@@ -27,6 +28,10 @@ struct pg_error {
     char sqlstate[6]; /* "" when there is none */
     char message[256];
 };
+
+/* Whether libpq can read this postgres:// or postgresql:// URL, and its ports are ports: what stands behind a '/' in
+ * a password that is not percent-encoded shows here as a bad port. */
+bool pg_url_is_valid(const char *url);
 
 /* Never fails: connections come when PostgreSQL is there. */
 struct pg_store *pg_store_create(const struct pg_options *options);

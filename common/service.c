@@ -88,7 +88,8 @@ int service_configure(const char *name, int argc, char **argv, const struct conf
     if (status >= 0) {
         return status;
     }
-    if (!config_load(options, line.path, environ, settings, &text)) {
+    if (!config_load(options, line.path, environ, settings, &text) ||
+        (!line.print && !config_check_required(options, settings, &text))) {
         print_and_finish(&text, stderr);
         config_free(options, settings);
         return 2;

@@ -56,7 +56,7 @@ enum breaker_state stores_database_state(void *database);
 /* clang-format off */
 #define DATABASE_OPTIONS(type, common, pool_size, timeout_ms)                                                           \
     {"database", "url", CONFIG_PG_URL, STORE_OPTION(type, common, database_url), "",                                    \
-     .secret = true, .alias = "DATABASE_URL",                                                                          \
+     .required = true, .secret = true, .alias = "DATABASE_URL",                                                        \
      .help = "PostgreSQL, through PgBouncer in transaction mode if there is one."},                                    \
     {"database", "pool_size", CONFIG_INT, STORE_OPTION(type, common, database_pool_size), pool_size, 1, 256,            \
      .help = "Connections kept open."},                                                                                \

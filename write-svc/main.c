@@ -17,8 +17,6 @@
 #include "common/product_cache.h"
 #include "common/service.h"
 
-#include <stdio.h>
-
 #define SERVICE "write-svc"
 #define RETRY_MS 100 /* between attempts to reach a store that is away */
 #define MISSING_TTL_MS 5000
@@ -92,11 +90,6 @@ int main(int argc, char **argv)
 
     if (status >= 0) {
         return status;
-    }
-    if (settings.stores.database_url[0] == '\0') {
-        fputs(SERVICE ": database.url is empty; set it in the file, or DATABASE_URL in the environment\n", stderr);
-        config_free(settings_options, &settings);
-        return 2;
     }
     lifecycle_init();
     log_init(SERVICE, (enum log_level)settings.service.log_level);

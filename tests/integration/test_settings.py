@@ -65,8 +65,10 @@ def printed(service, *arguments, env=None):
 
 
 def test_no_database_at_all(service):
-    done = run_service(service)
-    assert done.returncode == 2 and "DATABASE_URL" in done.stderr and not done.stdout
+    for arguments in (["--check-config"], []):
+        done = run_service(service, *arguments)
+        assert done.returncode == 2 and not done.stdout, done
+        assert "database.url is empty" in done.stderr and "DATABASE_URL" in done.stderr and "postgres://" in done.stderr
 
 
 # -- mistakes
@@ -132,6 +134,10 @@ def test_all_mistakes_at_once(service, tmp_path):
         ({"FASTSTOCK_DATABASE_POOL_SIZE": "0"}, ["FASTSTOCK_DATABASE_POOL_SIZE"]),
         ({"PORT": "70000"}, ["PORT", "65535"]),
         ({"DATABASE_URL": "http://x/y"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgres://user:s3c/r3t@host:5432/x"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgres://user:r3t@host:port/x"}, ["DATABASE_URL", "host:port"]),
+        ({"DATABASE_URL": "postgres://user:r3t@a:1,b:70000/x"}, ["DATABASE_URL", "b:70000"]),
+        ({"DATABASE_URL": "postgres://user:r3t@host/x?nonsense=1"}, ["DATABASE_URL", "nonsense"]),
         ({"REDIS_URL": "x"}, ["REDIS_URL"]),
     ],
     ids=str,
@@ -140,6 +146,7 @@ def test_a_mistake_in_the_environment(service, env, mentions):
     done = run_service(service, "--check-config", env=env)
     assert done.returncode == 2, done
     assert all(text in done.stderr for text in mentions), done.stderr
+    assert "r3t" not in done.stderr, "a password is shown"
 
 
 def test_a_missing_file(service, tmp_path):
@@ -185,7 +192,7 @@ def test_an_empty_file(service, tmp_path):
     path = tmp_path / "settings.yaml"
     for content in ("", "# nothing\n", "http:\n", "http: {}\n"):
         path.write_text(content)
-        done = run_service(service, "--config", path, "--check-config")
+        done = run_service(service, "--config", path, "--check-config", env={"DATABASE_URL": "postgres://d/x"})
         assert done.returncode == 0, done
 
 

@@ -228,6 +228,10 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"stores: {redis: 'redis://cache:0'}", "stores.redis: bad value", "redis://"},
         {"stores: {database: 'mysql://db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres:db'}", "stores.database: bad value", "postgres://"},
+        {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value", "percent-encoded"},
+        {"stores: {database: 'postgres://db:0/x'}", "stores.database: bad value", "postgres://"},
+        {"stores: {database: 'postgres://a:1,b:x/x'}", "stores.database: bad value", "postgres://"},
+        {"stores: {database: 'postgres://db/x?nonsense=1'}", "stores.database: bad value", "postgres://"},
     };
     struct fixture *fixture = *state;
 
@@ -442,6 +446,45 @@ static void test_long_variables_are_unknown(void **state)
     assert_false(load(fixture, "", ENVIRONMENT(variable)));
 }
 
+static void test_urls_that_libpq_can_read(void **state)
+{
+    static const char *const urls[] = {"postgres://db",           "postgresql://u:p%2Fw@db:5432/x",
+                                       "postgres://a:1,b/x",      "postgres://a,b:2/x",
+                                       "postgres://[::1]:5432/x", "postgres:///x?host=/run"};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < FS_ARRAY_LEN(urls); i++) {
+        char line[256];
+
+        snprintf(line, sizeof(line), "stores: {database: '%s'}", urls[i]);
+        check_row(load(fixture, line, NO_ENVIRONMENT), "%s", strbuf_text(&fixture->error));
+    }
+}
+
+static void test_required(void **state)
+{
+    static const struct config_option required[] = {
+        {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .required = true,
+         .alias = "DATABASE_URL", .help = "A database."},
+        {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .required = true, .help = "A token."},
+        {.section = NULL},
+    };
+    struct fixture *fixture = *state;
+
+    assert_true(load(fixture, "stores: {token: x}", NO_ENVIRONMENT));
+    assert_true(config_check_required(options, &fixture->settings, &fixture->error)); /* nothing there is required */
+    assert_false(config_check_required(required, &fixture->settings, &fixture->error));
+    assert_contains(fixture->error.text, "stores.database is empty; set it in the file, or DATABASE_URL in the");
+    assert_int_equal(count_lines(fixture->error.text), 1);
+
+    assert_true(load(fixture, "stores: {database: 'postgres://db'}", NO_ENVIRONMENT));
+    assert_false(config_check_required(required, &fixture->settings, &fixture->error));
+    assert_contains(fixture->error.text, "stores.token is empty; set it in the file, or FASTSTOCK_STORES_TOKEN in the");
+
+    assert_true(load(fixture, "stores: {database: 'postgres://db', token: x}", NO_ENVIRONMENT));
+    assert_true(config_check_required(required, &fixture->settings, &fixture->error));
+}
+
 /* --- printing ------------------------------------------------------------------------------------------------- */
 
 static void test_printed_defaults(void **state)
@@ -617,6 +660,8 @@ int main(void)
         with_fixture(test_mistakes_in_the_environment_name_the_variable),
         with_fixture(test_other_variables_are_left_alone),
         with_fixture(test_long_variables_are_unknown),
+        with_fixture(test_urls_that_libpq_can_read),
+        with_fixture(test_required),
         with_fixture(test_printed_defaults),
         with_fixture(test_secrets_are_hidden_when_printed),
         with_fixture(test_secrets_are_hidden_in_messages),
