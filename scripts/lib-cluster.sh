@@ -22,8 +22,8 @@ image_tag() {
     return
   fi
   local paths=(Dockerfile .dockerignore CMakeLists.txt CMakePresets.json common read-svc write-svc sql k8s/images)
-  (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard -- "${paths[@]}" |
-    xargs -0 sha256sum 2>/dev/null | sort -k 2 | sha256sum | sed 's/^\(.\{12\}\).*/dev-\1/')
+  (cd "$ROOT" && find "${paths[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum |
+    sed 's/^\(.\{12\}\).*/dev-\1/')
 }
 
 image_ref() { # TARGET TAG
