@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,6 +27,18 @@ def with_port(url, port):
 def as_store_owner():
     """PostgreSQL does not run as root: root runs it as the user of its package."""
     return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextlib.contextmanager
+def replica_folder():
+    """For a replica's data. Not in the project's folder: that may lie where the user of the package has no way in, below /root say."""
+    with tempfile.TemporaryDirectory(prefix="faststock-replica-") as name:
+        folder = Path(name) / "data"
+        folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            shutil.chown(name, "postgres", "postgres")
+            shutil.chown(folder, "postgres", "postgres")
+        yield folder
 
 
 class Replica:
@@ -84,7 +97,12 @@ class PostgresReplica(Replica):
 @contextlib.contextmanager
 def postgres_replica(stack):
     """A streaming replica of the stack's PostgreSQL, made with pg_basebackup."""
-    folder = stack.run_dir() / "data" / f"test-replica-{os.getpid()}"
+    with replica_folder() as folder, following_postgres(stack, folder) as replica:
+        yield replica
+
+
+@contextlib.contextmanager
+def following_postgres(stack, folder):
     hba = stack.run_dir() / "conf" / "pg_hba.conf"
     rules = hba.read_text()
     allowed = "host replication all 127.0.0.1/32 scram-sha-256\n"
@@ -94,7 +112,7 @@ def postgres_replica(stack):
     try:
         done = subprocess.run(
             [PG_BIN / "pg_basebackup", "-D", folder, "-d", stack.env["DIRECT_URL"], "-R", "-X", "stream", "-c", "fast", "--no-sync"],
-            cwd=folder.parent, capture_output=True, text=True, timeout=scaled(60), **as_store_owner(),
+            cwd=folder, capture_output=True, text=True, timeout=scaled(60), **as_store_owner(),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         (folder / "replica_hba.conf").write_text(rules)
@@ -108,8 +126,6 @@ def postgres_replica(stack):
         replica.stop()
         hba.write_text(rules)
         stack.database.rows("SELECT pg_reload_conf()")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(folder.name + ".log").unlink(missing_ok=True)
 
 
 class RedisReplica(Replica):
@@ -144,10 +160,12 @@ class RedisReplica(Replica):
 @contextlib.contextmanager
 def redis_replica(stack):
     """A replica of the stack's Redis."""
-    folder = stack.run_dir() / "data" / f"test-redis-replica-{os.getpid()}"
-    folder.mkdir()
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
+    with replica_folder() as folder, following_redis(stack, folder) as replica:
+        yield replica
+
+
+@contextlib.contextmanager
+def following_redis(stack, folder):
     replica = RedisReplica(folder, with_port(stack.env["REDIS_URL"], free_port()), stack.env["REDIS_URL"])
     redis.Redis.from_url(stack.env["REDIS_URL"]).config_set("repl-diskless-sync-delay", 0)
     try:
@@ -157,5 +175,3 @@ def redis_replica(stack):
         if replica.process:
             replica.thaw()
         replica.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(folder.name + ".log").unlink(missing_ok=True)
