@@ -246,23 +246,24 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
     for (size_t i = 0; i < count; i++) {
         found[i] = products[i] != NULL && products[i]->version >= batch[i]->min_version;
         if (found[i]) {
+            hits++;
             land(loader, batch[i]);
         } else {
             enqueue(&loader->database_queue, batch[i]);
         }
     }
     pthread_mutex_unlock(&loader->lock);
+    /* before anybody has the answer, so that who has it finds it counted */
+    metric_add(loader->redis_results[RESULT_HIT], hits);
+    metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
     for (size_t i = 0; i < count; i++) {
         if (found[i]) {
-            hits++;
             arrive(batch[i], STATUS_OK, products[i], LOAD_REDIS);
             release_flight(batch[i]);
         } else {
             product_unref(products[i]);
         }
     }
-    metric_add(loader->redis_results[RESULT_HIT], hits);
-    metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
 }
 
 /* --- PostgreSQL --------------------------------------------------------------------------------------------------- */
