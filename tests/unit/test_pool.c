@@ -729,6 +729,7 @@ static void test_many_threads_and_a_store_that_comes_and_goes(void **state)
     struct hammer hammers[HAMMERS];
     int most = 0;
 
+    wait_until(pool_open_connections(pool) == HAMMER_SIZE); /* else all rounds may be over before the store is there */
     start_hammers(hammers, pool, true);
     for (int i = 0; i < 40; i++) {
         int open = pool_open_connections(pool);
