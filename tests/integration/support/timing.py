@@ -12,10 +12,14 @@ def scaled(seconds):
 
 
 def eventually(probe, what, timeout=10, every=0.05):
-    """Calls `probe` until it gives something true, and returns that. An AssertionError counts as "not yet"."""
+    """Calls `probe` until it gives something true, and returns that. An AssertionError counts as "not yet".
+
+    The last call begins after the deadline: a machine that stood still meanwhile is no verdict.
+    """
     deadline = time.monotonic() + scaled(timeout)
     last = None
     while True:
+        is_last = time.monotonic() > deadline
         try:
             result = probe()
             if result:
@@ -23,6 +27,6 @@ def eventually(probe, what, timeout=10, every=0.05):
             last = f"last result: {result!r}"
         except (AssertionError, OSError) as error:
             last = f"last error: {type(error).__name__}: {error}"
-        if time.monotonic() > deadline:
+        if is_last:
             raise AssertionError(f"not within {scaled(timeout):g} s: {what} ({last})")
         time.sleep(every)
