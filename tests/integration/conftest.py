@@ -44,7 +44,7 @@ def unknown_id():
 @pytest.fixture(scope="session")
 def cache(stack):
     """Redis, looked at from behind the services."""
-    return Cache(stack.env["REDIS_URL"])
+    return Cache(stack)
 
 
 @pytest.fixture

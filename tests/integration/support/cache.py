@@ -6,8 +6,9 @@ from support.timing import eventually
 
 
 class Cache:
-    def __init__(self, url):
-        self.redis = redis.Redis.from_url(url)
+    def __init__(self, stack):
+        self.stack = stack
+        self.redis = redis.Redis.from_url(stack.env["REDIS_URL"])
 
     def key(self, id):
         """The key of a product's entry; the epoch is the beginning of this Redis' replication id."""
@@ -23,7 +24,8 @@ class Cache:
         return self.redis.delete(*[self.key(id) for id in ids])
 
     def make_cold(self, *ids):
-        """Makes new products ones that only PostgreSQL has: waits until the relay has put them into Redis, and takes them out."""
+        """Makes new products ones that only PostgreSQL has: waits until the relay is done with them, and takes them out of Redis."""
         found = lambda: [self.redis.keys(f"fs:*:p:{id}") for id in ids]  # of any epoch: the services learn of a new one within a second
         eventually(lambda: all(found()), "the relay has published the new products")
+        self.stack.wait_for_relay()
         self.redis.delete(*[key for keys in found() for key in keys])

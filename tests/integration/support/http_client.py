@@ -63,9 +63,11 @@ class Connection:
 class Client:
     """A server seen from a client without state: each request is a connection of its own. Safe to share between threads."""
 
-    def __init__(self, base_url, name=None):
+    def __init__(self, base_url, name=None, is_public=True):
+        """`is_public`: the port of the API, not the one of operations."""
         self.base_url = base_url
         self.name = name or base_url
+        self.is_public = is_public
 
     def request(self, method, path, body=None, headers=None, timeout=TIMEOUT):
         connection = Connection(self.base_url, timeout)

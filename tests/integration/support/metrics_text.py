@@ -3,6 +3,8 @@
 import math
 import re
 
+from support.timing import eventually
+
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"')
 TYPES = {"counter", "gauge", "histogram", "summary", "untyped"}
@@ -167,18 +169,32 @@ def scrape(client):
     return Metrics(reply.body.decode("utf-8"))
 
 
+def scrape_at_rest(client):
+    """The metrics once nothing is under way: a request is counted after its answer was sent."""
+    own = 1 if client.is_public else 0  # asking the public port is a request itself
+
+    def at_rest():
+        metrics = scrape(client)
+        return metrics if metrics.total("http_requests_in_flight") == own else None
+
+    return eventually(at_rest, f"all requests to {client} are counted")
+
+
 class Change:
-    """How counters change between entering and leaving a `with`: `change("name", label="value")`, summed over `clients`."""
+    """How counters change between entering and leaving a `with`: `change("name", label="value")`, summed over `clients`.
+
+    Whoever sends requests to them must have their answers at both moments.
+    """
 
     def __init__(self, *clients):
         self.clients = clients
 
     def __enter__(self):
-        self.before = [scrape(client) for client in self.clients]
+        self.before = [scrape_at_rest(client) for client in self.clients]
         return self
 
     def __exit__(self, *_):
-        self.after = [scrape(client) for client in self.clients]
+        self.after = [scrape_at_rest(client) for client in self.clients]
 
     def __call__(self, name, **labels):
         return sum(after.total(name, **labels) - before.total(name, **labels) for before, after in zip(self.before, self.after))

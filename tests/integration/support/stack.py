@@ -11,10 +11,12 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from support.database import Database
 from support.http_client import Client
+from support.metrics_text import scrape
 from support.timing import eventually, scaled
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,14 +31,14 @@ class Stack:
     def __init__(self):
         self.env = self.read_env()
         self.edge = Client(self.env["EDGE_URL"], "edge")
-        self.reads = self._clients("READ_URLS", "read")
-        self.writes = self._clients("WRITE_URLS", "write")
-        self.read_ops = self._clients("READ_OPS_URLS", "read-ops")
-        self.write_ops = self._clients("WRITE_OPS_URLS", "write-ops")
+        self.reads = self._clients("READ_URLS", "read", is_public=True)
+        self.writes = self._clients("WRITE_URLS", "write", is_public=True)
+        self.read_ops = self._clients("READ_OPS_URLS", "read-ops", is_public=False)
+        self.write_ops = self._clients("WRITE_OPS_URLS", "write-ops", is_public=False)
         self.database = Database(self.env["DIRECT_URL"])
 
-    def _clients(self, variable, name):
-        return [Client(url, f"{name}-{number}") for number, url in enumerate(self.env[variable].split(","), 1)]
+    def _clients(self, variable, name, is_public):
+        return [Client(url, f"{name}-{number}", is_public) for number, url in enumerate(self.env[variable].split(","), 1)]
 
     @staticmethod
     def read_env():
@@ -79,12 +81,14 @@ class Stack:
 
     @contextlib.contextmanager
     def frozen(self, name):
-        frozen = []
+        root, frozen = self.pid(name), []
         try:
-            # The parent first: it must not make new children while the others are being stopped.
-            for pid in process_tree(self.pid(name)):
-                os.kill(pid, signal.SIGSTOP)
-                frozen.append(pid)
+            # Again until nothing new is found: the parent may have made a child before it stopped. Children may end.
+            while found := [pid for pid in process_tree(root) if pid not in frozen]:
+                frozen += found
+                for pid in found:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
             yield
         finally:
             for pid in frozen:
@@ -133,6 +137,17 @@ class Stack:
 
     def wait_until_whole(self):
         eventually(self.is_whole, "all services ready again", timeout=30)
+
+    def relay_round_began(self):
+        """When the last round that the relay has completed began; on the monotonic clock, and rather too early."""
+        asked = time.monotonic()
+        ages = [scrape(client).value("faststock_relay_age_seconds") for client in self.write_ops]
+        return asked - max(ages) if any(ages) else 0
+
+    def wait_for_relay(self):
+        """Until it has completed a round that begins from now on: it does not publish again what was in Redis before."""
+        begin = time.monotonic()
+        eventually(lambda: self.relay_round_began() > begin, "a round of the relay")
 
     def service_pids(self):
         return {client.name: client.get("/health").json()["pid"] for client in self.ops()}
