@@ -1,9 +1,9 @@
 """A service that a test runs for itself, with its own ports, settings and end."""
 
 import contextlib
+import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,10 +15,15 @@ from support.stack import binary, dependency_states
 from support.timing import eventually, scaled
 
 
+# The stack has the first hundred ports from its base on, tests the other nine hundred of that thousand. So they get none of a
+# store that is stopped just now, nor of another stack that is being tested beside this one.
+PORT_BASE = int(os.environ.get("FASTSTOCK_PORT_BASE", 18_000))
+PORTS = itertools.cycle(range(PORT_BASE + 100, PORT_BASE + 1000))
+
+
 def free_port():
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
+    """A port that nobody listens on, and that no test has been given lately."""
+    for port in PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -67,7 +72,7 @@ class ServiceProcess:
         self.errors = self.log.with_suffix(".err")
         self.env = {**clean_environment(), **(env or {})}
         self.client = Client(f"http://127.0.0.1:{merged['http']['port']}", f"own-{service}")
-        self.ops = Client(f"http://127.0.0.1:{merged['ops']['port']}", f"own-{service}-ops")
+        self.ops = Client(f"http://127.0.0.1:{merged['ops']['port']}", f"own-{service}-ops", is_public=False)
         self.process = None
 
     def __enter__(self):
@@ -77,11 +82,15 @@ class ServiceProcess:
             )
         try:
             if self.wait != "nothing":
-                eventually(self._is_up, f"{self.service} is up", timeout=15)
+                self.wait_until_up()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def wait_until_up(self):
+        """Until it is ready and on good terms with its stores, or alive; see `wait`."""
+        eventually(self._is_up, f"{self.service} is up", timeout=15)
 
     def _is_up(self):
         if self.process.poll() is not None:
