@@ -17,7 +17,8 @@ from support.timing import eventually, scaled
 
 pytestmark = pytest.mark.quick
 
-DRAIN_MS = 2000
+KEEP_ALIVE_S = 75  # default of http.keep_alive_timeout_ms
+DRAIN_MS = int(scaled(1000)) + 3000  # long enough for all that a test wants to see of it, on a slow machine
 
 
 @pytest.fixture
@@ -77,11 +78,11 @@ def test_drain(settings, database, tmp_path, service, signal_name):
         clients = [KeepAliveClient(process.client.base_url, *call) for _ in range(6)]
         for client in clients:
             client.start()
-        time.sleep(0.5)
+        eventually(lambda: all(client.done > 10 for client in clients), "all are served")
         process.process.send_signal(getattr(signal, signal_name))
-        eventually(lambda: process.ops.get("/readyz").status == 503, "not ready any more", timeout=0.5)
+        eventually(lambda: process.ops.get("/readyz").status == 503, "not ready any more")
         assert process.ops.get("/readyz").json()["status"] == "draining"
-        time.sleep(0.3)  # what a load balancer takes to see it
+        eventually(lambda: all(client.told_to_close >= 3 for client in clients), "served on, and told to leave")
         for client in clients:
             client.leave.set()
             client.join(scaled(10))
@@ -89,7 +90,6 @@ def test_drain(settings, database, tmp_path, service, signal_name):
         assert process.client.request(*call).status == 200, "still serving"
         assert process.exit_code() == 0
     assert [failure for client in clients for failure in client.failed] == []
-    assert all(client.told_to_close >= 1 for client in clients)  # however slow the machine
     if service == "write-svc":
         assert database.product(id)["stock"] == 5 + 1 + sum(client.done for client in clients)
     assert process.log_lines()[-1]["msg"], "its end is in the log"
@@ -120,7 +120,7 @@ def test_idle_connections_do_not_hold_up_the_end(settings, tmp_path):
         begin = time.monotonic()
         process.terminate()
         assert process.exit_code() == 0
-        assert time.monotonic() - begin < DRAIN_MS / 1000 + scaled(6)
+        assert time.monotonic() - begin < KEEP_ALIVE_S / 2
         for connection in idle:
             assert connection.is_closed_by_server()
             connection.socket.close()

@@ -11,7 +11,8 @@ import pytest
 from support.http_client import Connection, in_parallel
 from support.ledger import assert_ledger_holds, assert_product_ledger
 from support.metrics_text import Change, scrape
-from support.timing import eventually
+from support.service_process import ServiceProcess
+from support.timing import eventually, scaled
 
 pytestmark = pytest.mark.quick
 
@@ -126,7 +127,7 @@ class Race:
             time.sleep(0.02)
         self.end.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(scaled(30))
         assert self.faults == [], self.faults[:5]
 
     def guarded(self, call, seed):
@@ -216,31 +217,49 @@ def products_locked(stack):
         connection.close()
 
 
+@pytest.fixture(scope="module")
+def patient(stack, tmp_path_factory):
+    """A read-svc whose requests wait long enough for a slow machine to bring all of them together."""
+    settings = {
+        "http": {"request_timeout_ms": 60_000},
+        "database": {"url": stack.env["DATABASE_URL"], "timeout_ms": 60_000},
+        "redis": {"url": stack.env["REDIS_URL"]},
+    }
+    with ServiceProcess("read-svc", tmp_path_factory.mktemp("patient"), settings) as service:
+        yield service
+
+
 def read_while_locked(stack, reader, ids):
     """Requests one product a thread, all while no load can end; returns the change of metrics until all have their answers."""
     replies = []
-    with Change(reader) as change:
+    connections = [Connection(reader.client.base_url) for _ in ids]
+    for connection in connections:
+        assert connection.request("GET", "/health").status == 200
+    with Change(reader.ops) as change:
         with products_locked(stack):
-            threads = [threading.Thread(target=lambda id=id: replies.append(reader.product(id))) for id in ids]
+            ask = lambda connection, id: replies.append(connection.request("GET", f"/api/products/{id}"))
+            threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in zip(connections, ids)]
             for thread in threads:
                 thread.start()
-            eventually(lambda: scrape(reader).total("http_requests_in_flight") >= len(ids), "all requests are waiting", timeout=0.7)
+            eventually(lambda: scrape(reader.ops).total("http_requests_in_flight") == len(ids), "all requests are waiting")
         for thread in threads:
-            thread.join(30)
+            thread.join(scaled(30))
+    for connection in connections:
+        connection.close()
     assert [reply.status for reply in replies] == [200] * len(ids), replies
     return change
 
 
-def test_waiting_requests_share_a_flight(stack, cold_product):
-    change = read_while_locked(stack, stack.reads[0], [cold_product] * 20)
+def test_waiting_requests_share_a_flight(stack, patient, cold_product):
+    change = read_while_locked(stack, patient, [cold_product] * 20)
     assert change("faststock_load_batch_size_sum", tier="db") == 1
     assert change("faststock_load_flights_shared_total") == 19
 
 
-def test_loads_of_different_products_gather_into_batches(stack, database, cache):
+def test_loads_of_different_products_gather_into_batches(stack, database, cache, patient):
     """While the connections are busy, what comes waits and goes as one statement."""
     ids = database.create_products(60)
     cache.make_cold(*ids)
-    change = read_while_locked(stack, stack.reads[0], ids)
+    change = read_while_locked(stack, patient, ids)
     assert change("faststock_load_batch_size_sum", tier="db") == 60
     assert change("faststock_load_batch_size_count", tier="db") < 30

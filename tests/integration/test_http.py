@@ -8,6 +8,7 @@ from support.http_client import Connection
 from support.metrics_text import scrape
 from support.problems import assert_problem
 from support.raw_http import RawConnection, request_bytes
+from support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.quick
 
@@ -138,13 +139,24 @@ def test_pipelined_changes_are_applied_in_order(stack, database):
         assert [connection.read_reply().status for _ in range(4)] == [200, 200, 409, 200]
 
 
-def test_valid_requests_byte_by_byte(stack, database):
+@pytest.fixture
+def patient(stack, tmp_path):
+    """Gives a service of its own, which waits a minute for the whole of a request."""
+
+    def start(service):
+        settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "http": {"read_timeout_ms": 60_000}}
+        return ServiceProcess(service, tmp_path, settings)
+
+    return start
+
+
+def test_valid_requests_byte_by_byte(patient, database):
     id = database.create_product(stock=1)
-    with RawConnection(stack.reads[0].base_url) as connection:
+    with patient("read-svc") as service, RawConnection(service.client.base_url, timeout=60) as connection:
         connection.send(request_bytes("GET", f"/api/products/{id}/stock", [("X-Request-Id", "slow-1")]), pieces_of=1, pause=0.001)
         reply = connection.read_reply()
         assert reply.json()["stock"] == 1 and reply.header("X-Request-Id") == "slow-1"
-    with RawConnection(stack.writes[0].base_url) as connection:
+    with patient("write-svc") as service, RawConnection(service.client.base_url, timeout=60) as connection:
         body = b'{"delta":4,"reason":"slow"}'
         headers = [("Content-Type", "application/json")]
         connection.send(request_bytes("POST", WRITE_PATH.format(id=id), headers, body), pieces_of=1, pause=0.001)
