@@ -18,18 +18,20 @@ def requests_of(change, client_number, route):
 def test_both_readers_are_asked(stack, database):
     id = database.create_product()
     with Change(*stack.read_ops) as change:
-        in_parallel(8, lambda i: [stack.edge.product(id) for _ in range(10)])
+        for _ in range(40):
+            assert stack.edge.product(id).status == 200
     shares = [requests_of(change, number, "/api/products/{id}") for number in (0, 1)]
-    assert sum(shares) == 80 and min(shares) >= 10, shares
+    assert sum(shares) == 40 and min(shares) >= 10, shares
 
 
 def test_both_writers_are_asked(stack, database):
     id = database.create_product()
     with Change(*stack.write_ops) as change:
-        in_parallel(8, lambda i: [stack.edge.update_stock(id, {"delta": 1}) for _ in range(10)])
+        for _ in range(40):
+            assert stack.edge.update_stock(id, {"delta": 1}).status == 200
     shares = [requests_of(change, number, "/api/products/{id}/update-stock") for number in (0, 1)]
-    assert sum(shares) == 80 and min(shares) >= 10, shares
-    assert database.product(id)["stock"] == 80
+    assert sum(shares) == 40 and min(shares) >= 10, shares
+    assert database.product(id)["stock"] == 40
 
 
 def test_request_ids_go_through(stack, database):
@@ -86,7 +88,7 @@ def test_its_own_errors_are_problems(stack):
 
 def test_limit_of_requests(stack, database):
     id = database.create_product()
-    with stack.limited_edge("5r/s") as edge:
+    with stack.limited_edge("1r/s") as edge:
         replies = in_parallel(40, lambda i: edge.product(id))
         refused = [reply for reply in replies if reply.status != 200]
         assert 1 <= len(refused) < 40

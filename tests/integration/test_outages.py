@@ -11,7 +11,7 @@ from support.problems import assert_problem
 from support.timing import eventually, scaled
 
 # The deadline of a request (http.request_timeout_ms) and what a slow machine adds.
-DEADLINE_S = scaled(2 + 1.5)
+DEADLINE_S = scaled(2 + 4)
 
 
 @pytest.fixture(autouse=True)
@@ -50,18 +50,17 @@ def test_redis_away(stack, database, how):
     """Nobody notices: reads come from PostgreSQL, writes go on."""
     pids = stack.service_pids()
     with Change(*stack.ops()) as change, Load(stack.edge.base_url, database) as load:
-        before = load.run_for(1)
+        before = load.run_for(1, at_least=50)
         with getattr(stack, how)("redis"), load.records_of_block() as during:
             for client in stack.ops():
                 eventually(lambda: breaker(client, "redis") == 2, f"{client} knows that Redis is away")
                 status, word, state = dependency(client, "redis")
                 assert (status, word) == (200, "ok") and state == "down", "Redis away makes nobody unready"
-            settled = load.run_for(1.5)
-        after = load.run_for(1)
+            settled = load.run_for(1.5, at_least=50)
+        after = load.run_for(1, at_least=50)
     load.assert_right()
     for records in (before, during, after):
         assert failures(records) == [], outcomes(records)
-        assert len(records) > 50
     assert tiers(settled) == {"db"} and "redis" in tiers(before) and "redis" in tiers(after)
     assert stack.service_pids() == pids
     for client in stack.ops():
@@ -107,6 +106,7 @@ def test_postgres_away(stack, database, cache, how, store):
     with Load(stack.edge.base_url, database) as load:
         before = load.run_for(1)
         with getattr(stack, how)(store), load.records_of_block() as during:
+            begin = time.monotonic()
             for client in stack.reads:
                 assert_unavailable_quickly(lambda: client.product(cold))
                 assert_unavailable_quickly(lambda: client.get(f"/api/stock?ids={warm},{cold}"))
@@ -124,11 +124,11 @@ def test_postgres_away(stack, database, cache, how, store):
                 eventually(lambda: dependency(client, "postgres")[:2] == (503, "unavailable"), f"{client} is unready")
                 assert breaker(client, "postgres") == 2
                 assert client.get("/livez").status == 200
-            load.run_for(0.5)
+            eventually(lambda: outcomes(load.since(begin), "read").get(200, 0) > 50, "reads go on")
         after = load.run_for(1)
     load.assert_right()
     assert failures(before) == failures(after) == [], (outcomes(before), outcomes(after))
-    assert set(outcomes(during, "read")) <= {200, 503} and outcomes(during, "read")[200] > 50
+    assert set(outcomes(during, "read")) <= {200, 503}
     assert set(outcomes(during, "write")) <= {200, 503}
     for record in failures(during):
         assert_problem(record.reply, 503)

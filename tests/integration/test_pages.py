@@ -22,13 +22,23 @@ def wait_until_listed(client, id):
     eventually(lambda: ids_of(client.get(f"/api/products?after={id - 1}&limit=1")) == [id], f"product {id} is listed", timeout=15)
 
 
+def wait_for_total(client, count):
+    eventually(lambda: client.get("/api/products?limit=1").json()["meta"]["total"] == count, f"the total is {count}")
+
+
 @pytest.fixture(scope="module")
-def shelf(stack, database):
-    """30 products of these tests, known to every reader."""
-    ids = database.create_products(30, stock=9)
+def products(database):
+    return database.create_products(30, stock=9)
+
+
+@pytest.fixture
+def shelf(stack, database, products):
+    """30 products of these tests; every reader knows what has been created and deleted up to now."""
+    everything = all_ids(database)
     for client in stack.reads:
-        wait_until_listed(client, ids[-1])
-    return ids
+        wait_until_listed(client, everything[-1])
+        wait_for_total(client, len(everything))
+    return products
 
 
 def test_first_page_by_default(read, shelf, database):
@@ -124,7 +134,7 @@ def test_a_page_shows_a_new_product_soon(stack, database):
     count = len(all_ids(database))
     for client in stack.reads:
         wait_until_listed(client, id)
-        eventually(lambda: client.get("/api/products?limit=1").json()["meta"]["total"] == count, "the total has it too")
+        wait_for_total(client, count)
 
 
 def test_a_page_forgets_a_deleted_product_soon(stack, database):
@@ -140,8 +150,7 @@ def test_a_page_is_one_batch(stack, database, cache):
     """A cold page costs one statement for all its products, a warm one none."""
     ids = database.create_products(50)
     reader = stack.reads[0]
-    total = len(all_ids(database))
-    eventually(lambda: reader.get("/api/products?limit=1").json()["meta"]["total"] == total, "the catalogue is up to date")
+    wait_until_listed(reader, ids[-1])
     cache.make_cold(*ids)
     with Change(reader) as change:
         reply = reader.get(f"/api/products?after={ids[0] - 1}&limit=50")
@@ -157,7 +166,7 @@ def test_a_page_is_one_batch(stack, database, cache):
 
 
 @pytest.fixture(scope="module")
-def large(stack, shelf, tmp_path_factory):
+def large(stack, tmp_path_factory):
     """A read-svc for which every catalogue is too large to be kept in memory."""
     settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "catalog": {"products_max": 0}}
     with ServiceProcess("read-svc", tmp_path_factory.mktemp("large"), settings) as service:

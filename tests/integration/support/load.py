@@ -131,10 +131,11 @@ class Load:
 
     # -- what came of it
 
-    def run_for(self, seconds):
-        """Lets the load run; returns the records of that time alone."""
+    def run_for(self, seconds, at_least=0):
+        """Lets the load run, until it has done so many requests; returns the records of that time alone."""
         begin = time.monotonic()
         time.sleep(scaled(seconds))
+        eventually(lambda: len(self.since(begin)) >= at_least, f"{at_least} requests are done")
         return self.since(begin)
 
     @contextlib.contextmanager
