@@ -33,6 +33,9 @@ def test_values():
 def test_profile_kind():
     (profile,) = CONFIG["profiles"]
     assert profile["name"] == "kind" and profile["build"]["local"]["push"] is False
+    patterns = [condition["kubeContext"] for condition in profile["activation"]]  # skaffold searches, it does not match
+    active = {c for c in ("kind-faststock", "minikube", "prod", "mankind-1", "minikube-2") if any(re.search(p, c) for p in patterns)}
+    assert active == {"kind-faststock", "minikube"}
     (patch,) = profile["patches"]
     assert patch["path"] == "/deploy/helm/releases/0/valuesFiles"
     assert all((ROOT / file).exists() for file in patch["value"])
