@@ -14,9 +14,9 @@
 
 #define KEY_SIZE 128
 
-/* For each product two keys, its state's and its latest published version's, and three arguments: the state, its
- * lifetime in milliseconds, and the leased version, or "" for a publication. A state is set unless what is there, or
- * what was published, has a higher version; versions are compared as text of equal length, as Lua's numbers are
+/* For each product two keys, its state's and its latest version's, and three arguments: the state, its lifetime in
+ * milliseconds, and the leased version, or "" for a publication. A state is set unless what is there, or was there
+ * before it was evicted, has a higher version; versions are compared as text of equal length, as Lua's numbers are
  * doubles. Returns how many states were set. */
 static const char set_if_newer[] = "local stored = 0\n"
                                    "for i = 1, #KEYS / 2 do\n"
@@ -25,9 +25,10 @@ static const char set_if_newer[] = "local stored = 0\n"
                                    "  local version = string.sub(value, 1, 20)\n"
                                    "  local published = redis.call('GET', guard) or '" PRODUCT_CACHE_UNPUBLISHED "'\n"
                                    "  local allowed = published == lease\n"
-                                   "  if lease == '' then\n"
-                                   "    allowed = published <= version\n" /* '-' is before any digit */
-                                   "    if allowed then redis.call('SET', guard, version, 'PX', ttl) end\n"
+                                   "    or published ~= '" PRODUCT_CACHE_UNPUBLISHED "' and published <= version\n"
+                                   "  if lease == '' then allowed = published <= version end\n" /* '-' < digits */
+                                   "  if allowed and (published < version or lease == '') then\n"
+                                   "    redis.call('SET', guard, version, 'PX', ttl)\n"
                                    "  end\n"
                                    "  if allowed and redis.call('GETRANGE', state, 0, 19) <= version then\n"
                                    "    redis.call('SET', state, value, 'PX', ttl)\n"

@@ -1,10 +1,10 @@
 /* L2: products in Redis, under `<prefix>:<epoch>:p:<id>`. A value is put by one script only, which refuses to replace a
  * newer version, so that whoever comes late with an older state changes nothing.
  *
- * That is not enough once the newer state was evicted, and nothing is there any more to compare with. So each
- * publication also leaves the version in `<prefix>:<epoch>:g:<id>`, and an older one is refused by that too. A reader,
- * which fills what it has read from PostgreSQL, takes a *lease* before it reads: these versions at that moment. Its
- * fill is refused for a product that was published since, and altogether when Redis has another epoch by then. All
+ * That is not enough once the newer state was evicted, and nothing is there any more to compare with. So whoever puts a
+ * state also leaves its version in `<prefix>:<epoch>:g:<id>`, and an older one is refused by that too. A reader, which
+ * fills what it has read from PostgreSQL, takes a *lease* before it reads: these versions at that moment. Its fill is
+ * refused for a product of which a newer state was put since, and altogether when Redis has another epoch by then. All
  * functions are thread-safe. */
 #ifndef FASTSTOCK_COMMON_PRODUCT_CACHE_H
 #define FASTSTOCK_COMMON_PRODUCT_CACHE_H

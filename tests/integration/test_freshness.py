@@ -56,6 +56,32 @@ def test_the_next_read_sees_the_change_when_nothing_was_cached(stack, database, 
             assert every_view_of(client, id) == {(done["version"], done["stock"])}
 
 
+def script_of_publication(monitor, id):
+    """The name of the script by which the product is put into Redis."""
+    while True:
+        words = monitor.next_command()["command"].split()
+        if words[0].upper() == "EVALSHA" and any(word.endswith(f":p:{id}") for word in words):
+            return words[1]
+
+
+def test_a_late_publication_does_not_undo_what_was_seen(stack, database, cache):
+    """A writer is slow to publish, a reader fills Redis with a newer state meanwhile, and that is evicted."""
+    id = database.create_product(stock=5)
+    reader = stack.reads[0]
+    with cache.redis.monitor() as monitor:
+        assert stack.writes[0].update_stock(id, {"delta": -1}).json()["version"] == 2
+        script = script_of_publication(monitor, id)
+    stack.wait_for_relay()
+    late = cache.redis.get(cache.key(id))
+    with stack.frozen("write-1", "write-2"):  # and with them the relay
+        database.rows("SELECT edit_product(%s, 'Newer')", id)
+        cache.evict(id)
+        assert reader.product(id).json()["version"] == 3
+        cache.evict(id)
+        cache.redis.evalsha(script, 2, cache.key(id), cache.key(id, "g"), late, 60_000, "")
+        assert reader.product(id).json()["version"] == 3
+
+
 class Race:
     """Writers change a few products without pause while readers read them in every way; everybody takes notes."""
 

@@ -80,11 +80,11 @@ class Stack:
             self.wait_until_whole()
 
     @contextlib.contextmanager
-    def frozen(self, name):
-        root, frozen = self.pid(name), []
+    def frozen(self, *names):
+        roots, frozen = [self.pid(name) for name in names], []
         try:
             # Again until nothing new is found: the parent may have made a child before it stopped. Children may end.
-            while found := [pid for pid in process_tree(root) if pid not in frozen]:
+            while found := [pid for root in roots for pid in process_tree(root) if pid not in frozen]:
                 frozen += found
                 for pid in found:
                     with contextlib.suppress(ProcessLookupError):
