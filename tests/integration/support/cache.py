@@ -10,10 +10,10 @@ class Cache:
         self.stack = stack
         self.redis = redis.Redis.from_url(stack.env["REDIS_URL"])
 
-    def key(self, id, kind="p"):
-        """The key of a product's entry, or ("g") of the latest version that was put there; the epoch is the beginning of this Redis' replication id."""
+    def key(self, id):
+        """The key of a product's entry; the epoch is the beginning of this Redis' replication id."""
         epoch = self.redis.info("replication")["master_replid"][:16]
-        return f"fs:{epoch}:{kind}:{id}"
+        return f"fs:{epoch}:p:{id}"
 
     def has(self, *ids):
         """Are all of these products in Redis?"""
