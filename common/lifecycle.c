@@ -1,5 +1,8 @@
 #include "common/lifecycle.h"
 
+#include "common/clock.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -45,9 +48,15 @@ bool lifecycle_is_draining(void)
 
 void lifecycle_sleep_ms(int64_t ms)
 {
-    struct timespec timeout = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    int64_t until_us = clock_mono_us() + ms * CLOCK_US_PER_MS;
     sigset_t set;
+    int received;
 
     fill_signal_set(&set);
-    sigtimedwait(&set, NULL, &timeout);
+    do { /* a pause of the process (SIGSTOP, SIGCONT) interrupts the call */
+        int left_ms = clock_left_ms(until_us);
+        struct timespec timeout = {.tv_sec = left_ms / 1000, .tv_nsec = (long)(left_ms % 1000) * 1000000};
+
+        received = sigtimedwait(&set, NULL, &timeout);
+    } while (received < 0 && errno == EINTR);
 }
