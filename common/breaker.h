@@ -26,7 +26,7 @@ struct breaker {
 
 void breaker_init(struct breaker *breaker, int failures_max, int64_t probation_us);
 
-/* May the store be asked? Also ends a probation that is over. */
+/* May the store be asked? Also ends a probation that is over: until somebody asks, `state` says HALF_OPEN. */
 bool breaker_allows(struct breaker *breaker, int64_t now_us);
 
 /* The store answered, if only with an error of its own. */

@@ -58,6 +58,9 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
         break;
     case CONFIG_STRING:
         strbuf_adds(out, "text");
+        if (option->max > 0) {
+            strbuf_addf(out, " of at most %lld bytes", (long long)option->max);
+        }
         break;
     }
     if (holds_url(option) && !option->required) {
@@ -81,7 +84,10 @@ static bool text_is_valid(const struct config_option *option, const char *value)
     struct redis_url url;
     char why[128];
 
-    if (*value == '\0' || option->type == CONFIG_STRING) {
+    if (option->type == CONFIG_STRING) {
+        return option->max == 0 || strlen(value) <= (size_t)option->max;
+    }
+    if (*value == '\0') {
         return true;
     }
     if (option->type == CONFIG_REDIS_URL) {

@@ -19,7 +19,7 @@
 
 enum config_type {
     CONFIG_INT,       /* int64_t, in [min, max] */
-    CONFIG_STRING,    /* const char *, any text, "" allowed */
+    CONFIG_STRING,    /* const char *, any text, "" allowed, at most max bytes unless that is 0 */
     CONFIG_CHOICE,    /* int64_t, the index in `choices` */
     CONFIG_REDIS_URL, /* const char *, "" or a redis:// URL */
     CONFIG_PG_URL,    /* const char *, "" or what pg_url_is_valid takes */

@@ -143,19 +143,34 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
     return status;
 }
 
+/* Who waits for a connection leaves half of the time to the statement: one that is sent with no time left would be
+ * given up, and its connection with it, at the moment when they are scarce. */
+static enum status acquire(struct pg_store *store, int64_t deadline_us, void **ret_connection)
+{
+    int64_t now_us = clock_mono_us();
+    enum status status = pool_acquire(store->pool, now_us + (deadline_us - now_us) / 2, ret_connection);
+
+    if (status == STATUS_OK && clock_left_ms(deadline_us) == 0) {
+        pool_release(store->pool, *ret_connection, STATUS_UNAVAILABLE);
+        return STATUS_UNAVAILABLE;
+    }
+    return status;
+}
+
 enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count, int64_t deadline_us,
                      struct pg_result **ret_result, struct pg_error *ret_error)
 {
-    int64_t statement_deadline_us = clock_mono_us() + store->timeout_ms * CLOCK_US_PER_MS;
+    int64_t statement_deadline_us;
     void *connection = NULL;
     PGresult *result = NULL;
     enum status status;
 
-    fill_error(ret_error, NULL, "the store is away");
-    status = pool_acquire(store->pool, deadline_us, &connection);
+    fill_error(ret_error, NULL, "the store is away, or busy");
+    status = acquire(store, deadline_us, &connection);
     if (status != STATUS_OK) {
         return status;
     }
+    statement_deadline_us = clock_mono_us() + store->timeout_ms * CLOCK_US_PER_MS;
     if (deadline_us < statement_deadline_us) {
         statement_deadline_us = deadline_us;
     }
@@ -294,7 +309,11 @@ bool pg_url_is_valid(const char *url)
     options = PQconninfoParse(url, NULL);
     ok = options != NULL;
     for (const PQconninfoOption *o = options; ok && o->keyword != NULL; o++) {
-        ok = strcmp(o->keyword, "port") != 0 || o->val == NULL || ports_are_valid(o->val);
+        if (o->val != NULL && strcmp(o->keyword, "port") == 0) {
+            ok = ports_are_valid(o->val);
+        } else if (o->val != NULL && strcmp(o->keyword, "host") == 0) {
+            ok = strchr(o->val, '@') == NULL;
+        }
     }
     PQconninfoFree(options);
     return ok;

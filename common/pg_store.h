@@ -29,8 +29,8 @@ struct pg_error {
     char message[256];
 };
 
-/* Whether libpq can read this postgres:// or postgresql:// URL, and its ports are ports: what stands behind a '/' in
- * a password that is not percent-encoded shows here as a bad port. */
+/* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts have no '@':
+ * a '/' or '@' in a password that is not percent-encoded shows here. */
 bool pg_url_is_valid(const char *url);
 
 /* Never fails: connections come when PostgreSQL is there. */

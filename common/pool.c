@@ -4,9 +4,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/thread.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -80,7 +80,7 @@ struct pool *pool_create(const struct pool_options *options)
     pool->opened = metric_get(&opened_counter, options->store);
     metrics_add_hook(update_gauges, pool);
 
-    pthread_create(&pool->maintainer, NULL, maintain, pool);
+    pool->maintainer = thread_start(maintain, pool);
     return pool;
 }
 
@@ -178,27 +178,24 @@ enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_conn
         }
         waited = true;
         if (!clock_cond_wait(&pool->released, &pool->lock, deadline_us) && pool->idle_count == 0) {
-            status = STATUS_TIMEOUT;
+            metric_add(pool->timeouts, 1);
             break;
         }
     }
     pthread_mutex_unlock(&pool->lock);
-    if (status == STATUS_TIMEOUT) {
-        metric_add(pool->timeouts, 1);
-    }
     metric_observe(pool->wait, waited ? (double)(clock_mono_us() - start_us) / (double)CLOCK_US_PER_S : 0);
     return status;
 }
 
 void pool_release(struct pool *pool, void *connection, enum status last)
 {
-    bool keep = last == STATUS_OK || last == STATUS_FAILED;
+    bool keep = last != STATUS_TIMEOUT && last != STATUS_BROKEN;
 
     if (pool->errors[last] != NULL) {
         metric_add(pool->errors[last], 1);
     }
     pthread_mutex_lock(&pool->lock);
-    if (keep) {
+    if (last == STATUS_OK || last == STATUS_FAILED) {
         breaker_success(&pool->breaker, clock_mono_us());
     } else if (last == STATUS_TIMEOUT && breaker_failure(&pool->breaker)) {
         open_breaker_locked(pool, "it does not answer in time");
@@ -209,6 +206,13 @@ void pool_release(struct pool *pool, void *connection, enum status last)
     } else {
         close_one_locked(pool, connection);
     }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_trip(struct pool *pool, const char *why)
+{
+    pthread_mutex_lock(&pool->lock);
+    open_breaker_locked(pool, why);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -268,7 +272,7 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     }
     metric_add(pool->connect_errors, 1);
     pool->connect_failed_last = true;
-    if (pool->open_count == 0 || pool->breaker.state != BREAKER_CLOSED) {
+    if (pool->open_count == 0 || pool->breaker.state == BREAKER_OPEN) {
         if (pool->breaker.state == BREAKER_OPEN && now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
             log_warn(log_msg("store is still away"), log_str("store", pool->options.store),
                      log_str("url", pool->shown_url), log_str("error", error));

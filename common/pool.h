@@ -6,11 +6,12 @@
  *
  *     acquire: idle connection?  -- yes, and its socket shows no hang-up --> it is yours
  *              breaker not closed? ------------------------------------> STATUS_UNAVAILABLE, at once
- *              else wait for a release or for the maintainer ----------> yours, UNAVAILABLE, or STATUS_TIMEOUT
+ *              else wait for a release or for the maintainer ----------> yours, or STATUS_UNAVAILABLE
  *
  * A connection that timed out or broke is closed when it is released. Timeouts in a row open the breaker, and so does a
- * failed connect while no connection is left. When it opens, idle connections are closed: they lead to the same store.
- * All functions are thread-safe. The lock is never held while connecting, closing or asking a socket. */
+ * failed connect while no connection is left; when some are, the store merely lets no more in. When it opens, idle
+ * connections are closed: they lead to the same store. All functions are thread-safe. The lock is never held while
+ * connecting, closing or asking a socket. */
 #ifndef FASTSTOCK_COMMON_POOL_H
 #define FASTSTOCK_COMMON_POOL_H
 
@@ -23,7 +24,8 @@
 #define POOL_ERROR_SIZE 512
 
 struct pool_ops {
-    /* A new connection that has answered once, or NULL with the reason in `error`. Ends at the deadline. */
+    /* A new connection that has answered once, or NULL with the reason in `error`. Ends at the deadline, but for the
+     * time that the resolver takes. */
     void *(*connect)(void *context, int64_t deadline_us, char error[POOL_ERROR_SIZE]);
     /* Is this idle connection still of use? Must not block. */
     int (*alive)(void *connection);
@@ -49,11 +51,15 @@ struct pool *pool_create(const struct pool_options *options);
 /* All connections must have been released. NULL is fine. */
 void pool_destroy(struct pool *pool);
 
-/* On STATUS_OK a connection that is yours until pool_release; else STATUS_UNAVAILABLE or STATUS_TIMEOUT. */
+/* On STATUS_OK a connection that is yours until pool_release; else STATUS_UNAVAILABLE, also when the deadline passed:
+ * the store was not asked. */
 enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_connection);
 
-/* `last` is how the last call on the connection ended. */
+/* `last` is how the last call on the connection ended; STATUS_UNAVAILABLE when there was none. */
 void pool_release(struct pool *pool, void *connection, enum status last);
+
+/* The store said itself that it is of no use now: as if it were away, until it lets one connect again. */
+void pool_trip(struct pool *pool, const char *why);
 
 /* For readiness and tests. */
 enum breaker_state pool_breaker_state(struct pool *pool);

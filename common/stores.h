@@ -76,6 +76,7 @@ enum breaker_state stores_database_state(void *database);
     {"redis", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common, redis_connect_timeout_ms),                   \
      "250", 1, 60000, .help = "Deadline for connecting and a first answer."},                                          \
     {"redis", "key_prefix", CONFIG_STRING, STORE_OPTION(type, common, redis_key_prefix), "fs",                          \
+     .max = PRODUCT_CACHE_PREFIX_MAX,                                                                                  \
      .help = "First part of all keys; the same for all services of one system."}
 
 #define CACHE_OPTIONS(type, common)                                                                                    \

@@ -2,8 +2,8 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/thread.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -47,7 +47,7 @@ struct ticker *ticker_create(int64_t (*tick)(void *arg), void *arg)
     ticker->arg = arg;
     pthread_mutex_init(&ticker->lock, NULL);
     clock_cond_init(&ticker->stop_cond);
-    pthread_create(&ticker->thread, NULL, run, ticker);
+    ticker->thread = thread_start(run, ticker);
     return ticker;
 }
 

@@ -98,6 +98,7 @@ MISTAKES = {
     "a word": ("http\n", 1, []),
     "two documents": ("http:\n  port: 80\n---\nhttp:\n  port: 81\n", 3, []),
     "bytes": (b"http:\n  host: \xff\xfe\n", None, []),
+    "a prefix of 65 bytes": (f"redis:\n  key_prefix: {'x' * 65}\n", 2, ["redis.key_prefix", "64"]),
     "another scheme, database": ("database:\n  url: mysql://x/y\n", 2, ["database.url", "postgres"]),
     "another scheme, Redis": ("redis:\n  url: http://x:1\n", 2, ["redis.url", "redis://"]),
 }

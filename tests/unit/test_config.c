@@ -31,7 +31,8 @@ static const struct config_option options[] = {
      .alias = "DATABASE_URL", .help = "A database."},
     {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true, .alias = "REDIS_URL",
      .help = "A cache."},
-    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .secret = true, .help = "A token."},
+    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .max = 32, .secret = true,
+     .help = "A token."},
     {.section = NULL},
 };
 
@@ -221,6 +222,8 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"log: {level: trace}", "log.level: bad value 'trace'", "one of debug, info, warn"},
         {"log: {level: INFO}", "log.level: bad value 'INFO'", "one of debug, info, warn"},
         {"log: {level: ''}", "log.level: bad value ''", "one of debug, info, warn"},
+        {"stores: {token: 123456789012345678901234567890123}", "stores.token: bad value '***'",
+         "text of at most 32 bytes"},
         {"log: {offset: -11}", "log.offset: bad value '-11'", "from -10 to 10"},
         {"log: {offset: -0}", "log.offset: bad value '-0'", "from -10 to 10"},
         {"stores: {redis: cache}", "stores.redis: bad value 'cache'", "redis://"},
@@ -229,6 +232,7 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"stores: {database: 'mysql://db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres:db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value", "percent-encoded"},
+        {"stores: {database: 'postgres://u:p@w@db/x'}", "stores.database: bad value", "percent-encoded"},
         {"stores: {database: 'postgres://db:0/x'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://a:1,b:x/x'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://db/x?nonsense=1'}", "stores.database: bad value", "postgres://"},

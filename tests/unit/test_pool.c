@@ -22,6 +22,7 @@ struct store {
     const char *name;
     atomic_bool is_up;
     atomic_bool hold_connects; /* a connect under way does not end */
+    atomic_int room;           /* it lets in so many at a time; 0: any number */
     atomic_int connecting;
     atomic_int connects; /* attempts */
     atomic_int opened;
@@ -51,7 +52,8 @@ static void *store_connect(void *context, int64_t deadline_us, char error[POOL_E
         usleep(500);
     }
     atomic_store(&store->connecting, 0);
-    if (!atomic_load(&store->is_up)) {
+    if (!atomic_load(&store->is_up) ||
+        (atomic_load(&store->room) > 0 && open_now(store) >= atomic_load(&store->room))) {
         snprintf(error, POOL_ERROR_SIZE, "the store is away");
         return NULL;
     }
@@ -208,10 +210,10 @@ static void test_waits_until_the_deadline(void **state)
     int64_t deadline_us = clock_mono_us() + 10 * CLOCK_US_PER_MS;
     void *connection = NULL;
 
-    assert_int_equal(pool_acquire(pool, deadline_us, &connection), STATUS_TIMEOUT);
+    assert_int_equal(pool_acquire(pool, deadline_us, &connection), STATUS_UNAVAILABLE);
     assert_true(clock_mono_us() >= deadline_us);
     assert_null(connection);
-    assert_int_equal(pool_acquire(pool, 0, &connection), STATUS_TIMEOUT); /* long over */
+    assert_int_equal(pool_acquire(pool, 0, &connection), STATUS_UNAVAILABLE); /* long over */
     assert_int_equal(metric_of("faststock_pool_timeouts_total", "deadline"), 2);
     assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED); /* a busy pool is not a store that is away */
     pool_release(pool, held, STATUS_OK);
@@ -559,18 +561,23 @@ static void test_one_timeout_in_probation_opens_again(void **state)
     wait_until(open_now(&fixture->store) == 0);
 }
 
-static void test_a_failed_connect_in_probation_opens_again(void **state)
+/* Its max_connections are taken by others: it is there all the same. */
+static void test_a_store_that_lets_in_only_some_is_used(void **state)
 {
     struct fixture *fixture = *state;
-    struct pool *pool = create_pool(fixture, "probation-connect", BREAKER_TIMEOUTS + 1, 1, FOREVER_MS);
+    struct pool *pool = create_pool(fixture, "crowded", BREAKER_TIMEOUTS + 1, 1, 20);
     struct connection *held;
 
     held = open_breaker(fixture);
-    wait_until(pool_breaker_state(pool) == BREAKER_HALF_OPEN);
-    atomic_store(&fixture->store.is_up, false);
-    pool_release(pool, held, STATUS_BROKEN); /* so that there is one to connect */
-    wait_until(pool_breaker_state(pool) == BREAKER_OPEN);
-    assert_int_equal(times_opened(fixture), 2);
+    atomic_store(&fixture->store.room, 2);
+    pool_release(pool, held, STATUS_BROKEN);
+    wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
+    held = acquire(pool);
+    wait_until(labelled_metric_of("faststock_store_errors_total", "crowded", "kind=\"connect\"") > 3);
+    assert_int_equal(pool_open_connections(pool), 2);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
+    assert_int_equal(times_opened(fixture), 1);
+    pool_release(pool, held, STATUS_OK);
 }
 
 /* --- metrics and the end -------------------------------------------------------------------------------------- */
@@ -774,7 +781,7 @@ int main(void)
         with_fixture(test_probation_refuses_requests),
         with_fixture(test_probation_ends),
         with_fixture(test_one_timeout_in_probation_opens_again),
-        with_fixture(test_a_failed_connect_in_probation_opens_again),
+        with_fixture(test_a_store_that_lets_in_only_some_is_used),
         with_fixture(test_metrics_count_connections),
         with_fixture(test_destroy_while_the_store_is_away),
         with_fixture(test_destroy_waits_for_a_connect_under_way),
