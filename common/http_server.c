@@ -197,16 +197,30 @@ static bool refuse(const struct http_request *request, struct http_response *res
 
 /* The library parses in place: it overwrites the colon with NUL, and blanks before it too. So behind the NUL of a plain
  * name comes the value or what stands before it, and behind that of "Name :" another NUL that is not the value. */
-static bool has_blank_before_colon(const struct http_request *request)
+static bool has_blank_before_colon(const struct http_header *header)
 {
-    for (size_t i = 0; i < request->header_count; i++) {
-        const char *behind = request->headers[i].name + strlen(request->headers[i].name) + 1;
+    const char *behind = header->name + strlen(header->name) + 1;
 
-        if (request->headers[i].value > behind && *behind == '\0') {
-            return true;
+    return header->value > behind && *behind == '\0';
+}
+
+/* Are the lines of the head those that the library has shown, each with CR LF behind it? It ends its list at a line
+ * that begins with a blank, a colon or a byte above 127, and passes over what follows: a Transfer-Encoding, say, by
+ * which a proxy in front goes. It overwrites CR and LF with NUL, and the last LF of the head, but not the CR before
+ * that unless there was no header. */
+static bool lines_are_plain(const struct http_request *request, const char *http_version)
+{
+    const char *line = http_version + strlen(http_version) + 2;
+
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct http_header *header = &request->headers[i];
+
+        if (header->name != line || line[-1] != '\0' || has_blank_before_colon(header)) {
+            return false;
         }
+        line = header->value + strlen(header->value) + 2;
     }
-    return false;
+    return line[-1] == '\0' && line[0] == (request->header_count > 0 ? '\r' : '\0') && line[1] == '\0';
 }
 
 static bool check_head(const struct http_request *request, const char *http_version, struct http_response *response)
@@ -222,8 +236,8 @@ static bool check_head(const struct http_request *request, const char *http_vers
     if (!parse_is_utf8(request->path, strlen(request->path))) {
         return refuse_field(request, response, "path", "expected UTF-8");
     }
-    if (has_blank_before_colon(request)) { /* RFC 9112 section 5.1 */
-        return refuse_field(request, response, "request", "expected no blank between a header's name and its colon");
+    if (!lines_are_plain(request, http_version)) { /* RFC 9112 sections 2.2 and 5.1 */
+        return refuse_field(request, response, "request", "expected lines of 'Name: value' that end in CR LF");
     }
     return true;
 }
@@ -255,10 +269,11 @@ static bool body_length(const struct http_request *request, int64_t max, struct 
 /* The library does not tell a connection's socket: it is looked for once. -1 when it is not found. */
 static int socket_of(struct http_server *server, const struct mg_connection *connection)
 {
+    const struct mg_request_info *info = mg_get_request_info(connection);
     struct connection *data = mg_get_user_connection_data(connection);
 
     if (data->socket < 0) {
-        data->socket = socket_find(server->options.port, mg_get_request_info(connection)->remote_port);
+        data->socket = socket_find(server->options.port, info->remote_addr, info->remote_port);
     }
     return data->socket;
 }

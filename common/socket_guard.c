@@ -2,10 +2,12 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/thread.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define LOOK_MS 50           /* how often deadlines are looked at */
@@ -30,26 +32,32 @@ static int port_of(const union address *address)
     return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
-/* remote_port 0: any */
-static bool is_socket(int fd, int64_t local_port, bool listening, int remote_port)
+static bool is_peer(int fd, const char *remote_address, int remote_port)
+{
+    union address address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t len = sizeof(address);
+    char text[NI_MAXHOST];
+
+    return getpeername(fd, &address.any, &len) == 0 && port_of(&address) == remote_port &&
+           getnameinfo(&address.any, len, text, sizeof(text), NULL, 0, NI_NUMERICHOST) == 0 &&
+           strcmp(text, remote_address) == 0;
+}
+
+static bool is_socket(int fd, int64_t local_port, bool listening)
 {
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t address_len = sizeof(address);
     int accepts = 0;
     socklen_t accepts_len = sizeof(accepts);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) != 0 || (accepts != 0) != listening ||
-        getsockname(fd, &address.any, &address_len) != 0 || port_of(&address) != local_port) {
-        return false;
-    }
-    address_len = sizeof(address);
-    return remote_port == 0 || (getpeername(fd, &address.any, &address_len) == 0 && port_of(&address) == remote_port);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) == 0 && (accepts != 0) == listening &&
+           getsockname(fd, &address.any, &address_len) == 0 && port_of(&address) == local_port;
 }
 
-int socket_find(int64_t local_port, int remote_port)
+int socket_find(int64_t local_port, const char *remote_address, int remote_port)
 {
     for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
-        if (is_socket(fd, local_port, false, remote_port)) {
+        if (is_socket(fd, local_port, false) && is_peer(fd, remote_address, remote_port)) {
             return fd;
         }
     }
@@ -59,7 +67,7 @@ int socket_find(int64_t local_port, int remote_port)
 void socket_shut_down_all(int64_t local_port, bool listening)
 {
     for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
-        if (is_socket(fd, local_port, listening, 0)) {
+        if (is_socket(fd, local_port, listening)) {
             shutdown(fd, SHUT_RD);
         }
     }
@@ -90,7 +98,7 @@ struct socket_guard *socket_guard_create(void)
 
     pthread_mutex_init(&guard->lock, NULL);
     clock_cond_init(&guard->stop_cond);
-    pthread_create(&guard->thread, NULL, run, guard);
+    guard->thread = thread_start(run, guard);
     return guard;
 }
 

@@ -1,7 +1,7 @@
 /* Deadlines for sockets that another's code reads from.
  *
  * The HTTP library owns its sockets, does not tell them, and begins its timeouts anew with every byte. So a socket is
- * found among the process's descriptors by its ports, and a thread shuts down reading on it once its deadline has
+ * found among the process's descriptors by its peer, and a thread shuts down reading on it once its deadline has
  * passed, which wakes whoever reads there. Thread-safe. */
 #ifndef FASTSTOCK_COMMON_SOCKET_GUARD_H
 #define FASTSTOCK_COMMON_SOCKET_GUARD_H
@@ -28,9 +28,8 @@ void socket_guard_destroy(struct socket_guard *guard);
 void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket, int64_t deadline_us);
 void socket_guard_end(struct socket_guard *guard, struct socket_guarded *guarded);
 
-/* The connected socket of this process with these ports, or -1. (Two peers of different addresses may have the same
- * port: then it may be the wrong one of the two.) */
-int socket_find(int64_t local_port, int remote_port);
+/* The socket of this process that is connected to this peer, a numeric address, or -1. */
+int socket_find(int64_t local_port, const char *remote_address, int remote_port);
 
 /* Shuts down reading on all sockets with this local port, the listening or the connected ones: who waits in accept or
  * recv there wakes up, and a port that nobody listens on refuses connections. */

@@ -457,9 +457,8 @@ GARBAGE = {
 
 # What HTTP lets a server tolerate (RFC 9112, 2.2, 5.2, 3.2): an ordinary page is fine there.
 TOLERABLE = {
-    "nothing but line ends", "bare line feeds", "a bad Host", "an empty Host", "100 headers", "a bad Connection", "an upgrade", "an upgrade to HTTP/2", "a bad Range",
-    "a bad Accept-Encoding", "bytes above 127 in a header name", "a folded header", "a header without colon", "a bare CR in a header", "two Hosts",
-    "no Host", "a header without name", "an overlong version", "a tab as separator", "HTTP/3.0",
+    "nothing but line ends", "a bad Host", "an empty Host", "100 headers", "a bad Connection", "an upgrade", "an upgrade to HTTP/2", "a bad Range",
+    "a bad Accept-Encoding", "an overlong version", "a tab as separator", "HTTP/3.0",
 }  # fmt: skip
 
 
@@ -471,6 +470,17 @@ def test_garbage(request, service, name):
     if name in TOLERABLE and reply is not None and reply.status in (200, 404):
         return  # a writer has no such page
     assert_refused(reply, (400, 404, 405, 431, 501, 505, None))
+
+
+# What a header line may begin with so that the library takes it for the end of the head, and does not show what follows.
+@pytest.mark.parametrize("blind", [b" x: y\r\n", b"\tx: y\r\n", b": y\r\n", b"\xe4: y\r\n", b"\rx: y\r\n", b"x: y\n", b"x: y\n\r\n"], ids=repr)
+@pytest.mark.parametrize("where", ["first", "last"])
+@pytest.mark.parametrize("hidden", ["Transfer-Encoding: chunked", "Content-Length: 44", "Host: y"])
+def test_no_header_is_hidden(writer, product_id, blind, where, hidden):
+    lines = [b"Host: x\r\nContent-Type: application/json\r\nContent-Length: 11\r\n", blind]
+    head = b"".join(lines if where == "last" else reversed(lines)) + hidden.encode() + b"\r\n\r\n"
+    reply = answer(writer, b"POST /api/products/%d/update-stock HTTP/1.1\r\n" % product_id + head + b'{"delta":1}' * 5)
+    assert_refused(reply, (400, None))
 
 
 # -- sizes
@@ -682,6 +692,19 @@ def test_drops_win_no_time(impatient, name):
                 ended = connection.receive_some() == b""
         assert ended, "the server waits for every drop"
         connection.buffer and assert_refused(connection.read_reply(), (400, 408))
+
+
+def test_the_slow_one_is_cut_off_not_another_of_its_port(impatient):
+    """Two clients may use the same port, each of its own address."""
+    with RawConnection(impatient.base_url, source="127.0.0.1") as healthy:
+        port = healthy.socket.getsockname()[1]
+        healthy.send(request_bytes("GET", "/health"))
+        assert healthy.read_reply().status == 200
+        with RawConnection(impatient.base_url, source="127.0.0.2", source_port=port) as slow:
+            slow.send(SLOW_STARTS["a body that stops"])
+            assert_refused(slow.read_reply(), (408,))
+        healthy.send(request_bytes("GET", "/health"))
+        assert healthy.read_reply().status == 200
 
 
 def test_pipelined_bad_and_good(stack, database):

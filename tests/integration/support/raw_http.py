@@ -14,10 +14,10 @@ class Hang(AssertionError):
 class RawConnection:
     """A TCP connection to a server. Reads are bounded by `timeout`, counted over one whole reply."""
 
-    def __init__(self, base_url, timeout=TIMEOUT):
+    def __init__(self, base_url, timeout=TIMEOUT, source="", source_port=0):
         url = urlsplit(base_url)
         self.timeout = timeout
-        self.socket = socket.create_connection((url.hostname, url.port), timeout=timeout)
+        self.socket = socket.create_connection((url.hostname, url.port), timeout=timeout, source_address=(source, source_port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
