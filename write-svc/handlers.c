@@ -57,12 +57,14 @@ static bool read_json(const struct http_request *request, struct http_response *
 
 static void refuse_status(const struct http_request *request, struct http_response *response, enum status status)
 {
-    bool unknown = status == STATUS_TIMEOUT || status == STATUS_BROKEN;
+    const char *detail = "PostgreSQL did not confirm the change: it may or may not have been made";
 
-    http_problem(request, response, HTTP_UNAVAILABLE,
-                 unknown ? "PostgreSQL did not confirm the change: it may or may not have been made"
-                         : "PostgreSQL does not answer; nothing was changed",
-                 NULL);
+    if (status == STATUS_UNAVAILABLE) {
+        detail = "PostgreSQL is away, or too busy; nothing was changed";
+    } else if (status == STATUS_FAILED) {
+        detail = "PostgreSQL refused the change; nothing was changed";
+    }
+    http_problem(request, response, HTTP_UNAVAILABLE, detail, NULL);
 }
 
 /* --- update-stock ------------------------------------------------------------------------------------------------- */
@@ -121,6 +123,10 @@ static void answer_refused(const struct http_request *request, struct http_respo
     case STOCK_VERSION_MISMATCH:
         http_problem(request, response, HTTP_PRECONDITION_FAILED, "the product is not at the version of If-Match",
                      members);
+        break;
+    case STOCK_LOCKED:
+        http_problem(request, response, HTTP_UNAVAILABLE,
+                     "another change of this product takes long; nothing was changed", NULL);
         break;
     default:
         http_problem(request, response, HTTP_OUT_OF_RANGE, "the stock would exceed 9007199254740991", members);

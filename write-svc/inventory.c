@@ -14,6 +14,7 @@
 
 #define TRIES_MAX 3 /* of a transaction that PostgreSQL aborted in favour of another */
 #define READY_CHECK_MS 1000
+#define PUBLISH_MS 1000 /* at most; also when the commit has used up the time of the request */
 
 static struct metric_family changes_counter = METRIC_COUNTER(
     "faststock_stock_changes_total", "Stock changes that were asked for, by what came of them.", "outcome");
@@ -29,6 +30,7 @@ static const char *const outcome_names[] = {
     [STOCK_INSUFFICIENT] = "insufficient_stock",
     [STOCK_VERSION_MISMATCH] = "version_mismatch",
     [STOCK_OUT_OF_RANGE] = "out_of_range",
+    [STOCK_LOCKED] = "locked",
 };
 
 enum publish_result { PUBLISH_STORED, PUBLISH_OLDER, PUBLISH_ERROR, PUBLISH_SKIPPED, PUBLISH_RESULTS };
@@ -68,13 +70,15 @@ void inventory_destroy(struct inventory *inventory)
 
 /* --- publishing --------------------------------------------------------------------------------------------------- */
 
-static void publish(struct inventory *inventory, struct product *product, int64_t deadline_us)
+static void publish(struct inventory *inventory, struct product *product,
+                    const struct product_cache_generation *generation)
 {
+    int64_t deadline_us = clock_mono_us() + PUBLISH_MS * CLOCK_US_PER_MS;
     enum publish_result result = PUBLISH_SKIPPED;
     size_t stored = 0;
 
     if (inventory->cache != NULL) {
-        enum status status = product_cache_publish(inventory->cache, &product, 1, deadline_us, &stored);
+        enum status status = product_cache_publish(inventory->cache, &product, 1, generation, deadline_us, &stored);
 
         if (status == STATUS_OK) {
             result = stored > 0 ? PUBLISH_STORED : PUBLISH_OLDER;
@@ -97,8 +101,14 @@ static bool is_retryable(const struct pg_error *error)
     return strcmp(error->sqlstate, "40001") == 0 || strcmp(error->sqlstate, "40P01") == 0;
 }
 
+/* lock_not_available: the function's lock_timeout passed. */
+static bool is_locked(const struct pg_error *error)
+{
+    return strcmp(error->sqlstate, "55P03") == 0;
+}
+
 static enum status run_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
-                              struct pg_result **ret_result)
+                              struct pg_result **ret_result, bool *ret_locked)
 {
     char id[32];
     char amount[32];
@@ -119,7 +129,8 @@ static enum status run_change(struct inventory *inventory, const struct stock_ch
         }
         metric_add(inventory->retries, 1);
     }
-    if (status == STATUS_FAILED) {
+    *ret_locked = status == STATUS_FAILED && is_locked(&error);
+    if (status == STATUS_FAILED && !*ret_locked) {
         log_error(log_msg("a change failed"), log_str("sqlstate", error.sqlstate), log_str("error", error.message));
     }
     return status;
@@ -157,9 +168,20 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
                              struct stock_result *ret_result)
 {
     struct stock_result result = {.outcome = STOCK_NOT_FOUND};
+    struct product_cache_generation generation = {.epoch = ""};
     struct pg_result *rows = NULL;
-    enum status status = run_change(inventory, change, deadline_us, &rows);
+    bool locked = false;
+    enum status status;
 
+    if (inventory->cache != NULL) {
+        product_cache_known_generation(inventory->cache, deadline_us, &generation);
+    }
+    status = run_change(inventory, change, deadline_us, &rows, &locked);
+    if (locked) {
+        metric_add(inventory->outcomes[STOCK_LOCKED], 1);
+        *ret_result = (struct stock_result){.outcome = STOCK_LOCKED};
+        return STATUS_OK;
+    }
     if (status != STATUS_OK) {
         metric_add(inventory->failed, 1);
         return status;
@@ -175,7 +197,7 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
     if (result.outcome == STOCK_APPLIED) {
         struct product *product = product_of(rows);
 
-        publish(inventory, product, deadline_us);
+        publish(inventory, product, &generation);
         product_unref(product);
     }
     pg_result_free(rows);

@@ -19,6 +19,7 @@ enum stock_outcome {
     STOCK_INSUFFICIENT,     /* it would fall below zero */
     STOCK_VERSION_MISMATCH, /* not at expected_version */
     STOCK_OUT_OF_RANGE,     /* it would exceed PARSE_JSON_INT_MAX */
+    STOCK_LOCKED,           /* somebody else holds the product for long (a lock_timeout); nothing is known of it */
 };
 
 struct stock_change {
@@ -31,7 +32,7 @@ struct stock_change {
 
 struct stock_result {
     enum stock_outcome outcome;
-    int64_t stock; /* after the change, or that for which it was refused */
+    int64_t stock; /* after the change, or that for which it was refused; 0 when not known, as is the version */
     int64_t version;
     int64_t delta; /* 0 unless applied */
 };
