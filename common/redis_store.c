@@ -10,7 +10,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +22,30 @@
 
 #define SHA1_HEX_LEN 40
 
+#define REFUSAL_LOG_EVERY_S 10
+#define REPLICA_SILENCE_S_MAX 15 /* a primary with nothing to say pings each 10 s (repl-ping-replica-period) */
+
 struct redis_store {
     struct redis_url url;
     int64_t timeout_ms;
     const char *script;
+    bool is_replica;
     struct pool *pool;
+    _Atomic int64_t refusal_logged_us;
+
+    pthread_mutex_t lock;         /* guards the rest */
+    char epoch[REDIS_EPOCH_SIZE]; /* the last that a session heard of */
+    int64_t probation_us;
+    int64_t trusted_from_us; /* not used before: the Redis is a new one */
 };
 
 struct redis_session {
     redisContext *context;
-    const struct redis_store *store;
+    struct redis_store *store;
     int64_t timeout_ms; /* what the socket's timeout is set to */
     int64_t epoch_asked_us;
-    bool stands_still; /* a replica without its primary */
+    bool is_useless;   /* what it answered says that it takes no writes, or not yet */
+    bool stands_still; /* a replica that hears nothing of its primary */
     char epoch[REDIS_EPOCH_SIZE];
     char script_sha[SHA1_HEX_LEN + 1];
 };
@@ -61,14 +75,38 @@ static enum status context_status(const redisContext *context)
                : STATUS_BROKEN;
 }
 
-/* Sends one command and waits for its reply, which the caller frees. An error reply is STATUS_FAILED, *ret_reply set.
- */
+/* Redis answers, and yet nothing can be done with it: it was made a replica, or begins anew. */
+static bool means_useless(const char *error)
+{
+    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN "};
+
+    for (size_t i = 0; i < FS_ARRAY_LEN(codes); i++) {
+        if (strncmp(error, codes[i], strlen(codes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status reply_status(struct redis_session *session, const redisReply *reply)
+{
+    if (reply == NULL) {
+        return context_status(session->context);
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        session->is_useless = means_useless(reply->str);
+        return session->is_useless ? STATUS_BROKEN : STATUS_FAILED;
+    }
+    return STATUS_OK;
+}
+
+/* Sends one command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply is an error. */
 static enum status call(struct redis_session *session, const struct redis_bytes *words, size_t count,
                         int64_t deadline_us, redisReply **ret_reply)
 {
     const char **argv = fs_calloc(count, sizeof(*argv));
     size_t *lens = fs_calloc(count, sizeof(*lens));
-    enum status status = STATUS_TIMEOUT;
+    enum status status = STATUS_UNAVAILABLE;
 
     for (size_t i = 0; i < count; i++) {
         argv[i] = words[i].data;
@@ -76,9 +114,7 @@ static enum status call(struct redis_session *session, const struct redis_bytes 
     }
     if (set_timeout(session, deadline_us)) {
         *ret_reply = redisCommandArgv(session->context, (int)count, argv, lens);
-        status = *ret_reply == NULL                        ? context_status(session->context)
-                 : (*ret_reply)->type == REDIS_REPLY_ERROR ? STATUS_FAILED
-                                                           : STATUS_OK;
+        status = reply_status(session, *ret_reply);
     }
     free(lens);
     free(argv);
@@ -94,7 +130,7 @@ static struct redis_bytes word(const char *text)
 static void describe(const struct redis_session *session, enum status status, const redisReply *reply,
                      char out[POOL_ERROR_SIZE])
 {
-    if (status == STATUS_FAILED && reply != NULL) {
+    if (reply != NULL) {
         snprintf(out, POOL_ERROR_SIZE, "%s", reply->str);
     } else if (status == STATUS_TIMEOUT) {
         snprintf(out, POOL_ERROR_SIZE, "no answer in time");
@@ -103,8 +139,16 @@ static void describe(const struct redis_session *session, enum status status, co
     }
 }
 
-static void log_failure(const struct redis_session *session, const char *what, const redisReply *reply)
+/* Now and then: a Redis that refuses one command mostly refuses all that are like it. */
+static void log_refusal(const struct redis_session *session, const char *what, const redisReply *reply)
 {
+    int64_t logged_us = atomic_load(&session->store->refusal_logged_us);
+    int64_t now_us = clock_mono_us();
+
+    if ((logged_us != 0 && now_us - logged_us < REFUSAL_LOG_EVERY_S * CLOCK_US_PER_S) ||
+        !atomic_compare_exchange_strong(&session->store->refusal_logged_us, &logged_us, now_us)) {
+        return;
+    }
     log_warn(log_msg("redis refused a command"), log_str("command", what), log_str("error", reply->str),
              log_str("host", session->store->url.host));
 }
@@ -112,35 +156,79 @@ static void log_failure(const struct redis_session *session, const char *what, c
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
 /* The value of "key:value\r\n" in INFO's text, or NULL. */
-static const char *info_value(const char *info, const char *key, size_t *ret_len)
+static const char *info_value(const char *info, const char *key)
 {
     const char *at = strstr(info, key);
 
-    if (at == NULL) {
-        return NULL;
-    }
-    at += strlen(key);
-    *ret_len = strcspn(at, "\r\n");
-    return at;
+    return at == NULL ? NULL : at + strlen(key);
 }
 
-static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us)
+/* A Redis that has become another one is as one that came back: the writers are to use it first (breaker.h). */
+static void tell_epoch(struct redis_store *store, const char *epoch)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->epoch[0] != '\0' && strcmp(store->epoch, epoch) != 0) {
+        store->trusted_from_us = clock_mono_us() + store->probation_us;
+    }
+    memcpy(store->epoch, epoch, REDIS_EPOCH_SIZE);
+    pthread_mutex_unlock(&store->lock);
+}
+
+static bool epoch_is_old(struct redis_session *session)
+{
+    bool differs;
+
+    pthread_mutex_lock(&session->store->lock);
+    differs = strcmp(session->store->epoch, session->epoch) != 0;
+    pthread_mutex_unlock(&session->store->lock);
+    return differs || clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS;
+}
+
+static bool is_trusted(struct redis_store *store)
+{
+    bool trusted;
+
+    pthread_mutex_lock(&store->lock);
+    trusted = clock_mono_us() >= store->trusted_from_us;
+    pthread_mutex_unlock(&store->lock);
+    return trusted;
+}
+
+/* What INFO says of the replication. On failure *ret_why tells more. */
+static enum status take_replication(struct redis_session *session, const char *info, const char **ret_why)
+{
+    const char *id = info_value(info, "\nmaster_replid:");
+    const char *role = info_value(info, "\nrole:");
+    const char *link = info_value(info, "\nmaster_link_status:");
+    const char *last_io = info_value(info, "\nmaster_last_io_seconds_ago:");
+
+    if (id == NULL || role == NULL) {
+        *ret_why = "INFO replication tells no master_replid";
+        return STATUS_BROKEN;
+    }
+    if (!session->store->is_replica && strncmp(role, "master", 6) != 0) {
+        *ret_why = "it is a replica, which takes no writes";
+        session->is_useless = true;
+        return STATUS_BROKEN;
+    }
+    session->stands_still = (link != NULL && strncmp(link, "up", 2) != 0) ||
+                            (last_io != NULL && strtol(last_io, NULL, 10) >= REPLICA_SILENCE_S_MAX);
+    snprintf(session->epoch, sizeof(session->epoch), "%.*s", REDIS_EPOCH_SIZE - 1, id);
+    tell_epoch(session->store, session->epoch);
+    return STATUS_OK;
+}
+
+static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us, const char **ret_why)
 {
     struct redis_bytes words[] = {word("INFO"), word("replication")};
     redisReply *reply = NULL;
+    int64_t asked_us = clock_mono_us();
     enum status status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
 
-    if (status == STATUS_OK && reply->type == REDIS_REPLY_STRING) {
-        size_t len = 0;
-        const char *id = info_value(reply->str, "\nmaster_replid:", &len);
-        const char *link = info_value(reply->str, "\nmaster_link_status:", &len);
-
-        session->stands_still = link != NULL && strncmp(link, "up", 2) != 0;
-        if (id != NULL) {
-            snprintf(session->epoch, sizeof(session->epoch), "%.*s", REDIS_EPOCH_SIZE - 1, id);
-        }
-        session->epoch_asked_us = clock_mono_us();
-        status = id == NULL ? STATUS_FAILED : STATUS_OK;
+    *ret_why = "INFO replication is not answered";
+    if (status == STATUS_OK) {
+        status = reply->type == REDIS_REPLY_STRING ? take_replication(session, reply->str, ret_why) : STATUS_BROKEN;
+        session->epoch_asked_us = asked_us;
     }
     freeReplyObject(reply);
     return status;
@@ -169,6 +257,7 @@ static bool introduce(struct redis_session *session, int64_t deadline_us, char e
     struct redis_bytes auth[] = {word("AUTH"), word(url->user), word(url->password)};
     struct redis_bytes auth_default[] = {word("AUTH"), word(url->password)};
     struct redis_bytes load[] = {word("SCRIPT"), word("LOAD"), word(session->store->script)};
+    const char *why;
     char database[16];
 
     snprintf(database, sizeof(database), "%d", url->database);
@@ -186,8 +275,8 @@ static bool introduce(struct redis_session *session, int64_t deadline_us, char e
     if (!handshake(session, load, FS_ARRAY_LEN(load), deadline_us, error)) {
         return false;
     }
-    if (refresh_epoch(session, deadline_us) != STATUS_OK) {
-        snprintf(error, POOL_ERROR_SIZE, "INFO replication tells no master_replid");
+    if (refresh_epoch(session, deadline_us, &why) != STATUS_OK) {
+        snprintf(error, POOL_ERROR_SIZE, "%s", why);
         return false;
     }
     return true;
@@ -203,7 +292,7 @@ static void session_close(void *connection)
 
 static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
-    const struct redis_store *store = arg;
+    struct redis_store *store = arg;
     int64_t left_ms = clock_left_ms(deadline_us);
     struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000), .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
     struct redis_session *session = fs_calloc(1, sizeof(*session));
@@ -243,6 +332,9 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     (void)parsed;
     store->timeout_ms = options->timeout_ms;
     store->script = options->script;
+    store->is_replica = options->is_replica;
+    store->probation_us = options->probation_ms * CLOCK_US_PER_MS;
+    pthread_mutex_init(&store->lock, NULL);
     url_redact(options->url, shown, sizeof(shown));
     store->pool = pool_create(&(struct pool_options){.store = options->store,
                                                      .shown_url = shown,
@@ -261,39 +353,45 @@ void redis_store_destroy(struct redis_store *store)
         return;
     }
     pool_destroy(store->pool);
+    pthread_mutex_destroy(&store->lock);
     free(store);
 }
 
 /* --- sessions ----------------------------------------------------------------------------------------------------- */
 
+void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
+{
+    if (session->is_useless) {
+        pool_trip(store->pool, "it takes no writes: it is a replica, or is loading its data");
+    }
+    pool_release(store->pool, session, last);
+}
+
 enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session)
 {
+    int64_t now_us = clock_mono_us();
     void *connection = NULL;
     struct redis_session *session;
-    enum status status = pool_acquire(store->pool, deadline_us, &connection);
+    const char *why;
+    enum status status = pool_acquire(store->pool, now_us + (deadline_us - now_us) / 2, &connection);
 
     if (status != STATUS_OK) {
         return status;
     }
     session = connection;
-    if (clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS) {
-        status = refresh_epoch(session, deadline_us);
+    if (epoch_is_old(session)) {
+        status = refresh_epoch(session, deadline_us, &why);
         if (status != STATUS_OK) {
-            pool_release(store->pool, session, status);
+            redis_release(store, session, status);
             return status;
         }
     }
-    if (session->stands_still) {
-        pool_release(store->pool, session, STATUS_OK);
+    if (session->stands_still || !is_trusted(store)) {
+        redis_release(store, session, STATUS_UNAVAILABLE);
         return STATUS_UNAVAILABLE;
     }
     *ret_session = session;
     return STATUS_OK;
-}
-
-void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
-{
-    pool_release(store->pool, session, last);
 }
 
 const char *redis_epoch(const struct redis_session *session)
@@ -317,7 +415,7 @@ enum status redis_mget(struct redis_session *session, const struct redis_bytes *
     memcpy(words + 1, keys, count * sizeof(*keys));
     status = call(session, words, count + 1, deadline_us, &reply);
     if (status == STATUS_FAILED) {
-        log_failure(session, "MGET", reply);
+        log_refusal(session, "MGET", reply);
     } else if (status == STATUS_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
         status = STATUS_FAILED;
     }
@@ -329,6 +427,23 @@ enum status redis_mget(struct redis_session *session, const struct redis_bytes *
     }
     freeReplyObject(reply);
     free(words);
+    return status;
+}
+
+enum status redis_set_absent(struct redis_session *session, struct redis_bytes key, struct redis_bytes value,
+                             int64_t ttl_ms, int64_t deadline_us)
+{
+    char ttl_text[24];
+    struct redis_bytes words[] = {word("SET"), key, value, word("NX"), word("PX"), {ttl_text, 0}};
+    redisReply *reply = NULL;
+    enum status status;
+
+    words[5].len = (size_t)snprintf(ttl_text, sizeof(ttl_text), "%" PRId64, ttl_ms);
+    status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
+    if (status == STATUS_FAILED) {
+        log_refusal(session, "SET", reply);
+    }
+    freeReplyObject(reply);
     return status;
 }
 
@@ -356,7 +471,7 @@ enum status redis_run_script(struct redis_session *session, const struct redis_b
         status = call(session, words, count, deadline_us, &reply);
     }
     if (status == STATUS_FAILED) {
-        log_failure(session, "EVALSHA", reply);
+        log_refusal(session, "EVALSHA", reply);
     } else if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER) {
         status = STATUS_FAILED;
     } else if (status == STATUS_OK) {

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/ledger.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/ticker.h"
@@ -16,6 +17,7 @@
 #define LOAD_CHUNK "50000"
 #define CHANGES_MAX 10000 /* more changes than that in a round: load anew */
 #define CHANGES_LIMIT "10001"
+#define CHANGES_IN_PLACE_MAX 8
 #define RELOAD_EVERY_S 10 /* at most that often */
 #define QUERY_S 30        /* deadline of a round; the store's own timeout for a statement is usually shorter */
 
@@ -32,7 +34,7 @@ struct catalog {
     struct metric *products;
     struct metric *age;
     int64_t loaded_at_us; /* of the thread alone */
-    char prev_xmin[24];   /* of the thread alone */
+    char *seen;           /* of the thread alone: a snapshot, what it sees is in the ids */
 
     pthread_rwlock_t lock; /* guards the ids and the mark */
     int64_t *ids;
@@ -94,20 +96,20 @@ static void remove_id(struct catalog *catalog, int64_t id)
 
 /* Row 0 is the mark, the rest are changes, creations first: what was created and deleted stays deleted. */
 static const char round_sql[] =
-    "SELECT 0::bigint AS product_id, '' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,"
+    "SELECT 0::bigint AS product_id, '' AS kind, pg_current_snapshot()::text AS snapshot,"
     " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text AS lsn"
     " UNION ALL"
     " (SELECT product_id, kind, NULL, NULL FROM stock_movements"
-    "  WHERE xid >= $1::xid8 AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT ")"
-    " ORDER BY 2, 1";
+    "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT ")"
+                                        " ORDER BY 2, 1";
 
-/* A transaction id that is in the future: no changes, just the mark. */
-static const char no_changes[] = "18446744073709551615";
+/* A snapshot that sees everything: no changes, just the mark. */
+static const char sees_all[] = "9223372036854775807:9223372036854775807:";
 
-static bool ask_round(struct catalog *catalog, const char *since_xid, struct pg_result **ret_result)
+static bool ask_round(struct catalog *catalog, const char *seen, struct pg_result **ret_result)
 {
     struct pg_error error;
-    const char *const params[] = {since_xid};
+    const char *const params[] = {seen};
     enum status status = pg_query(catalog->database, round_sql, params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S,
                                   ret_result, &error);
 
@@ -120,16 +122,29 @@ static bool ask_round(struct catalog *catalog, const char *since_xid, struct pg_
 
 static void take_mark(struct catalog *catalog, const struct pg_result *result, int64_t sent_us)
 {
-    snprintf(catalog->prev_xmin, sizeof(catalog->prev_xmin), "%s", pg_text(result, 0, 2));
+    free(catalog->seen);
+    catalog->seen = fs_strdup(pg_text(result, 0, 2));
     pthread_rwlock_wrlock(&catalog->lock);
     snprintf(catalog->lsn, sizeof(catalog->lsn), "%s", pg_text(result, 0, 3) == NULL ? "0/0" : pg_text(result, 0, 3));
     catalog->mark_us = sent_us;
     pthread_rwlock_unlock(&catalog->lock);
 }
 
-static void apply_changes(struct catalog *catalog, const struct pg_result *result)
+static void install(struct catalog *catalog, struct catalog *loaded, bool is_too_large)
 {
     pthread_rwlock_wrlock(&catalog->lock);
+    free(catalog->ids);
+    catalog->ids = loaded->ids;
+    catalog->count = loaded->count;
+    catalog->capacity = loaded->capacity;
+    catalog->is_loaded = true;
+    catalog->is_too_large = is_too_large;
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+/* With the lock held for writing. */
+static void apply_in_place(struct catalog *catalog, const struct pg_result *result)
+{
     for (int row = 1; row < pg_rows(result); row++) {
         if (strcmp(pg_text(result, row, 1), "created") == 0) {
             insert_id(catalog, pg_int(result, row, 0));
@@ -137,7 +152,76 @@ static void apply_changes(struct catalog *catalog, const struct pg_result *resul
             remove_id(catalog, pg_int(result, row, 0));
         }
     }
-    pthread_rwlock_unlock(&catalog->lock);
+}
+
+/* The ids of the changes of one kind in order, from `*row` on, which moves behind them; the caller frees them. */
+static int64_t *take_kind(const struct pg_result *result, const char *kind, int *row, size_t *ret_count)
+{
+    int64_t *ids = fs_calloc((size_t)pg_rows(result), sizeof(*ids));
+
+    for (*ret_count = 0; *row < pg_rows(result) && strcmp(pg_text(result, *row, 1), kind) == 0; (*row)++) {
+        ids[(*ret_count)++] = pg_int(result, *row, 0);
+    }
+    return ids;
+}
+
+/* What the ids will be, made beside them: readers do not wait for it. Only this thread changes the ids. */
+static struct catalog merge(const struct catalog *catalog, const struct pg_result *result)
+{
+    struct catalog merged = {.capacity = catalog->count + (size_t)pg_rows(result)};
+    size_t created_count;
+    size_t deleted_count;
+    int row = 1;
+    int64_t *created = take_kind(result, "created", &row, &created_count);
+    int64_t *deleted = take_kind(result, "deleted", &row, &deleted_count);
+    size_t i = 0;
+    size_t c = 0;
+    size_t d = 0;
+
+    merged.ids = fs_calloc(merged.capacity, sizeof(*merged.ids));
+    while (i < catalog->count || c < created_count) {
+        bool is_new = i == catalog->count || (c < created_count && created[c] < catalog->ids[i]);
+        int64_t id = is_new ? created[c] : catalog->ids[i];
+
+        i += !is_new;
+        while (c < created_count && created[c] == id) {
+            c++;
+        }
+        while (d < deleted_count && deleted[d] < id) {
+            d++;
+        }
+        if (d == deleted_count || deleted[d] != id) {
+            merged.ids[merged.count++] = id;
+        }
+    }
+    free(created);
+    free(deleted);
+    return merged;
+}
+
+/* Each change in place moves what is behind it: a few of them, while readers wait; many are merged. */
+static void apply_changes(struct catalog *catalog, const struct pg_result *result)
+{
+    if (pg_rows(result) - 1 <= CHANGES_IN_PLACE_MAX) {
+        pthread_rwlock_wrlock(&catalog->lock);
+        apply_in_place(catalog, result);
+        pthread_rwlock_unlock(&catalog->lock);
+    } else {
+        struct catalog merged = merge(catalog, result);
+
+        install(catalog, &merged, false);
+    }
+}
+
+/* From now on pages come from PostgreSQL, until the process starts again. */
+static void give_up_if_too_large(struct catalog *catalog)
+{
+    struct catalog none = {.ids = NULL};
+
+    if ((int64_t)catalog->count > catalog->products_max) { /* only this thread changes it */
+        log_warn(log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
+        install(catalog, &none, true);
+    }
 }
 
 /* Appends one chunk of ids that follow `last` to `loaded`; *ret_rows tells how many. */
@@ -162,18 +246,6 @@ static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t 
     return true;
 }
 
-static void install(struct catalog *catalog, struct catalog *loaded, bool is_too_large)
-{
-    pthread_rwlock_wrlock(&catalog->lock);
-    free(catalog->ids);
-    catalog->ids = loaded->ids;
-    catalog->count = loaded->count;
-    catalog->capacity = loaded->capacity;
-    catalog->is_loaded = true;
-    catalog->is_too_large = is_too_large;
-    pthread_rwlock_unlock(&catalog->lock);
-}
-
 /* The whole catalogue. The mark is taken first, so that the rounds that follow see whatever changes meanwhile. */
 static bool load(struct catalog *catalog)
 {
@@ -183,7 +255,7 @@ static bool load(struct catalog *catalog)
     bool is_too_large = false;
     int rows = 1;
 
-    if (!ask_round(catalog, no_changes, &result)) {
+    if (!ask_round(catalog, sees_all, &result)) {
         return false;
     }
     while (rows > 0 && !is_too_large) {
@@ -213,12 +285,13 @@ static void follow(struct catalog *catalog)
     int64_t sent_us = clock_mono_us();
     bool too_many;
 
-    if (!ask_round(catalog, catalog->is_too_large ? no_changes : catalog->prev_xmin, &result)) {
+    if (!ask_round(catalog, catalog->is_too_large ? sees_all : catalog->seen, &result)) {
         return;
     }
     too_many = pg_rows(result) - 1 > CHANGES_MAX;
     if (!too_many) {
         apply_changes(catalog, result);
+        give_up_if_too_large(catalog);
         take_mark(catalog, result, sent_us);
     }
     pg_result_free(result);
@@ -274,6 +347,7 @@ void catalog_destroy(struct catalog *catalog)
     metrics_remove_hook(update_gauges, catalog);
     pthread_rwlock_destroy(&catalog->lock);
     free(catalog->ids);
+    free(catalog->seen);
     free(catalog);
 }
 

@@ -1,11 +1,9 @@
 /* The catalogue: which products there are, as sorted ids in memory (8 bytes each), so that a page at any depth is a
  * slice.
  *
- * A thread loads it and then follows the ledger: each round reads the movements that created or deleted a product in
- * transactions from `prev_xmin` on. A movement may become visible after one with a higher transaction id, so a round
- * begins at the oldest transaction that was under way in the round before (pg_snapshot_xmin of its snapshot); seeing a
- * movement twice is harmless. Each round is also a mark: "every commit before this moment is in the WAL before that
- * position", by which the rows of a replica are judged (loader.h).
+ * A thread loads it and then follows the ledger: each round reads the movements that created or deleted a product and
+ * that the snapshot of the round before did not see (ledger.h). Each round is also a mark: "every commit before this
+ * moment is in the WAL before that position", by which the rows of a replica are judged (loader.h).
  *
  * Before the catalogue is loaded, or when it is larger than products_max, pages come from PostgreSQL. All functions are
  * thread-safe. */

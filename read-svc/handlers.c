@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define PAGE_LIMIT_DEFAULT 20
 #define IDS_MAX 100
@@ -23,27 +24,28 @@ static const char *cache_status(enum load_tier tier)
 }
 
 /* The headers every read has. */
-static void add_read_headers(struct http_response *response, enum load_tier tier)
+static void add_read_headers(struct http_response *response, const char *status)
 {
     http_add_header(response, "Cache-Control", "no-cache");
-    http_add_header(response, "Cache-Status", cache_status(tier));
+    http_add_header(response, "Cache-Status", status);
 }
 
 static void refuse_load(const struct http_request *request, struct http_response *response, enum status status)
 {
     http_problem(request, response, HTTP_UNAVAILABLE,
                  status == STATUS_TIMEOUT ? "the stores did not answer in time" : "the stores do not answer", NULL);
+    http_add_header(response, "Cache-Status", "faststock; fwd=miss");
 }
 
-/* The worst tier of a list, so that its Cache-Status does not promise too much. */
-static enum load_tier worst_tier(const struct load_item *items, size_t count)
+/* The headers of a list: that of the worst tier, so that its Cache-Status does not promise too much. */
+static void add_list_headers(struct http_response *response, const struct load_item *items, size_t count)
 {
     enum load_tier worst = LOAD_REDIS;
 
     for (size_t i = 0; i < count; i++) {
         worst = items[i].tier > worst ? items[i].tier : worst;
     }
-    return worst;
+    add_read_headers(response, count > 0 ? cache_status(worst) : "faststock; hit; detail=catalog");
 }
 
 /* Loads all items; on false the response says why not. The products must be released either way. */
@@ -96,14 +98,27 @@ static void refuse_old(const struct http_request *request, struct http_response 
     http_problem(request, response, HTTP_PRECONDITION_FAILED, detail, members);
 }
 
+/* Does the client have this version already? If-None-Match may stand on several lines (RFC 9110 section 5.3). */
+static bool client_has(const struct http_request *request, int64_t version)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcasecmp(request->headers[i].name, "If-None-Match") == 0) {
+            enum etag_match match = parse_etag_list(request->headers[i].value, version, true);
+
+            if (match == ETAG_FOUND || match == ETAG_ANY) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Answers with one product, in the form that `render` gives it. */
 static void answer_product(const struct http_request *request, struct http_response *response,
                            struct handlers *handlers,
                            void (*render)(struct strbuf *body, const struct product *product))
 {
     struct load_item item = {.id = 0};
-    const char *if_none_match = http_header(request, "If-None-Match");
-    enum etag_match match;
     char etag[32];
 
     if (!parse_id(request->params[0].start, request->params[0].len, &item.id)) {
@@ -118,16 +133,16 @@ static void answer_product(const struct http_request *request, struct http_respo
     }
     if (item.product->version < item.min_version && item.product->state != PRODUCT_MISSING) {
         refuse_old(request, response, item.product, item.min_version);
+        http_add_header(response, "Cache-Status", cache_status(item.tier));
     } else if (item.product->state != PRODUCT_PRESENT) {
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
         http_add_header(response, "Cache-Status", cache_status(item.tier));
     } else {
-        match = if_none_match == NULL ? ETAG_NONE : parse_etag_list(if_none_match, item.product->version, true);
         render(http_start_json(response, 200), item.product);
         snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", item.product->version);
         http_add_header(response, "ETag", etag);
-        add_read_headers(response, item.tier);
-        if (match == ETAG_FOUND || match == ETAG_ANY) {
+        add_read_headers(response, cache_status(item.tier));
+        if (client_has(request, item.product->version)) {
             response->status = 304;
             response->content_type = NULL;
         }
@@ -193,7 +208,7 @@ static bool start_page(const struct http_request *request, struct http_response 
     ok = load_all(handlers, request, response, items, page->count);
     if (ok) {
         body = http_start_json(response, 200);
-        add_read_headers(response, worst_tier(items, page->count));
+        add_list_headers(response, items, page->count);
         strbuf_adds(body, "{\"data\":");
         add_array(body, items, page->count, render_product);
         strbuf_adds(body, ",\"meta\":{");
@@ -333,7 +348,7 @@ static void answer_stocks(const struct http_request *request, struct http_respon
     if (load_all(handlers, request, response, items, count)) {
         struct strbuf *body = http_start_json(response, 200);
 
-        add_read_headers(response, worst_tier(items, count));
+        add_list_headers(response, items, count);
         strbuf_adds(body, "{\"data\":");
         add_array(body, items, count, render_stock);
         strbuf_adds(body, ",\"missing\":");

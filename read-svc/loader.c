@@ -6,11 +6,11 @@
 #include "common/metrics.h"
 #include "common/product_rows.h"
 #include "common/strbuf.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -52,7 +52,8 @@ struct flight {
 
     /* guarded by the loader's lock */
     int64_t id;
-    int64_t min_version; /* the highest that somebody wants */
+    bool is_demanding;   /* what Redis holds is too old for those who wait: asks PostgreSQL */
+    int64_t min_version; /* of a demanding one, the highest that somebody wants; a replica's older row is passed over */
     enum flight_state state;
     struct flight *successor;
     struct flight *queue_next;
@@ -96,11 +97,11 @@ static struct flight **bucket_of(struct loader *loader, int64_t id)
     return &loader->buckets[((uint64_t)id * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS];
 }
 
-static struct flight *find_flight(struct loader *loader, int64_t id)
+static struct flight *find_flight(struct loader *loader, int64_t id, bool is_demanding)
 {
     struct flight *flight = *bucket_of(loader, id);
 
-    while (flight != NULL && flight->id != id) {
+    while (flight != NULL && (flight->id != id || flight->is_demanding != is_demanding)) {
         flight = flight->bucket_next;
     }
     return flight;
@@ -115,46 +116,32 @@ static void enqueue(struct queue *queue, struct flight *flight)
     pthread_cond_signal(&queue->filled);
 }
 
-static size_t dequeue(struct queue *queue, struct flight *batch[BATCH_MAX])
-{
-    size_t count = 0;
-
-    while (queue->first != NULL && count < BATCH_MAX) {
-        batch[count] = queue->first;
-        batch[count]->state = FLIGHT_ASKING;
-        queue->first = queue->first->queue_next;
-        count++;
-    }
-    if (queue->first == NULL) {
-        queue->last = &queue->first;
-    }
-    return count;
-}
-
 static void start_flight(struct loader *loader, struct flight *flight)
 {
-    enqueue(loader->options.cache != NULL ? &loader->redis_queue : &loader->database_queue, flight);
+    enqueue(loader->options.cache != NULL && !flight->is_demanding ? &loader->redis_queue : &loader->database_queue,
+            flight);
 }
 
-static struct flight *new_flight(struct loader *loader, int64_t id)
+static struct flight *new_flight(struct loader *loader, int64_t id, bool is_demanding)
 {
     struct flight *flight = fs_calloc(1, sizeof(*flight));
 
     flight->id = id;
+    flight->is_demanding = is_demanding;
     atomic_init(&flight->references, 1);
     loader->flight_count++;
     return flight;
 }
 
 /* The flight that a new request for this product joins. */
-static struct flight *flight_to_join(struct loader *loader, int64_t id)
+static struct flight *flight_to_join(struct loader *loader, int64_t id, bool is_demanding)
 {
-    struct flight *flight = find_flight(loader, id);
+    struct flight *flight = find_flight(loader, id, is_demanding);
 
     if (flight == NULL) {
         struct flight **bucket = bucket_of(loader, id);
 
-        flight = new_flight(loader, id);
+        flight = new_flight(loader, id, is_demanding);
         flight->bucket_next = *bucket;
         *bucket = flight;
         start_flight(loader, flight);
@@ -165,7 +152,7 @@ static struct flight *flight_to_join(struct loader *loader, int64_t id)
         return flight;
     }
     if (flight->successor == NULL) {
-        flight->successor = new_flight(loader, id);
+        flight->successor = new_flight(loader, id, is_demanding);
         flight->successor->state = FLIGHT_FOLLOWING;
     }
     return flight->successor;
@@ -189,8 +176,6 @@ static void land(struct loader *loader, struct flight *flight)
     loader->flight_count--;
 }
 
-/* --- outcomes, without the lock ----------------------------------------------------------------------------------- */
-
 static void release_flight(struct flight *flight)
 {
     if (atomic_fetch_sub_explicit(&flight->references, 1, memory_order_acq_rel) == 1) {
@@ -198,6 +183,39 @@ static void release_flight(struct flight *flight)
         free(flight);
     }
 }
+
+static struct flight *pop(struct queue *queue)
+{
+    struct flight *flight = queue->first;
+
+    queue->first = flight->queue_next;
+    if (queue->first == NULL) {
+        queue->last = &queue->first;
+    }
+    return flight;
+}
+
+/* Takes what waits. Flights that nobody waits for any more, all gave up, are not asked for: else a slow store would be
+ * kept busy with them long after. (Nobody joins meanwhile: that takes the lock.) */
+static size_t dequeue(struct loader *loader, struct queue *queue, struct flight *batch[BATCH_MAX])
+{
+    size_t count = 0;
+
+    while (queue->first != NULL && count < BATCH_MAX) {
+        struct flight *flight = pop(queue);
+
+        if (atomic_load_explicit(&flight->references, memory_order_acquire) == 1) {
+            land(loader, flight);
+            release_flight(flight);
+        } else {
+            flight->state = FLIGHT_ASKING;
+            batch[count++] = flight;
+        }
+    }
+    return count;
+}
+
+/* --- outcomes, without the lock ----------------------------------------------------------------------------------- */
 
 /* Gives the outcome to all who wait for it, with one call of the kernel however many they are. Takes over `product`. */
 static void arrive(struct flight *flight, enum status status, struct product *product, enum load_tier tier)
@@ -244,7 +262,7 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
         product_cache_get(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        found[i] = products[i] != NULL && products[i]->version >= batch[i]->min_version;
+        found[i] = products[i] != NULL;
         if (found[i]) {
             hits++;
             land(loader, batch[i]);
@@ -260,8 +278,6 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
         if (found[i]) {
             arrive(batch[i], STATUS_OK, products[i], LOAD_REDIS);
             release_flight(batch[i]);
-        } else {
-            product_unref(products[i]);
         }
     }
 }
@@ -271,7 +287,7 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
 /* The mark's number tells whether the WAL up to $2 has been replayed here. */
 static const char products_sql[] =
     PRODUCT_ROWS_MARK("(NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int",
-                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT " WHERE id = ANY($1::bigint[])";
+                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT " WHERE id = ANY($1::bigint[]) ORDER BY id";
 
 /* What a batch of flights came to. */
 struct answers {
@@ -396,7 +412,7 @@ static enum status ask_database(struct loader *loader, struct flight *const *bat
 }
 
 /* Puts what was read into Redis. A replica may be behind by as much as the mark is old: its row counts for an answer,
- * but is kept only when the product has not been published for long. */
+ * but is kept only when Redis knows of no publication, and only briefly, as Redis may have forgotten one. */
 static void fill_redis(struct loader *loader, const struct answers *answers, size_t count,
                        const struct product_cache_lease *lease)
 {
@@ -411,8 +427,8 @@ static void fill_redis(struct loader *loader, const struct answers *answers, siz
         fresh[i] = keep ? answers->products[i] : NULL;
         fresh_count += keep;
     }
-    if (product_cache_fill(loader->options.cache, fresh, count, lease, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS,
-                           &stored) == STATUS_OK) {
+    if (product_cache_fill(loader->options.cache, fresh, answers->from_replica, count, lease,
+                           clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, &stored) == STATUS_OK) {
         metric_add(loader->fills_stored, stored);
         metric_add(loader->fills_older, fresh_count - stored);
     } else {
@@ -476,20 +492,21 @@ static void work(struct loader *loader, struct queue *queue,
                  void (*load)(struct loader *loader, struct flight **batch, size_t count))
 {
     struct flight *batch[BATCH_MAX];
+    bool stopping = false;
 
-    for (;;) {
+    while (!stopping) {
         size_t count;
 
         pthread_mutex_lock(&loader->lock);
         while (queue->first == NULL && !loader->stopping) {
             pthread_cond_wait(&queue->filled, &loader->lock);
         }
-        count = dequeue(queue, batch);
+        count = dequeue(loader, queue, batch);
+        stopping = loader->stopping; /* then nobody waits, and the queue is empty now */
         pthread_mutex_unlock(&loader->lock);
-        if (count == 0) {
-            return;
+        if (count > 0) {
+            load(loader, batch, count);
         }
-        load(loader, batch, count);
     }
 }
 
@@ -556,7 +573,7 @@ struct loader *loader_create(const struct loader_options *options)
     loader->thread_count = cache_workers + options->database_workers;
     loader->threads = fs_calloc((size_t)loader->thread_count, sizeof(*loader->threads));
     for (int i = 0; i < loader->thread_count; i++) {
-        pthread_create(&loader->threads[i], NULL, i < cache_workers ? redis_worker : database_worker, loader);
+        loader->threads[i] = thread_start(i < cache_workers ? redis_worker : database_worker, loader);
     }
     return loader;
 }
@@ -586,6 +603,7 @@ void loader_destroy(struct loader *loader)
 
 static void take_outcome(struct load_item *item, struct flight *flight, int64_t deadline_us)
 {
+    product_unref(item->product);
     item->status = STATUS_TIMEOUT;
     item->product = NULL;
     if (wait_for(flight, deadline_us)) {
@@ -595,28 +613,62 @@ static void take_outcome(struct load_item *item, struct flight *flight, int64_t 
     }
 }
 
-static void load_some(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
+/* Is what was found older than wanted, and a better answer possible? The primary's own is the best there is. */
+static bool is_too_old(const struct loader *loader, const struct load_item *item)
 {
-    struct flight *flights[BATCH_MAX];
+    bool from_primary = item->tier == LOAD_DATABASE && loader->options.replica == NULL;
+
+    return item->status == STATUS_OK && item->product->version < item->min_version && !from_primary;
+}
+
+/* With `is_demanding` loads those items again that are too old. They have flights of their own, so that nobody else
+ * waits for PostgreSQL, or is refused when that is away, because of what one client wants. */
+static void load_some(struct loader *loader, struct load_item *items, size_t count, bool is_demanding,
+                      int64_t deadline_us)
+{
+    struct flight *flights[BATCH_MAX] = {NULL};
 
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        flights[i] = flight_to_join(loader, items[i].id);
+        if (is_demanding && !is_too_old(loader, &items[i])) {
+            continue;
+        }
+        flights[i] = flight_to_join(loader, items[i].id, is_demanding);
         atomic_fetch_add_explicit(&flights[i]->references, 1, memory_order_relaxed);
-        if (items[i].min_version > flights[i]->min_version) {
+        if (is_demanding && items[i].min_version > flights[i]->min_version) {
             flights[i]->min_version = items[i].min_version;
         }
     }
     pthread_mutex_unlock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
-        take_outcome(&items[i], flights[i], deadline_us);
-        release_flight(flights[i]);
+        if (flights[i] != NULL) {
+            take_outcome(&items[i], flights[i], deadline_us);
+            release_flight(flights[i]);
+        }
     }
+}
+
+static bool any_too_old(const struct loader *loader, const struct load_item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (is_too_old(loader, &items[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void loader_load(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us)
 {
     for (size_t start = 0; start < count; start += BATCH_MAX) {
-        load_some(loader, items + start, count - start < BATCH_MAX ? count - start : BATCH_MAX, deadline_us);
+        size_t some = count - start < BATCH_MAX ? count - start : BATCH_MAX;
+
+        for (size_t i = start; i < start + some; i++) {
+            items[i].product = NULL;
+        }
+        load_some(loader, items + start, some, false, deadline_us);
+        if (any_too_old(loader, items + start, some)) {
+            load_some(loader, items + start, some, true, deadline_us);
+        }
     }
 }

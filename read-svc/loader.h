@@ -4,13 +4,14 @@
  * Loads of all requests are gathered. A product that is wanted is a *flight*; while workers are busy, flights wait in a
  * queue, and a worker that comes back takes all that wait as one batch:
  *
- *      wanted --> [redis queue] --MGET--> found, and not older than wanted: done
- *                                  '----> [db queue] --id = ANY(...)--> done --set-if-newer--> Redis
+ *      wanted --> [redis queue] --MGET--> found: done
+ *                                  '----> [db queue] --id = ANY(...)--> --set-if-newer--> Redis --> done
  *
  * Many requests for one product share its flight (single flight). Yet a request must see what was committed before it
  * came: it joins a flight only until a store is asked for it. Later ones share the *next* flight of the product, which
  * starts when this one is over and Redis is filled; so however many ask for a product, one load is under way, and one
- * more waits.
+ * more waits. Who wants a newer state than was found goes on to PostgreSQL, in a flight that only his like share. What
+ * nobody waits for any more is not asked for.
  *
  * All functions are thread-safe. A cache in front of the loader calls it for what it does not have. */
 #ifndef FASTSTOCK_READ_SVC_LOADER_H
@@ -36,7 +37,7 @@ enum load_tier {
 /* One wanted product and, after loader_load, what was found. */
 struct load_item {
     int64_t id;
-    int64_t min_version; /* an older tier is passed over; 0: any will do */
+    int64_t min_version; /* an older tier is passed over, for this request alone; 0: any will do */
     enum status status;
     struct product *product; /* on STATUS_OK: a reference of the caller's, never NULL; it may be missing or deleted */
     enum load_tier tier;

@@ -4,10 +4,9 @@
  * is there.
  *
  * Every write-svc has one; a session advisory lock over the direct connection lets one of them work. A round reads the
- * movements of transactions from `since_xid` on. A movement may become visible after one with a higher transaction id,
- * so the next round begins at the oldest transaction that was under way in this one's snapshot; seeing a movement twice
- * is harmless. Only when all of a round is in Redis does `since_xid` move on. Whoever takes the lock begins as far back
- * as anything in Redis may have been put: an entry's lifetime ago. */
+ * movements that the snapshot of the round before did not see (ledger.h). Only when all of a round is in Redis does the
+ * next one begin at its snapshot. Whoever takes the lock, or finds another Redis than before, begins as far back as
+ * anything in Redis may have been put: an entry's lifetime ago. */
 #ifndef FASTSTOCK_WRITE_SVC_RELAY_H
 #define FASTSTOCK_WRITE_SVC_RELAY_H
 

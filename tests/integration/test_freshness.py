@@ -277,6 +277,25 @@ def read_while_locked(stack, reader, ids):
     return change
 
 
+def test_what_nobody_waits_for_is_not_asked_for(stack, database, tmp_path):
+    """Requests that gave up while a store was slow do not keep it busy afterwards, nor the process at its end."""
+    settings = {
+        "http": {"request_timeout_ms": int(scaled(300))},
+        "database": {"url": stack.env["DATABASE_URL"], "timeout_ms": 60_000, "pool_size": 1},
+        "redis": {"url": ""},
+    }
+    ids = database.create_products(40)
+    with ServiceProcess("read-svc", tmp_path, settings) as reader:
+        with Change(reader.ops) as change:
+            with products_locked(stack):
+                for some in ids[:1], ids[1:]:  # the first keeps the only worker
+                    assert {reply.status for reply in in_parallel(len(some), lambda i: reader.client.product(some[i]))} == {503}
+                assert scrape(reader.ops).value("faststock_load_flights") == 40
+            eventually(lambda: scrape(reader.ops).value("faststock_load_flights") == 0, "nothing is left")
+        assert change("faststock_load_batch_size_sum", tier="db") == 1
+        assert reader.client.product(ids[5]).status == 200
+
+
 def test_waiting_requests_share_a_flight(stack, patient, cold_product):
     change = read_while_locked(stack, patient, [cold_product] * 20)
     assert change("faststock_load_batch_size_sum", tier="db") == 1

@@ -2,8 +2,10 @@
 
 import time
 
+import psycopg2
 import pytest
 
+from support.http_client import in_parallel
 from support.ledger import assert_ledger_holds
 from support.load import Load, failures, outcomes, tiers
 from support.metrics_text import Change, scrape
@@ -200,3 +202,76 @@ def test_everything_restarted(stack, database):
     version = stack.writes[0].update_stock(id, {"delta": 1}).json()["version"]
     for client in stack.reads:
         assert client.product(id).json()["version"] == version
+
+
+def test_a_demanding_client_takes_nothing_from_others(stack, database, cache):
+    """What one client wants newer than Redis has it, others still get from there, also when PostgreSQL is away."""
+    id = database.create_product(stock=5)
+    eventually(lambda: cache.has(id), "it is in Redis")
+    reader = stack.reads[0]
+    with stack.stopped("pgbouncer"):
+        replies = in_parallel(24, lambda i: reader.stock(id, {"Min-Version": str(2**63 - 1)} if i % 3 == 0 else None))
+    for i, reply in enumerate(replies):
+        assert reply.status == (503 if i % 3 == 0 else 200), (i, reply)
+
+
+# -- stores that are there and yet no good
+
+
+def test_a_locked_product_harms_no_other(stack, database):
+    """Somebody holds a row: changes of that product are refused after a while, for good, and nobody else notices."""
+    locked, other = database.create_products(2, stock=100)
+    backends = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+    with Load(stack.edge.base_url, database) as load:
+        load.run_for(0.5, at_least=20)
+        before = database.row(backends)["n"]
+        with psycopg2.connect(stack.env["DIRECT_URL"]) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM products WHERE id = %s FOR UPDATE", [locked])
+            with load.records_of_block() as during:
+                for _ in range(3):
+                    for reply in in_parallel(24, lambda _: stack.edge.update_stock(locked, {"delta": -1})):
+                        assert_problem(reply, 503, "unavailable")
+                        assert "nothing was changed" in reply.json()["detail"], reply
+                    assert stack.edge.update_stock(other, {"delta": -1}).status == 200
+            assert database.row(backends)["n"] < before + 24, "statements that were given up have ended"
+    assert not failures(during)
+    assert stack.edge.update_stock(locked, {"delta": -1}).json()["stock"] == 99, "what was refused is not done later"
+
+
+def test_redis_made_a_replica(stack, database, cache):
+    """A failover behind one address: the old primary keeps our connections, and takes no writes."""
+    id = database.create_product(stock=5)
+    eventually(lambda: cache.has(id), "it is in Redis")
+    try:
+        cache.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+        for stock, writer in ((4, stack.writes[0]), (3, stack.writes[1])):
+            assert writer.update_stock(id, {"stock": stock}).status == 200
+            for client in stack.reads:
+                eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
+        for client in stack.ops():
+            eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that this is no Redis to write to")
+    finally:
+        cache.redis.execute_command("REPLICAOF", "NO", "ONE")
+    stack.wait_until_whole()
+    assert stack.edge.update_stock(id, {"stock": 1}).status == 200
+    for client in stack.reads:
+        assert client.stock(id).json()["stock"] == 1
+
+
+def test_redis_without_room(stack, database, cache):
+    """maxmemory without eviction: what cannot be replaced by a newer state is dropped."""
+    id = database.create_product(stock=5)
+    eventually(lambda: cache.has(id), "it is in Redis")
+    policy = cache.redis.config_get("maxmemory*")
+    try:
+        cache.redis.config_set("maxmemory-policy", "noeviction")
+        cache.redis.config_set("maxmemory", 1)
+        for stock in (4, 3, 2):
+            assert stack.edge.update_stock(id, {"stock": stock}).status == 200
+            for client in stack.reads:
+                assert client.stock(id).json()["stock"] == stock
+        assert not cache.has(id)
+    finally:
+        cache.redis.config_set("maxmemory", policy["maxmemory"])
+        cache.redis.config_set("maxmemory-policy", policy["maxmemory-policy"])
+    eventually(lambda: stack.reads[0].stock(id).status == 200 and cache.has(id), "it is cached again")

@@ -165,6 +165,31 @@ def test_a_page_is_one_batch(stack, database, cache):
     assert change("faststock_load_batch_size_count", tier="redis") == 1
 
 
+def test_many_changes_at_once(stack, database):
+    """More than are applied one by one, created and deleted in the same rounds."""
+    old = database.create_products(40)
+    for client in stack.reads:
+        wait_until_listed(client, old[-1])
+    new = database.create_products(60)
+    database.rows("SELECT delete_product(id) FROM unnest(%s::bigint[]) AS id", old[:15] + new[::2])
+    for client in stack.reads:
+        listed = lambda: ids_of(client.get(f"/api/products?after={old[0] - 1}&limit=100"))
+        eventually(lambda: listed() == old[15:] + new[1::2], "all changes are there")
+
+
+def test_a_catalogue_that_outgrows_memory(stack, database, tmp_path):
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "catalog": {"products_max": len(all_ids(database)) + 5},
+    }
+    with ServiceProcess("read-svc", tmp_path, settings) as service:
+        eventually(lambda: scrape(service.ops).value("faststock_catalog_products") > 0, "it is in memory")
+        ids = database.create_products(20)
+        eventually(lambda: scrape(service.ops).value("faststock_catalog_products") == 0, "it is not any more")
+        assert ids_of(service.client.get(f"/api/products?after={ids[0] - 1}&limit=20")) == ids
+
+
 @pytest.fixture(scope="module")
 def large(stack, tmp_path_factory):
     """A read-svc for which every catalogue is too large to be kept in memory."""

@@ -1,8 +1,11 @@
 """The relay of write-svc: whatever was committed gets into Redis, also when nobody published it. Here SQL is the one who commits."""
 
+import time
+
+import psycopg2
 import pytest
 
-from support.metrics_text import scrape
+from support.metrics_text import Change, scrape
 from support.timing import eventually, scaled
 
 
@@ -80,3 +83,50 @@ def test_the_other_one_takes_over(stack, database, cached_product, how):
         adjust(database, cached_product, -1)
         for client in stack.reads:
             eventually(lambda: client.stock(cached_product).json()["stock"] == 4, "seen", timeout=15)
+
+
+def test_a_holder_that_hangs_loses_the_lock(stack, database, cached_product):
+    """PostgreSQL ends a session from which it hears nothing; a machine that lost its power is no different."""
+    eventually(lambda: sum(active_relays(stack)) == 1, "one is active")
+    active = active_relays(stack).index(1)
+    other = stack.write_ops[1 - active]
+    with stack.frozen(stack.writes[active].name):
+        eventually(lambda: scrape(other).value("faststock_relay_active") == 1, "the other one has taken over", timeout=20)
+        adjust(database, cached_product, -1)
+        for client in stack.reads:
+            eventually(lambda: client.stock(cached_product).json()["stock"] == 4, "seen")
+    eventually(lambda: sum(active_relays(stack)) == 1, "and the one that woke up knows it")
+
+
+@pytest.mark.quick
+def test_a_long_transaction_makes_no_work(stack, database):
+    """What was published once is not offered again each round while some transaction is under way."""
+    with psycopg2.connect(stack.env["DIRECT_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()")
+        ids = database.create_products(50)
+        stack.wait_for_relay()
+        with Change(*stack.write_ops) as change:
+            for _ in range(3):
+                stack.wait_for_relay()
+        assert sum(change("faststock_relay_published_total", result=result) for result in ("stored", "older", "error")) < len(ids)
+        cursor.execute("SELECT create_product('Late', 1, 7)::text")
+    (late,) = database.rows("SELECT id, stock FROM products WHERE name = 'Late' ORDER BY id DESC LIMIT 1")
+    for client in stack.reads:
+        eventually(lambda: client.stock(late["id"]).status == 200, "what that transaction did is seen")
+
+
+@pytest.mark.quick
+def test_another_epoch_gets_what_was_published_to_the_last(stack, database, cache):
+    """Redis becomes another one under open connections, and for a moment the relay's still use the keys of the last."""
+    id, other = database.create_products(2, stock=5)
+    cache.make_cold(id, other)
+    time.sleep(scaled(1.2))  # the readers' connections ask for the epoch when they are used again
+    adjust(database, other, -1)
+    eventually(lambda: cache.has(other), "the relay's connection has asked for the epoch just now")
+    pipe = cache.redis.pipeline(transaction=True)
+    pipe.execute_command("REPLICAOF", "127.0.0.1", "1").execute_command("REPLICAOF", "NO", "ONE").execute()
+    for client in stack.reads:
+        assert client.stock(id).json()["stock"] == 5
+    adjust(database, id, -1)
+    for client in stack.reads:
+        eventually(lambda: client.stock(id).json()["stock"] == 4, "seen")

@@ -24,6 +24,8 @@ def replica(stack):
 @pytest.fixture(scope="module")
 def cache_replica(stack):
     with redis_replica(stack) as replica:
+        for client in stack.reads:  # the first replica gives its primary another epoch
+            eventually(lambda: client.product(1).header("Cache-Status") == "faststock; hit; detail=redis", "Redis is used again")
         yield replica
 
 
