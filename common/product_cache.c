@@ -371,7 +371,9 @@ enum status product_cache_lease(struct product_cache *cache, const int64_t *ids,
     if (status != STATUS_OK) {
         return status;
     }
-    memcpy(nonce_and_ids + 1, ids, count * sizeof(*ids));
+    for (size_t i = 0; i < count; i++) {
+        nonce_and_ids[i + 1] = ids[i];
+    }
     status = take_lease(cache, session, nonce_and_ids, count + 1, deadline_us, ret_lease);
     redis_release(cache->primary, session, status);
     return status == STATUS_OK && ret_lease->generation.nonce[0] == '\0' ? STATUS_UNAVAILABLE : status;

@@ -618,7 +618,7 @@ static bool is_too_old(const struct loader *loader, const struct load_item *item
 {
     bool from_primary = item->tier == LOAD_DATABASE && loader->options.replica == NULL;
 
-    return item->status == STATUS_OK && item->product->version < item->min_version && !from_primary;
+    return item->product != NULL && item->product->version < item->min_version && !from_primary;
 }
 
 /* With `is_demanding` loads those items again that are too old. They have flights of their own, so that nobody else
