@@ -4,10 +4,11 @@
 #ifndef FASTSTOCK_COMMON_LEDGER_H
 #define FASTSTOCK_COMMON_LEDGER_H
 
-/* The condition on stock_movements; `snapshot` is a parameter, the text of a pg_snapshot. Both parts use an index on
- * xid. */
+/* The condition on stock_movements; `snapshot` is a parameter, the text of a pg_snapshot. The first part is for the
+ * index on xid: all before xmin were seen. (The exact set, "from xmax on, or in xip", makes PostgreSQL read the whole
+ * table after a large import: it takes any one transaction to have made all the movements.) */
 #define LEDGER_NOT_SEEN_BY(snapshot)                                                                                   \
-    "(xid >= pg_snapshot_xmax(" snapshot "::pg_snapshot)"                                                              \
-    " OR xid = ANY (ARRAY(SELECT pg_snapshot_xip(" snapshot "::pg_snapshot))))"
+    "xid >= pg_snapshot_xmin(" snapshot "::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, " snapshot "::pg_"         \
+                                                                                                       "snapshot)"
 
 #endif

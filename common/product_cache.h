@@ -74,7 +74,7 @@ struct product_cache_lease {
     char versions[PRODUCT_CACHE_BATCH_MAX][PRODUCT_VERSION_DIGITS + 1]; /* PRODUCT_CACHE_UNPUBLISHED, or padded */
 };
 
-/* Not published for an entry's lifetime at least. */
+/* Nothing was put for an entry's lifetime, or Redis has forgotten it. */
 #define PRODUCT_CACHE_UNPUBLISHED "-"
 
 /* Takes a lease on `count` <= PRODUCT_CACHE_BATCH_MAX products. STATUS_UNAVAILABLE also when Redis has been emptied. */

@@ -162,12 +162,13 @@ static bool follow_generation(struct relay *relay)
 
 /* Up to a batch of products, after id $2, that changed in transactions which snapshot $1 does not see: those that were
  * under way then, and all later ones. The mark tells whether the lock is still held, and the snapshot of this batch. */
+#define MARK PRODUCT_ROWS_MARK("SELECT " LOCK "::int", "pg_current_snapshot()")
+#define CHANGED_IDS "SELECT product_id FROM stock_movements WHERE " LEDGER_NOT_SEEN_BY("$1")
+
 static const char changed_sql[] =
-    PRODUCT_ROWS_MARK("SELECT " LOCK "::int",
-                      "pg_current_snapshot()") " UNION ALL (" PRODUCT_ROWS_SELECT " WHERE id > $2::bigint AND id IN"
-                                               " (SELECT product_id FROM stock_movements WHERE " LEDGER_NOT_SEEN_BY(
-                                                   "$1") ")"
-                                                         " ORDER BY id LIMIT $3::bigint) ORDER BY id";
+    MARK " UNION ALL (" PRODUCT_ROWS_SELECT " WHERE id > $2::bigint AND id IN (" CHANGED_IDS
+         ") ORDER BY id LIMIT $3::bigint)"
+         " ORDER BY id";
 
 static bool publish(struct relay *relay, const struct pg_result *result)
 {
