@@ -21,7 +21,7 @@
 
 #define BATCH_MAX PRODUCT_CACHE_BATCH_MAX
 #define BUCKETS 4096u        /* a power of two */
-#define WORK_MS 2000         /* deadline of a worker's calls; the stores' own timeouts are usually shorter */
+#define CACHE_WORK_MS 2000   /* deadline of a worker's calls of Redis; its own timeout is usually shorter */
 #define REPLICA_WORK_MS 250  /* so that time is left for the primary */
 #define MARK_AGE_MS_MAX 2000 /* how old the mark may be by which a replica's rows are judged: the staleness bound */
 
@@ -258,8 +258,8 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
         ids[i] = batch[i]->id;
     }
     metric_observe(loader->redis_batch, (double)count);
-    status =
-        product_cache_get(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
+    status = product_cache_get(loader->options.cache, ids, count, clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+                               products);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
         found[i] = products[i] != NULL;
@@ -351,23 +351,31 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
     }
 }
 
-/* Asks one server for all flights that have no answer. With `lsn`, its rows count only if it has replayed the WAL up to
- * there; of a replica, each only if it is as new as wanted. */
-static enum status ask_server(struct pg_store *server, const char *lsn, struct flight *const *batch,
-                              struct answers *answers, size_t count, enum load_tier tier, bool is_replica)
+/* A server and how it is asked. */
+struct question {
+    struct pg_store *server;
+    const char *lsn; /* its rows count only if it has replayed the WAL up to there; NULL: always */
+    int64_t work_ms;
+    enum load_tier tier;
+    bool is_replica; /* each row counts only if it is as new as wanted */
+};
+
+/* Asks for all flights that have no answer. */
+static enum status ask_server(const struct question *question, struct flight *const *batch, struct answers *answers,
+                              size_t count)
 {
-    int64_t work_ms = is_replica ? REPLICA_WORK_MS : WORK_MS;
     struct strbuf ids = STRBUF_EMPTY;
     struct pg_result *result = NULL;
     struct pg_error error;
     enum status status;
 
     add_id_array(&ids, batch, answers, count);
-    status = pg_query(server, products_sql, (const char *const[]){ids.text, lsn == NULL ? "0/0" : lsn}, 2,
-                      clock_mono_us() + work_ms * CLOCK_US_PER_MS, &result, &error);
+    status = pg_query(question->server, products_sql,
+                      (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
+                      clock_mono_us() + question->work_ms * CLOCK_US_PER_MS, &result, &error);
     if (status == STATUS_OK) {
-        if (lsn == NULL || product_rows_number(result) == 1) {
-            take_rows(result, batch, answers, count, tier, is_replica);
+        if (question->lsn == NULL || product_rows_number(result) == 1) {
+            take_rows(result, batch, answers, count, question->tier, question->is_replica);
         }
         pg_result_free(result);
     } else if (status == STATUS_FAILED) {
@@ -392,21 +400,27 @@ static bool all_answered(const struct answers *answers, size_t count)
 static enum status ask_database(struct loader *loader, struct flight *const *batch, struct answers *answers,
                                 size_t count)
 {
-    struct pg_store *replica = loader->options.replica;
+    struct question primary = {
+        .server = loader->options.database, .work_ms = 2 * loader->options.database_timeout_ms, .tier = LOAD_DATABASE};
+    struct question replica = {
+        .server = loader->options.replica, .work_ms = REPLICA_WORK_MS, .tier = LOAD_DATABASE, .is_replica = true};
     char lsn[CATALOG_LSN_SIZE];
     int64_t mark_us;
     enum status status;
 
-    if (replica != NULL && catalog_mark(loader->options.catalog, lsn, &mark_us) &&
+    if (replica.server != NULL && catalog_mark(loader->options.catalog, lsn, &mark_us) &&
         clock_mono_us() - mark_us <= MARK_AGE_MS_MAX * CLOCK_US_PER_MS) {
-        ask_server(replica, lsn, batch, answers, count, LOAD_DATABASE, true);
+        replica.lsn = lsn;
+        ask_server(&replica, batch, answers, count);
     }
     if (all_answered(answers, count)) {
         return STATUS_OK;
     }
-    status = ask_server(loader->options.database, NULL, batch, answers, count, LOAD_DATABASE, false);
-    if (status != STATUS_OK && replica != NULL) {
-        ask_server(replica, NULL, batch, answers, count, LOAD_STALE, true);
+    status = ask_server(&primary, batch, answers, count);
+    if (status != STATUS_OK && replica.server != NULL) {
+        replica.lsn = NULL;
+        replica.tier = LOAD_STALE;
+        ask_server(&replica, batch, answers, count);
     }
     return status;
 }
@@ -428,7 +442,7 @@ static void fill_redis(struct loader *loader, const struct answers *answers, siz
         fresh_count += keep;
     }
     if (product_cache_fill(loader->options.cache, fresh, answers->from_replica, count, lease,
-                           clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, &stored) == STATUS_OK) {
+                           clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS, &stored) == STATUS_OK) {
         metric_add(loader->fills_stored, stored);
         metric_add(loader->fills_older, fresh_count - stored);
     } else {
@@ -457,8 +471,8 @@ static bool take_lease(struct loader *loader, struct flight *const *batch, size_
         ids[i] = batch[i]->id;
     }
     return loader->options.cache != NULL &&
-           product_cache_lease(loader->options.cache, ids, count, clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, lease) ==
-               STATUS_OK;
+           product_cache_lease(loader->options.cache, ids, count, clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+                               lease) == STATUS_OK;
 }
 
 /* Redis is filled before anybody hears of the outcome, so that who has seen a version finds none older there. */

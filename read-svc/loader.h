@@ -52,6 +52,7 @@ struct loader_options {
     struct catalog *catalog;  /* its marks tell whether a row of the replica counts */
     int cache_workers;
     int database_workers;
+    int64_t database_timeout_ms; /* of a statement; as long again a worker waits for a connection */
 };
 
 /* Starts the workers. What the options point to is borrowed, and outlives the loader. */

@@ -83,7 +83,8 @@ static int serve(const struct settings *s)
                                                     .replica = stores.replica,
                                                     .catalog = stores.catalog,
                                                     .cache_workers = (int)s->stores.redis_pool_size,
-                                                    .database_workers = (int)s->stores.database_pool_size});
+                                                    .database_workers = (int)s->stores.database_pool_size,
+                                                    .database_timeout_ms = s->stores.database_timeout_ms});
     handlers = (struct handlers){.catalog = stores.catalog, .loader = loader};
     ops_init(&ops);
 
