@@ -9,6 +9,6 @@
  * table after a large import: it takes any one transaction to have made all the movements.) */
 #define LEDGER_NOT_SEEN_BY(snapshot)                                                                                   \
     "xid >= pg_snapshot_xmin(" snapshot "::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, " snapshot "::pg_"         \
-                                                                                                       "snapshot)"
+    "snapshot)"
 
 #endif

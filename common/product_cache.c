@@ -64,6 +64,7 @@ struct product_cache {
     struct redis_store *primary;
     struct redis_store *replica; /* NULL when there is none */
     const char *key_prefix;
+    char probe_key[KEY_SIZE];
     int64_t ttl_ms;
     int64_t missing_ttl_ms;
     _Atomic uint32_t jitter;
@@ -83,6 +84,8 @@ struct product_cache *product_cache_create(const struct product_cache_options *o
     atomic_init(&cache->jitter, (uint32_t)clock_wall_us());
     pthread_mutex_init(&cache->lock, NULL);
     redis.script = set_if_newer;
+    snprintf(cache->probe_key, sizeof(cache->probe_key), "%s:probe", options->key_prefix);
+    redis.probe_key = cache->probe_key;
     cache->primary = redis_store_create(&redis);
     if (options->replica_url != NULL && options->replica_url[0] != '\0') {
         redis.store = "redis-replica";

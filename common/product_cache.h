@@ -28,7 +28,7 @@
 struct product_cache;
 
 struct product_cache_options {
-    struct redis_options redis; /* `script` is filled in here */
+    struct redis_options redis; /* `script` and `probe_key` are filled in here */
     const char *replica_url;    /* reads go there while it is up; NULL or "" for none */
     const char *key_prefix;     /* at most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache */
     int64_t ttl_ms;             /* of a product; each entry gets up to a tenth more or less */

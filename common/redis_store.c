@@ -30,6 +30,7 @@ struct redis_store {
     int64_t timeout_ms;
     const char *script;
     bool is_replica;
+    const char *probe_key;
     struct pool *pool;
     _Atomic int64_t refusal_logged_us;
 
@@ -75,10 +76,11 @@ static enum status context_status(const redisContext *context)
                : STATUS_BROKEN;
 }
 
-/* Redis answers, and yet nothing can be done with it: it was made a replica, or begins anew. */
+/* Redis answers, and yet takes no writes: it was made a replica, loads its data, cannot save them (a full disk), or has
+ * too few replicas (min-replicas-to-write). */
 static bool means_useless(const char *error)
 {
-    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN "};
+    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN ", "MISCONF ", "NOREPLICAS "};
 
     for (size_t i = 0; i < FS_ARRAY_LEN(codes); i++) {
         if (strncmp(error, codes[i], strlen(codes[i])) == 0) {
@@ -218,6 +220,22 @@ static enum status take_replication(struct redis_session *session, const char *i
     return STATUS_OK;
 }
 
+/* What nobody can write, nobody can bring up to date: then what is there must not be read either. */
+static enum status try_writing(struct redis_session *session, int64_t deadline_us, const char **ret_why)
+{
+    struct redis_bytes words[] = {word("SET"), word(session->store->probe_key), word("1"), word("PX"), word("1000")};
+    redisReply *reply = NULL;
+    enum status status;
+
+    if (session->store->is_replica) {
+        return STATUS_OK;
+    }
+    status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
+    freeReplyObject(reply);
+    *ret_why = "it takes no writes";
+    return status == STATUS_FAILED ? STATUS_OK : status; /* refused for a reason of its own, like no room for more */
+}
+
 static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us, const char **ret_why)
 {
     struct redis_bytes words[] = {word("INFO"), word("replication")};
@@ -231,6 +249,9 @@ static enum status refresh_epoch(struct redis_session *session, int64_t deadline
         session->epoch_asked_us = asked_us;
     }
     freeReplyObject(reply);
+    if (status == STATUS_OK) {
+        status = try_writing(session, deadline_us, ret_why);
+    }
     return status;
 }
 
@@ -333,6 +354,7 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     store->timeout_ms = options->timeout_ms;
     store->script = options->script;
     store->is_replica = options->is_replica;
+    store->probe_key = options->probe_key;
     store->probation_us = options->probation_ms * CLOCK_US_PER_MS;
     pthread_mutex_init(&store->lock, NULL);
     url_redact(options->url, shown, sizeof(shown));
@@ -362,7 +384,7 @@ void redis_store_destroy(struct redis_store *store)
 void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
 {
     if (session->is_useless) {
-        pool_trip(store->pool, "it takes no writes: it is a replica, or is loading its data");
+        pool_trip(store->pool, "it takes no writes");
     }
     pool_release(store->pool, session, last);
 }

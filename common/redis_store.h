@@ -27,9 +27,10 @@ struct redis_options {
     int64_t timeout_ms; /* of one call; a reply that comes in pieces may take that long for each */
     int64_t connect_timeout_ms;
     int64_t retry_ms;
-    int64_t probation_ms; /* after an outage, and after a change of the epoch */
-    const char *script;   /* Lua, loaded on each connection for redis_run_script; borrowed */
-    bool is_replica;      /* else it must be a primary: one that was made a replica counts as away */
+    int64_t probation_ms;  /* after an outage, and after a change of the epoch */
+    const char *script;    /* Lua, loaded on each connection for redis_run_script; borrowed */
+    bool is_replica;       /* else it must take writes; one that does not, for whatever reason, counts as away */
+    const char *probe_key; /* what is written to find that out, with each question for the epoch; borrowed */
 };
 
 struct redis_bytes {

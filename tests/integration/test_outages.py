@@ -258,6 +258,23 @@ def test_redis_made_a_replica(stack, database, cache):
         assert client.stock(id).json()["stock"] == 1
 
 
+def test_redis_that_takes_no_writes(stack, database, cache):
+    """A full disk, or too few replicas: what cannot be brought up to date is not read either."""
+    id = database.create_product(stock=5)
+    eventually(lambda: cache.has(id), "it is in Redis")
+    try:
+        cache.redis.config_set("min-replicas-to-write", 1)
+        for stock, writer in ((4, stack.writes[0]), (3, stack.writes[1])):
+            assert writer.update_stock(id, {"stock": stock}).status == 200
+            for client in stack.reads:
+                eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
+        for client in stack.ops():
+            eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that nothing can be written there")
+    finally:
+        cache.redis.config_set("min-replicas-to-write", 0)
+    stack.wait_until_whole()
+
+
 def test_redis_without_room(stack, database, cache):
     """maxmemory without eviction: what cannot be replaced by a newer state is dropped."""
     id = database.create_product(stock=5)
