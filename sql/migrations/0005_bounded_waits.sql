@@ -1,10 +1,10 @@
--- Nobody waits long for a row that somebody else holds: whoever asked gives up (write-svc within 2 s, half of which may pass
--- before there is a connection), and a change that is made after all would be one that nobody expects. And a backend whose
--- client has gone ends its statement, instead of keeping its connection from others.
+-- Nobody waits for a row that somebody else holds after whoever asked has given up (write-svc does within 2 s): a change that
+-- is made after all would be one that nobody expects. And a backend whose client has gone ends its statement, instead of
+-- keeping its connection from others. Long enough for a commit on a disk that stalls.
 
-ALTER FUNCTION apply_stock_changes(bigint[], bigint[], boolean[], bigint[], text[]) SET lock_timeout = '500ms';
-ALTER FUNCTION edit_product(bigint, text, numeric) SET lock_timeout = '500ms';
-ALTER FUNCTION delete_product(bigint) SET lock_timeout = '500ms';
+ALTER FUNCTION apply_stock_changes(bigint[], bigint[], boolean[], bigint[], text[]) SET lock_timeout = '1500ms';
+ALTER FUNCTION edit_product(bigint, text, numeric) SET lock_timeout = '1500ms';
+ALTER FUNCTION delete_product(bigint) SET lock_timeout = '1500ms';
 
 DO $$
 BEGIN

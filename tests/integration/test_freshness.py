@@ -10,7 +10,7 @@ import time
 import psycopg2
 import pytest
 
-from support.http_client import Connection, in_parallel
+from support.http_client import Connection, in_parallel, insist
 from support.ledger import assert_ledger_holds, assert_product_ledger
 from support.metrics_text import Change, scrape
 from support.service_process import ServiceProcess
@@ -99,7 +99,8 @@ class Race:
         connection = Connection(self.stack.writes[seed % 2].base_url)
         while not self.end.is_set():
             id = chance.choice(self.ids)
-            reply = connection.request("POST", f"/api/products/{id}/update-stock", {"delta": chance.choice([-3, -1, 1, 2])})
+            change = {"delta": chance.choice([-3, -1, 1, 2])}
+            reply = insist(lambda: connection.request("POST", f"/api/products/{id}/update-stock", change))
             if reply.status == 200:
                 body = reply.json()
                 with self.lock:
@@ -188,7 +189,7 @@ def test_concurrent_decrements_never_oversell(stack, database, through):
     """64 buyers, 40 pieces."""
     id = database.create_product(stock=40)
     clients = [stack.edge] if through == "edge" else stack.writes
-    replies = in_parallel(64, lambda i: clients[i % len(clients)].update_stock(id, {"delta": -1}))
+    replies = in_parallel(64, lambda i: insist(lambda: clients[i % len(clients)].update_stock(id, {"delta": -1})))
     applied = [reply.json() for reply in replies if reply.status == 200]
     assert sorted(reply.status for reply in replies) == [200] * 40 + [409] * 24
     assert sorted(body["version"] for body in applied) == list(range(2, 42))
@@ -206,7 +207,8 @@ def test_concurrent_changes_around_zero(stack, database):
         connection = Connection(stack.writes[i % 2].base_url)
         applied = []
         for step in range(10):
-            reply = connection.request("POST", f"/api/products/{id}/update-stock", {"delta": 2 if (i + step) % 4 == 0 else -1})
+            change = {"delta": 2 if (i + step) % 4 == 0 else -1}
+            reply = insist(lambda: connection.request("POST", f"/api/products/{id}/update-stock", change))
             assert reply.status in (200, 409), reply
             if reply.status == 200:
                 assert reply.json()["stock"] >= 0

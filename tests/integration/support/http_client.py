@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -98,6 +99,16 @@ class Client:
 
     def __repr__(self):
         return self.name
+
+
+def insist(change):
+    """Asks again as long as the answer is a 503 by which nothing was changed, as clients do. (On a disk that stalls for a moment
+    the queue for one product gets longer than a request may take.)"""
+    deadline = time.monotonic() + scaled(30)
+    while True:
+        reply = change()
+        if reply.status != 503 or b"nothing was changed" not in reply.body or time.monotonic() > deadline:
+            return reply
 
 
 def in_parallel(count, call):
