@@ -239,18 +239,23 @@ def test_a_locked_product_harms_no_other(stack, database):
     assert 99 - unsure <= stack.edge.update_stock(locked, {"delta": -1}).json()["stock"] <= 99, "what was refused is not done later"
 
 
+def assert_redis_is_left_alone(stack, id):
+    """A Redis that takes no writes: changes are seen all the same, and everybody finds it out."""
+    for stock, writer in ((4, stack.writes[0]), (3, stack.writes[1])):
+        assert writer.update_stock(id, {"stock": stock}).status == 200
+        for client in stack.reads:
+            eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
+    for client in stack.ops():
+        eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that nothing can be written there")
+
+
 def test_redis_made_a_replica(stack, database, cache):
     """A failover behind one address: the old primary keeps our connections, and takes no writes."""
     id = database.create_product(stock=5)
     eventually(lambda: cache.has(id), "it is in Redis")
     try:
         cache.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-        for stock, writer in ((4, stack.writes[0]), (3, stack.writes[1])):
-            assert writer.update_stock(id, {"stock": stock}).status == 200
-            for client in stack.reads:
-                eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
-        for client in stack.ops():
-            eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that this is no Redis to write to")
+        assert_redis_is_left_alone(stack, id)
     finally:
         cache.redis.execute_command("REPLICAOF", "NO", "ONE")
     stack.wait_until_whole()
@@ -265,12 +270,7 @@ def test_redis_that_takes_no_writes(stack, database, cache):
     eventually(lambda: cache.has(id), "it is in Redis")
     try:
         cache.redis.config_set("min-replicas-to-write", 1)
-        for stock, writer in ((4, stack.writes[0]), (3, stack.writes[1])):
-            assert writer.update_stock(id, {"stock": stock}).status == 200
-            for client in stack.reads:
-                eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
-        for client in stack.ops():
-            eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that nothing can be written there")
+        assert_redis_is_left_alone(stack, id)
     finally:
         cache.redis.config_set("min-replicas-to-write", 0)
     stack.wait_until_whole()
