@@ -9,6 +9,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 set -E
 trap 'say "$(basename "$0"): failed: $BASH_COMMAND"' ERR
 
+# Ctrl-C ends the command also where the program that runs at the moment takes no notice of it.
+trap 'trap - INT; kill -INT $$' INT
+
 STORES=(postgres redis pgbouncer)
 SERVICES=(read-1 read-2 write-1 write-2)
 NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
@@ -178,7 +181,7 @@ configure_edge() {
 command_of() { # NAME: sets the array `command`
   local conf=$FASTSTOCK_RUN_DIR/conf
   case $1 in
-    postgres) command=("$(pg_program postgres)" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf") ;;
+    postgres) command=("$(pg_program postgres)" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf" -c "hba_file=$conf/pg_hba.conf") ;;
     redis) command=(redis-server "$conf/redis.conf") ;;
     pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
     nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
@@ -207,8 +210,13 @@ start() { # NAME: unless it runs already as it should
   command_of "$name"
   fingerprint=$(wanted_fingerprint "$name")
   if is_running "$name"; then
-    [[ $(fingerprint_of "$name") != "$fingerprint" ]] || return 0
-    step "$name: its program or settings have changed"
+    if [[ -e $(leaving_mark_of "$name") ]]; then
+      step "$name: is still ending"
+    elif [[ $(fingerprint_of "$name") != "$fingerprint" ]]; then
+      step "$name: its program or settings have changed"
+    else
+      return 0
+    fi
     stop "$name"
   fi
   kill_process "$name" # what a crash may have left of it
@@ -263,7 +271,10 @@ wait_ready() { # NAME: until it answers; dies with its log when it ends or does 
     ((SECONDS < until)) || { log_tail "$name" && die "$name does not answer on port $(port_of "$name") within 60 s"; }
     sleep 0.1
   done
-  [[ $name != postgres ]] || make_database
+  if [[ $name == postgres ]]; then
+    make_database
+    ! is_running pgbouncer || wait_until 10 ask_pgbouncer || die "PgBouncer does not reach PostgreSQL; ./dev logs pgbouncer"
+  fi
   rm -f "$(leaving_mark_of "$name")"
 }
 
@@ -271,6 +282,10 @@ make_database() {
   PGPASSWORD=$PG_PASSWORD psql -X -q -d "host=127.0.0.1 port=$FASTSTOCK_PORT_POSTGRES user=faststock dbname=postgres" \
     -v ON_ERROR_STOP=1 >/dev/null <<<"SELECT 'CREATE DATABASE faststock' WHERE NOT EXISTS
       (SELECT FROM pg_database WHERE datname = 'faststock') \gexec"
+}
+
+ask_pgbouncer() { # it refuses clients for a second after it has missed the server (server_login_retry)
+  PGPASSWORD=$PG_PASSWORD psql -X -q -d "host=127.0.0.1 port=$FASTSTOCK_PORT_PGBOUNCER user=faststock dbname=faststock" -c 'SELECT 1'
 }
 
 is_answering() { # NAME
