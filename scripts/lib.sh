@@ -40,6 +40,11 @@ help_wanted() { # "$@": prints the help and exits when --help is among the argum
   done
 }
 
+no_arguments() { # "$@": for a command that takes none but --help
+  help_wanted "$@"
+  (($# == 0)) || usage_error "unexpected argument '$1'"
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 wait_until() { # SECONDS COMMAND...: tries the command every 0.1 s; false when it has not succeeded in time
@@ -51,6 +56,10 @@ wait_until() { # SECONDS COMMAND...: tries the command every 0.1 s; false when i
   done
 }
 
+if [[ -n ${FASTSTOCK_PORT_BASE:-} ]]; then
+  [[ $FASTSTOCK_PORT_BASE =~ ^[1-9][0-9]{3,4}$ && $FASTSTOCK_PORT_BASE -le 65000 ]] ||
+    usage_error "FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '$FASTSTOCK_PORT_BASE'"
+fi
 set -a
 # shellcheck source=../local/stack.env
 source "$ROOT/local/stack.env"

@@ -1,0 +1,106 @@
+"""The commands of ./dev on the running stack: what is asked wrongly changes nothing, what was interrupted is taken up."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from support.stack import ROOT
+
+WRONG = [
+    "bench --seconds 0",
+    "bench --bogus",
+    "build bogus",
+    "build release bogus",
+    "check-ledger bogus",
+    "down bogus",
+    "env bogus",
+    "format bogus",
+    "images bogus",
+    "images --tag bogus",
+    "kind bogus",
+    "kind down bogus",
+    "lint shellcheck bogus",
+    "load bogus",
+    "load stock --bogus",
+    "load stock --rate",
+    "logs bogus",
+    "migrate bogus",
+    "outages bogus",
+    "packages bogus",
+    "restart read-1 bogus",
+    "seed -1",
+    "seed 1 bogus",
+    "start read-1 bogus",
+    "status bogus",
+    "stop --now",
+    "stop read-1 bogus",
+    "test bogus",
+    "test --preset bogus",
+    "up bogus",
+]
+
+
+def run(words, **env):
+    return subprocess.run(
+        [ROOT / "dev", *words.split()], env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_arguments(stack, words):
+    before = stack.read_env()
+    result = run(words)
+    assert result.returncode == 2, result
+    assert "error: " in result.stderr and result.stdout == ""
+    assert stack.read_env() == before
+
+
+@pytest.mark.quick
+def test_unknown_command():
+    result = run("bogus")
+    assert result.returncode == 2 and "no command 'bogus'; there are: " in result.stderr
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("base", ["x", "80", "65001", "18000x"])
+def test_wrong_port_base(base):
+    result = run("status", FASTSTOCK_PORT_BASE=base)
+    assert result.returncode == 2 and f"FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '{base}'" in result.stderr
+
+
+def test_data_are_deleted_and_nothing_else(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("kept")
+    (tmp_path / "pid").mkdir()
+    (tmp_path / "data").mkdir()
+    result = run("down --delete-data", FASTSTOCK_RUN_DIR=str(tmp_path))
+    assert result.returncode == 0, result
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "mine"]
+
+
+def test_stop_that_was_interrupted(stack):
+    """It is draining then: `start` waits for its end."""
+    before = stack.pid("read-1")
+    command = subprocess.Popen(
+        [ROOT / "dev", "stop", "read-1"], process_group=0, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
+    mark = stack.run_dir() / "pid" / "read-1.leaving"
+    while not mark.exists():
+        assert command.poll() is None
+    os.killpg(command.pid, signal.SIGINT)
+    assert command.wait(10) == -signal.SIGINT
+    stack.dev("start", "read-1")
+    stack.wait_until_whole()
+    assert stack.pid("read-1") != before
+    assert not mark.exists()
+
+
+def test_postgres_started_is_reached(stack, database):
+    """`./dev start postgres` comes back when changes can be made, not when PgBouncer still refuses them."""
+    product = database.create_product(stock=1)
+    stack.dev("restart", "postgres")
+    assert stack.edge.post(f"/api/products/{product}/update-stock", {"delta": 1}).status == 200
+    stack.wait_until_whole()
