@@ -1,0 +1,137 @@
+"""What `helm test` runs, against a made-up cluster: programs that answer as the ingress, the services and the stores do.
+
+Each request is asked for as a client would have to: over TLS with the name of the host, where there is a certificate.
+"""
+
+import os
+import subprocess
+
+import pytest
+from conftest import CHART, MODES, env, kinds, pod_spec, render
+
+CURL = r"""#!/bin/bash
+# curl: an ingress with RULE_HOST, RULE_TLS and RULE_MATCH before two services, whose requests are counted in the folder COUNTS
+declare -A option=()
+host='' url=''
+while (($# > 0)); do
+  case $1 in
+    -X | -o | -m | -w | -d | --connect-to) option[$1]=$2 && shift ;;
+    -H) [[ $2 != Host:* ]] || host=${2#Host: } && shift ;;
+    -*) option[$1]=yes ;;
+    *) url=$1 ;;
+  esac
+  shift
+done
+method=${option[-X]:-GET} scheme=${url%%:*} rest=${url#*://}
+authority=${rest%%/*} path=/${rest#*/} && path=${path%%\?*}
+
+answer() { # STATUS [BODY]
+  [[ ! ${option[-o]:-} ]] || printf '%s' "${2:-}" >"${option[-o]}"
+  if [[ ${option[-w]:-} ]]; then printf '%s' "$1"; else printf '%s' "${2:-}"; fi
+  exit 0
+}
+
+case $authority in
+  10.0.0.1:9090) service=fs-faststock-read-svc ;;
+  10.0.0.2:9090) service=fs-faststock-write-svc ;;
+  *) service='' ;;
+esac
+if [[ $service ]]; then
+  [[ $path == /metrics ]] || answer 200 '{"status":"ok"}'
+  answer 200 "$(cd "$COUNTS" && for file in "$service".*; do
+    [[ ! -f $file ]] || echo "http_requests_total{method=\"${file##*.}\",route=\"unmatched\",status=\"405\"} $(stat -c %s "$file")"
+  done)"
+fi
+[[ ! $RULE_HOST || ${host:-$authority} == "$RULE_HOST" ]] || answer 404
+if [[ $RULE_TLS ]]; then
+  [[ $scheme == https ]] || answer 308
+  [[ ! $RULE_HOST || $authority == "$RULE_HOST" ]] || exit 35                        # no such server
+  [[ ${option[--insecure]:-} ]] || exit 60                                           # signed by nobody the pod knows
+  [[ $authority == controller || ${option[--connect-to]} == ::controller:443 ]] || exit 6 # no such name
+fi
+[[ $path == /api/* ]] || answer 404
+service=read-svc
+case $RULE_MATCH:$method:$path in
+  path:*:/api/products/*/update-stock | path:*:/api/orders | path:*:/api/orders/*/cancel | path:*:/api/catalog/*) service=write-svc ;;
+  method:POST:* | method:PUT:*) service=write-svc ;;
+esac
+printf . >>"$COUNTS/fs-faststock-$service.$method"
+stock=4
+[[ ${option[-d]:-} != *'"delta":-1'* ]] || stock=3
+case $method in
+  GET | POST) answer 200 "{\"id\":1,\"version\":7,\"stock\":$stock}" ;;
+esac
+answer 405
+"""
+GETENT = """#!/bin/sh
+case $2 in *read-svc-ops) echo 10.0.0.1 ;; *write-svc-ops) echo 10.0.0.2 ;; esac
+"""
+PSQL = """#!/bin/sh
+echo 1
+"""
+
+
+@pytest.fixture
+def run_test(tmp_path):
+    """Runs the script with the environment of a render's test pod."""
+
+    def run(ingress, *arguments):
+        for name, text in {"curl": CURL, "getent": GETENT, "psql": PSQL}.items():
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o755)
+        counts = tmp_path / "counts"
+        counts.mkdir()
+        given = env(pod_of_the_test(*arguments))
+        environment = {name: value for name, value in given.items() if isinstance(value, str)}
+        environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COUNTS": str(counts), **ingress}
+        script = (CHART / "files/helm-test").read_text()
+        script = script.replace("SECONDS + 60", "SECONDS + 1").replace("/tmp/", f"{tmp_path}/")
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+
+    return run
+
+
+def pod_of_the_test(*arguments):
+    (pod,) = kinds(render("--set", "redis.mode=none", *arguments), "Pod")
+    (container,) = pod_spec(pod)["containers"]
+    return container
+
+
+def rules(host="", tls="", match="path"):
+    return {"RULE_HOST": host, "RULE_TLS": tls, "RULE_MATCH": match}
+
+
+INGRESS = ["--set", "routing.ingressNginx.url=http://controller"]
+GATEWAY = [*MODES["gateway"], "--set", "routing.gateway.url=http://controller"]
+
+
+@pytest.mark.parametrize(
+    "ingress, arguments",
+    [
+        (rules(), INGRESS),
+        (rules(host="stock.example.com"), [*INGRESS, "--set", "routing.host=stock.example.com"]),
+        (rules(tls="yes"), [*INGRESS, "--set", "routing.tlsSecret=tls"]),
+        (rules(host="stock.example.com", tls="yes"), [*INGRESS, "--set", "routing.host=stock.example.com,routing.tlsSecret=tls"]),
+        (rules(), GATEWAY),
+        (rules(match="method"), [*GATEWAY, "--set", "routing.gateway.match=method"]),
+        (rules(host="stock.example.com", tls="yes", match="method"),
+         [*GATEWAY, "--set", "routing.gateway.match=method,routing.gateway.url=https://controller/,routing.host=stock.example.com"]),
+    ],
+)  # fmt: skip
+def test_passes_where_the_ingress_is_right(run_test, ingress, arguments):
+    result = run_test(ingress, *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAIL" not in result.stdout and result.stdout.endswith("all as expected\n")
+
+
+def test_fails_where_writes_are_told_in_another_way(run_test):
+    result = run_test(rules(match="method"), *INGRESS)
+    assert result.returncode == 1
+    assert "FAIL  PUT /api/products, refused by fs-faststock-read-svc" in result.stdout
+
+
+def test_a_controller_on_another_port_is_asked_as_given():
+    given = env(pod_of_the_test("--set", "routing.tlsSecret=tls,routing.ingressNginx.url=https://controller:8443"))
+    assert given["EDGE_URL"] == "https://controller:8443"
+    given = env(pod_of_the_test("--set", "routing.tlsSecret=tls,routing.ingressNginx.url=http://controller:8080"))
+    assert given["EDGE_URL"] == "http://controller:8080"
