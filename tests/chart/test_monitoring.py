@@ -72,5 +72,20 @@ def test_service_monitor_selects_the_ops_services():
     assert monitor["spec"]["endpoints"][0]["port"] == "ops"
 
 
+def test_an_alert_of_what_is_absent_says_what():
+    """absent() has labels where it is given a plain selector; its summary names the service."""
+    (down,) = [r for r in rules() if r["alert"] == "FastStockDown"]
+    selectors = re.findall(r"absent\(up(\{[^}]*\})\)", down["expr"])
+    assert len(selectors) == down["expr"].count("absent(") == 2
+    assert all('service="fs-faststock-' in selector for selector in selectors)
+    assert "sum by (namespace, service) (up{" in down["expr"] and "$labels.service" in down["annotations"]["summary"]
+
+
+def test_dashboard_finds_the_autoscaler_of_both_modes():
+    (wanted,) = [t["expr"] for p in dashboard()["panels"] for t in p.get("targets", []) if "horizontalpodautoscaler=" in t["expr"]]
+    pattern = re.search(r'horizontalpodautoscaler=~"([^"]*)"', wanted)[1].replace("$release", "fs-faststock")
+    assert all(re.fullmatch(pattern, name) for name in ("fs-faststock-read-svc", "keda-hpa-fs-faststock-write-svc"))
+
+
 def test_alerts_name_the_release():
     assert all('namespace="stock"' in r["expr"] and "fs-faststock" in r["expr"] for r in rules())

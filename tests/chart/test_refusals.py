@@ -55,6 +55,11 @@ def test_grace_period():
         (dict(readSvc__autoscaling__minReplicas=20), "minReplicas 20 is above maxReplicas 10"),
         (dict(readSvc__autoscaling__targetCPUUtilization=0), "needs metrics"),
         (dict(readSvc__resources__requests={"cpu": None}), "set readSvc.resources.requests.cpu"),
+        (dict(pgbouncer__settings={"default_pool_size": 50}), "set readSvc.poolSize"),
+        (dict(pgbouncer__settings={"reserve_pool_size": 5}), "connection budget"),
+        (dict(pgbouncer__settings={"max_client_conn": 50}), "set pgbouncer.maxClientConn"),
+        (dict(postgres__bundled__settings={"max_connections": 50}), "set postgres.maxConnections"),
+        (dict(readSvc__rollout={"maxSurge": 0, "maxUnavailable": "0%"}), "readSvc.rollout: maxSurge and maxUnavailable are both 0"),
     ],
 )  # fmt: skip
 def test_values_that_do_not_fit(values, says):
@@ -72,11 +77,20 @@ def test_values_that_do_not_fit(values, says):
         (dict(postgres__database="fast-stock"), "database"),
         (dict(readSvc__poolSize="4"), "poolSize"),
         (dict(images__tag="a b"), "tag"),
+        (dict(nameOverride="a.b"), "nameOverride"),
+        (dict(fullnameOverride="1a"), "fullnameOverride"),
     ],
 )
 def test_schema_refuses(values, key):
     message = refusal(*to_set(**values))
     assert "schema" in message and key in message
+
+
+@pytest.mark.parametrize("release", ["1st", "my.stock"])
+def test_release_names_that_services_cannot_have(release):
+    result = run_helm("template", release, str(CHART))
+    assert result.returncode != 0 and "names of Services begin with a letter" in result.stderr
+    assert run_helm("template", release, str(CHART), "--set", "fullnameOverride=stock").returncode == 0
 
 
 def test_readme_shows_the_values():

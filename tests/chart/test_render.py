@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from conftest import CHART, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
+from conftest import CHART, LOAD_CHART, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
 
 
 @pytest.fixture(params=RENDERS, name="objects")
@@ -160,6 +160,31 @@ def test_version_of_the_chart_is_not_in_the_pods():
             assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
 
 
+@pytest.mark.parametrize("release", ["y", "1234", "stock", "a-name-of-53-characters-which-is-the-most-helm-allows"])
+def test_names_of_releases(release):
+    """Also those that YAML would take for a number or a boolean, and the longest."""
+    result = run_helm("template", release, str(CHART), "--set", "fullnameOverride=stock" if release.isdigit() else "")
+    assert result.returncode == 0, result.stderr
+    for o in filter(None, yaml.safe_load_all(result.stdout)):
+        assert o["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+        assert len(o["metadata"]["name"]) <= 60  # Kubernetes puts some of them into labels
+
+
+def test_large_numbers_of_a_values_file(tmp_path):
+    """Helm reads them as floating-point numbers."""
+    file = tmp_path / "values.yaml"
+    file.write_text(
+        "{pgbouncer: {settings: {max_packet_size: 2147483647}}, postgres: {bundled: {settings: {max_wal_size: 4000000, jit: false}}},"
+        " readSvc: {config: {catalog: {products_max: 20000000}}}, routing: {rateLimit: {enabled: true, rps: 1000000}}}"
+    )
+    text = render_text("--values", str(file))
+    for line in ("max_packet_size = 2147483647", '"max_wal_size=4000000"', '"jit=false"', "products_max: 20000000", 'limit-rps: "1000000"'):
+        assert line in text
+    file.write_text("env: {RATE: 1000000, SHARE: 0.5}")
+    load = run_helm("template", "load", str(LOAD_CHART), "--set", "scenario=x", "--set", r"scripts.x\.js=text", "--values", str(file))
+    assert '{name: RATE, value: "1000000"}' in load.stdout and '{name: SHARE, value: "0.5"}' in load.stdout, load.stderr
+
+
 def test_hpa():
     hpa = one(render(), "HorizontalPodAutoscaler", "-read-svc")["spec"]
     (metric,) = hpa["metrics"]
@@ -176,6 +201,14 @@ def test_keda_in_place_of_the_hpa():
     scaled = one(objects, "ScaledObject", "-read-svc")["spec"]
     assert [t["type"] for t in scaled["triggers"]] == ["cpu", "prometheus"]
     assert [o["metadata"]["name"] for o in kinds(objects, "HorizontalPodAutoscaler")] == ["fs-faststock-write-svc"]
+
+
+def test_mode_of_the_autoscaler_can_change():
+    """An upgrade makes the new object before it removes the old one: KEDA's webhook must let it pass, and the names must differ."""
+    hpa = one(render(), "HorizontalPodAutoscaler", "-read-svc")
+    assert hpa["metadata"]["annotations"] == {"validations.keda.sh/hpa-ownership": "false"}
+    scaled = one(render(*to_set(readSvc__autoscaling__mode="keda")), "ScaledObject", "-read-svc")["spec"]
+    assert scaled["advanced"]["horizontalPodAutoscalerConfig"].keys() == {"behavior"}  # KEDA calls its HPA keda-hpa-...
 
 
 def test_custom_metrics_alone():
@@ -214,8 +247,11 @@ def test_a_first_install_has_plain_jobs_and_an_upgrade_hooks():
     for job in kinds(render(), "Job"):
         assert "annotations" not in job["metadata"] and job["metadata"]["name"].endswith("-1")
         assert "ttlSecondsAfterFinished" not in job["spec"]  # helm 4 waits in vain for a Job that is gone
-    for job in kinds(render("--is-upgrade", *RENDERS["external, none"]), "Job"):
+    account_is_there = to_set(serviceAccount__create=False, serviceAccount__name="stock")
+    for job in kinds(render("--is-upgrade", *RENDERS["external, none"], *account_is_there), "Job"):
         assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    for job in kinds(render("--is-upgrade", *RENDERS["external, none"]), "Job"):  # the upgrade makes the account: a hook's pod would wait for it
+        assert "annotations" not in job["metadata"]
     for job in kinds(render("--is-upgrade"), "Job"):  # bundled, and (here) not there yet: a hook would wait for ever
         assert "annotations" not in job["metadata"]
 

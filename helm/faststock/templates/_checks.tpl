@@ -54,6 +54,28 @@ What must add up before anything is installed. Each check fails the render with 
 {{- end -}}
 {{- end -}}
 
+{{/* Settings that would go past the sums above: the chart has values of its own for them */}}
+{{- define "faststock.checkSettings" -}}
+{{- $owned := dict "default_pool_size" "readSvc.poolSize and writeSvc.poolSize" "max_client_conn" "pgbouncer.maxClientConn" "reserve_pool_size" "readSvc.poolSize and writeSvc.poolSize, which count" -}}
+{{- range $setting, $instead := $owned -}}
+{{- if hasKey ($.Values.pgbouncer.settings | default dict) $setting -}}{{- fail (printf "pgbouncer.settings.%s would not be in the connection budget: set %s" $setting $instead) -}}{{- end -}}
+{{- end -}}
+{{- if hasKey (.Values.postgres.bundled.settings | default dict) "max_connections" -}}{{- fail "postgres.bundled.settings.max_connections would not be in the connection budget: set postgres.maxConnections" -}}{{- end -}}
+{{- end -}}
+
+{{/* The names of Services begin with a letter and have no dots */}}
+{{- define "faststock.checkNames" -}}
+{{- $fullname := include "faststock.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) -}}{{- fail (printf "the objects would be called %s-..., but names of Services begin with a letter and consist of a-z, 0-9 and -: choose another release name, or set fullnameOverride" $fullname) -}}{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkRollout" -}}
+{{- range $key := list "readSvc" "writeSvc" -}}
+{{- $r := (get $.Values $key).rollout -}}
+{{- if and (has (toString $r.maxSurge) (list "0" "0%")) (has (toString $r.maxUnavailable) (list "0" "0%")) -}}{{- fail (printf "%s.rollout: maxSurge and maxUnavailable are both 0, so no pod could be replaced: set one of them to 1" $key) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faststock.checkStores" -}}
 {{- $p := .Values.postgres -}}{{- $r := .Values.redis -}}
 {{- if eq $p.mode "external" -}}
@@ -86,8 +108,11 @@ What must add up before anything is installed. Each check fails the render with 
 {{- end -}}
 
 {{- define "faststock.checks" -}}
+{{- include "faststock.checkNames" . -}}
+{{- include "faststock.checkSettings" . -}}
 {{- include "faststock.checkStores" . -}}
 {{- include "faststock.checkScaling" . -}}
+{{- include "faststock.checkRollout" . -}}
 {{- include "faststock.checkRouting" . -}}
 {{- include "faststock.checkConnections" . -}}
 {{- include "faststock.checkThreads" . -}}

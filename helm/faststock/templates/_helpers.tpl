@@ -20,7 +20,7 @@
 {{/* Selector labels of a component: (dict "root" $ "component" "read-svc") */}}
 {{- define "faststock.selector" -}}
 app.kubernetes.io/name: {{ include "faststock.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -72,13 +72,13 @@ app.kubernetes.io/part-of: faststock
 
 {{/* What every pod has: no token, no service links (their FASTSTOCK_... variables would be taken for settings) */}}
 {{- define "faststock.podBasics" -}}
-serviceAccountName: {{ include "faststock.serviceAccountName" . }}
+serviceAccountName: {{ include "faststock.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -96,6 +96,11 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* A value as text. Numbers of a values file are floating-point to helm, which writes large ones as 1e+06. */}}
+{{- define "faststock.plain" -}}
+{{- if kindIs "float64" . -}}{{ toJson . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end -}}
 
 {{/* Stores */}}
@@ -143,7 +148,7 @@ postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . 
 {{- define "faststock.postgres.passwordEnv" -}}
 - name: {{ .name }}
   valueFrom:
-    secretKeyRef: {name: {{ include "faststock.postgres.secretName" .root }}, key: {{ .root.Values.postgres.passwordKey }}}
+    secretKeyRef: {name: {{ include "faststock.postgres.secretName" .root | quote }}, key: {{ .root.Values.postgres.passwordKey | quote }}}
 {{- end -}}
 
 {{/* REDIS_URL (and REDIS_REPLICA_URL where asked for: (dict "root" $ "replica" true)) */}}
@@ -155,12 +160,12 @@ postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . 
 {{- if and (include "faststock.redis.hasPassword" .root) (or (not $v.urlKey) (and .replica $v.replica.host)) }}
 - name: REDIS_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ include "faststock.redis.secretName" .root }}, key: {{ $v.passwordKey }}}
+    secretKeyRef: {name: {{ include "faststock.redis.secretName" .root | quote }}, key: {{ $v.passwordKey | quote }}}
 {{- end }}
 {{- if $v.urlKey }}
 - name: REDIS_URL
   valueFrom:
-    secretKeyRef: {name: {{ $v.existingSecret }}, key: {{ $v.urlKey }}}
+    secretKeyRef: {name: {{ $v.existingSecret | quote }}, key: {{ $v.urlKey | quote }}}
 {{- else if eq $v.mode "bundled" }}
 - {name: REDIS_URL, value: "redis://{{ $auth }}{{ include "faststock.fullname" .root }}-redis:6379/0"}
 {{- else }}
@@ -218,7 +223,7 @@ ignore_startup_parameters = extra_float_digits
 log_connections = 0
 log_disconnections = 0
 {{- range $name, $value := $root.Values.pgbouncer.settings }}
-{{ $name }} = {{ $value }}
+{{ $name }} = {{ include "faststock.plain" $value }}
 {{- end }}
 {{- end -}}
 
