@@ -143,12 +143,10 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
     return status;
 }
 
-/* Who waits for a connection leaves half of the time to the statement: one that is sent with no time left would be
- * given up, and its connection with it, at the moment when they are scarce. */
+/* A connection, and time left to use it. */
 static enum status acquire(struct pg_store *store, int64_t deadline_us, void **ret_connection)
 {
-    int64_t now_us = clock_mono_us();
-    enum status status = pool_acquire(store->pool, now_us + (deadline_us - now_us) / 2, ret_connection);
+    enum status status = pool_acquire(store->pool, deadline_us, ret_connection);
 
     if (status == STATUS_OK && clock_left_ms(deadline_us) == 0) {
         pool_release(store->pool, *ret_connection, STATUS_UNAVAILABLE);

@@ -164,6 +164,7 @@ static void *take_idle_locked(struct pool *pool)
 enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_connection)
 {
     int64_t start_us = clock_mono_us();
+    int64_t until_us = start_us + (deadline_us - start_us) / 2;
     enum status status = STATUS_UNAVAILABLE;
     bool waited = false;
 
@@ -177,7 +178,7 @@ enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_conn
             break;
         }
         waited = true;
-        if (!clock_cond_wait(&pool->released, &pool->lock, deadline_us) && pool->idle_count == 0) {
+        if (!clock_cond_wait(&pool->released, &pool->lock, until_us) && pool->idle_count == 0) {
             metric_add(pool->timeouts, 1);
             break;
         }

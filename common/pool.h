@@ -2,11 +2,14 @@
  *
  * Requests never connect. One maintainer thread per pool keeps `size` connections open: it connects at the start, after
  * a connection broke, and - as the probe of the breaker - while the store is away, each `retry_ms`. A request takes an
- * idle connection, waits for one until its deadline, or hears at once that the store is away:
+ * idle connection, waits for one, or hears at once that the store is away:
  *
  *     acquire: idle connection?  -- yes, and its socket shows no hang-up --> it is yours
  *              breaker not closed? ------------------------------------> STATUS_UNAVAILABLE, at once
  *              else wait for a release or for the maintainer ----------> yours, or STATUS_UNAVAILABLE
+ *
+ * Waiting takes at most half of the time that is left: a call that is sent with no time left would be given up, and its
+ * connection with it, at the moment when they are scarce.
  *
  * A connection that timed out or broke is closed when it is released. Timeouts in a row open the breaker, and so does a
  * failed connect while no connection is left; when some are, the store merely lets no more in. When it opens, idle
@@ -51,8 +54,8 @@ struct pool *pool_create(const struct pool_options *options);
 /* All connections must have been released. NULL is fine. */
 void pool_destroy(struct pool *pool);
 
-/* On STATUS_OK a connection that is yours until pool_release; else STATUS_UNAVAILABLE, also when the deadline passed:
- * the store was not asked. */
+/* On STATUS_OK a connection that is yours until pool_release; else STATUS_UNAVAILABLE, also when none came free in half
+ * of the time until the deadline, which is that of the call to follow: the store was not asked. */
 enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_connection);
 
 /* `last` is how the last call on the connection ended; STATUS_UNAVAILABLE when there was none. */

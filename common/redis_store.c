@@ -391,11 +391,10 @@ void redis_release(struct redis_store *store, struct redis_session *session, enu
 
 enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session)
 {
-    int64_t now_us = clock_mono_us();
     void *connection = NULL;
     struct redis_session *session;
     const char *why;
-    enum status status = pool_acquire(store->pool, now_us + (deadline_us - now_us) / 2, &connection);
+    enum status status = pool_acquire(store->pool, deadline_us, &connection);
 
     if (status != STATUS_OK) {
         return status;

@@ -43,7 +43,7 @@ struct redis_store *redis_store_create(const struct redis_options *options);
 void redis_store_destroy(struct redis_store *store); /* NULL is fine */
 
 /* STATUS_UNAVAILABLE also when the Redis is a replica that hears nothing of its primary (its data stand still), when it
- * became another one less than probation_ms ago, and when no connection came free in half of the time. */
+ * became another one less than probation_ms ago, and when no connection came free in time (pool.h). */
 enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session);
 /* `last` is how the last call on the session ended. */
 void redis_release(struct redis_store *store, struct redis_session *session, enum status last);
