@@ -4,7 +4,6 @@
 #include "common/clock.h"
 #include "common/parse.h"
 #include "common/pool.h"
-#include "common/url.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
@@ -320,14 +319,12 @@ bool pg_url_is_valid(const char *url)
 struct pg_store *pg_store_create(const struct pg_options *options)
 {
     struct pg_store *store = fs_calloc(1, sizeof(*store));
-    char shown[1024];
 
     store->url = fs_strdup(options->url);
     store->application = options->application;
     store->timeout_ms = options->timeout_ms;
-    url_redact(options->url, shown, sizeof(shown));
     store->pool = pool_create(&(struct pool_options){.store = options->store,
-                                                     .shown_url = shown,
+                                                     .url = options->url,
                                                      .size = options->pool_size,
                                                      .connect_timeout_ms = options->connect_timeout_ms,
                                                      .retry_ms = options->retry_ms,

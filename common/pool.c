@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/thread.h"
+#include "common/url.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -29,7 +30,7 @@ static struct metric_family opened_counter =
 
 struct pool {
     struct pool_options options;
-    char *shown_url;
+    char shown_url[1024];
     pthread_t maintainer;
     struct metric *idle_gauge;
     struct metric *busy_gauge;
@@ -61,7 +62,8 @@ struct pool *pool_create(const struct pool_options *options)
 
     assert(options->size > 0);
     pool->options = *options;
-    pool->shown_url = fs_strdup(options->shown_url);
+    pool->options.url = NULL; /* it has the password, and is borrowed */
+    url_redact(options->url, pool->shown_url, sizeof(pool->shown_url));
     pool->idle = fs_calloc((size_t)options->size, sizeof(*pool->idle));
     breaker_init(&pool->breaker, BREAKER_TIMEOUTS, options->probation_ms * CLOCK_US_PER_MS);
     pthread_mutex_init(&pool->lock, NULL);
@@ -104,7 +106,6 @@ void pool_destroy(struct pool *pool)
     pthread_cond_destroy(&pool->released);
     pthread_mutex_destroy(&pool->lock);
     free(pool->idle);
-    free(pool->shown_url);
     free(pool);
 }
 

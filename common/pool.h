@@ -37,7 +37,7 @@ struct pool_ops {
 
 struct pool_options {
     const char *store; /* the label of logs and metrics: postgres, redis, ...; borrowed for the life of the process */
-    const char *shown_url; /* without password, for logs; copied */
+    const char *url;   /* for logs, which show it without its password; copied */
     int size;
     int64_t connect_timeout_ms;
     int64_t retry_ms;     /* between attempts to connect while the store is away */

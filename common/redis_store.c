@@ -345,7 +345,6 @@ static int session_alive(void *connection)
 struct redis_store *redis_store_create(const struct redis_options *options)
 {
     struct redis_store *store = fs_calloc(1, sizeof(*store));
-    char shown[1024];
     char error[128];
     bool parsed = url_parse_redis(options->url, &store->url, error, sizeof(error));
 
@@ -357,9 +356,8 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     store->probe_key = options->probe_key;
     store->probation_us = options->probation_ms * CLOCK_US_PER_MS;
     pthread_mutex_init(&store->lock, NULL);
-    url_redact(options->url, shown, sizeof(shown));
     store->pool = pool_create(&(struct pool_options){.store = options->store,
-                                                     .shown_url = shown,
+                                                     .url = options->url,
                                                      .size = options->pool_size,
                                                      .connect_timeout_ms = options->connect_timeout_ms,
                                                      .retry_ms = options->retry_ms,

@@ -89,7 +89,7 @@ static struct pool *create_pool(struct fixture *fixture, const char *name, int s
                                 int64_t probation_ms)
 {
     struct pool_options options = {.store = name,
-                                   .shown_url = "unit://store",
+                                   .url = "unit://store",
                                    .size = size,
                                    .connect_timeout_ms = FOREVER_MS,
                                    .retry_ms = retry_ms,
