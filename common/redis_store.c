@@ -32,12 +32,12 @@ struct redis_store {
     bool is_replica;
     const char *probe_key;
     struct pool *pool;
+    int64_t probation_us;
     _Atomic int64_t refusal_logged_us;
+    _Atomic int64_t trusted_from_us; /* not used before: the Redis is a new one */
 
     pthread_mutex_t lock;         /* guards the rest */
     char epoch[REDIS_EPOCH_SIZE]; /* the last that a session heard of */
-    int64_t probation_us;
-    int64_t trusted_from_us; /* not used before: the Redis is a new one */
 };
 
 struct redis_session {
@@ -170,7 +170,7 @@ static void tell_epoch(struct redis_store *store, const char *epoch)
 {
     pthread_mutex_lock(&store->lock);
     if (store->epoch[0] != '\0' && strcmp(store->epoch, epoch) != 0) {
-        store->trusted_from_us = clock_mono_us() + store->probation_us;
+        atomic_store(&store->trusted_from_us, clock_mono_us() + store->probation_us);
     }
     memcpy(store->epoch, epoch, REDIS_EPOCH_SIZE);
     pthread_mutex_unlock(&store->lock);
@@ -184,16 +184,6 @@ static bool epoch_is_old(struct redis_session *session)
     differs = strcmp(session->store->epoch, session->epoch) != 0;
     pthread_mutex_unlock(&session->store->lock);
     return differs || clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS;
-}
-
-static bool is_trusted(struct redis_store *store)
-{
-    bool trusted;
-
-    pthread_mutex_lock(&store->lock);
-    trusted = clock_mono_us() >= store->trusted_from_us;
-    pthread_mutex_unlock(&store->lock);
-    return trusted;
 }
 
 /* What INFO says of the replication. On failure *ret_why tells more. */
@@ -405,7 +395,7 @@ enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct
             return status;
         }
     }
-    if (session->stands_still || !is_trusted(store)) {
+    if (session->stands_still || clock_mono_us() < atomic_load(&store->trusted_from_us)) {
         redis_release(store, session, STATUS_UNAVAILABLE);
         return STATUS_UNAVAILABLE;
     }
