@@ -393,44 +393,47 @@ static enum status page_from_database(struct catalog *catalog, const char *sql, 
     return STATUS_OK;
 }
 
+/* True when the ids are in memory; they stay as they are until the caller unlocks. */
+static bool lock_ids(struct catalog *catalog)
+{
+    pthread_rwlock_rdlock(&catalog->lock);
+    if (catalog->is_loaded && !catalog->is_too_large) {
+        return true;
+    }
+    pthread_rwlock_unlock(&catalog->lock);
+    return false;
+}
+
 enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, int64_t deadline_us,
                          struct catalog_page *ret_page)
 {
-    bool in_memory;
-
     assert(limit <= CATALOG_PAGE_MAX);
-    pthread_rwlock_rdlock(&catalog->lock);
-    in_memory = catalog->is_loaded && !catalog->is_too_large;
-    if (in_memory) {
-        copy_slice(catalog, (size_t)offset, limit, ret_page);
+    if (!lock_ids(catalog)) {
+        return page_from_database(catalog,
+                                  "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
+                                  " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
+                                  " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
+                                  offset, limit, deadline_us, ret_page);
     }
+    copy_slice(catalog, (size_t)offset, limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);
-    return in_memory ? STATUS_OK
-                     : page_from_database(catalog,
-                                          "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
-                                          " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
-                                          " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
-                                          offset, limit, deadline_us, ret_page);
+    return STATUS_OK;
 }
 
 enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, int64_t deadline_us,
                           struct catalog_page *ret_page)
 {
-    bool in_memory;
-
     assert(limit <= CATALOG_PAGE_MAX);
-    pthread_rwlock_rdlock(&catalog->lock);
-    in_memory = catalog->is_loaded && !catalog->is_too_large;
-    if (in_memory) {
-        copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1), limit, ret_page);
+    if (!lock_ids(catalog)) {
+        return page_from_database(catalog,
+                                  "SELECT 0::bigint AS id, 0::bigint UNION ALL"
+                                  " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+                                  " ORDER BY id LIMIT $2::bigint) ORDER BY id",
+                                  after, limit, deadline_us, ret_page);
     }
+    copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1), limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);
-    return in_memory ? STATUS_OK
-                     : page_from_database(catalog,
-                                          "SELECT 0::bigint AS id, 0::bigint UNION ALL"
-                                          " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-                                          " ORDER BY id LIMIT $2::bigint) ORDER BY id",
-                                          after, limit, deadline_us, ret_page);
+    return STATUS_OK;
 }
 
 bool catalog_is_loaded(struct catalog *catalog)
