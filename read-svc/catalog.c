@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,9 @@ struct catalog {
     struct ticker *ticker;
     struct metric *products;
     struct metric *age;
-    int64_t loaded_at_us; /* of the thread alone */
-    char *seen;           /* of the thread alone: a snapshot, what it sees is in the ids */
+    int64_t loaded_at_us;   /* of the thread alone */
+    char *seen;             /* of the thread alone: a snapshot, what it sees is in the ids */
+    atomic_bool has_shrunk; /* since it was found too large */
 
     pthread_rwlock_t lock; /* guards the ids and the mark */
     int64_t *ids;
@@ -139,6 +141,7 @@ static void install(struct catalog *catalog, struct catalog *loaded, bool is_too
     catalog->capacity = loaded->capacity;
     catalog->is_loaded = true;
     catalog->is_too_large = is_too_large;
+    atomic_store(&catalog->has_shrunk, false);
     pthread_rwlock_unlock(&catalog->lock);
 }
 
@@ -213,7 +216,7 @@ static void apply_changes(struct catalog *catalog, const struct pg_result *resul
     }
 }
 
-/* From now on pages come from PostgreSQL, until the process starts again. */
+/* From now on pages come from PostgreSQL, until one of them tells that the catalogue has shrunk. */
 static void give_up_if_too_large(struct catalog *catalog)
 {
     struct catalog none = {.ids = NULL};
@@ -283,19 +286,20 @@ static void follow(struct catalog *catalog)
 {
     struct pg_result *result = NULL;
     int64_t sent_us = clock_mono_us();
-    bool too_many;
+    bool reload;
 
     if (!ask_round(catalog, catalog->is_too_large ? sees_all : catalog->seen, &result)) {
         return;
     }
-    too_many = pg_rows(result) - 1 > CHANGES_MAX;
-    if (!too_many) {
+    reload = pg_rows(result) - 1 > CHANGES_MAX;
+    if (!reload) {
         apply_changes(catalog, result);
         give_up_if_too_large(catalog);
         take_mark(catalog, result, sent_us);
     }
     pg_result_free(result);
-    if (too_many && clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
+    reload = reload || (catalog->is_too_large && atomic_load(&catalog->has_shrunk));
+    if (reload && clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
         load(catalog);
     }
 }
@@ -409,11 +413,17 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        return page_from_database(catalog,
-                                  "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
-                                  " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
-                                  " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
-                                  offset, limit, deadline_us, ret_page);
+        enum status status =
+            page_from_database(catalog,
+                               "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
+                               " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
+                               " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
+                               offset, limit, deadline_us, ret_page);
+
+        if (status == STATUS_OK && ret_page->total < catalog->products_max / 10 * 9) {
+            atomic_store(&catalog->has_shrunk, true);
+        }
+        return status;
     }
     copy_slice(catalog, (size_t)offset, limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);

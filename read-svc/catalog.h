@@ -5,7 +5,8 @@
  * that the snapshot of the round before did not see (ledger.h). Each round is also a mark: "every commit before this
  * moment is in the WAL before that position", by which the rows of a replica are judged (loader.h).
  *
- * Before the catalogue is loaded, or when it is larger than products_max, pages come from PostgreSQL. All functions are
+ * Before the catalogue is loaded, or when it is larger than products_max, pages come from PostgreSQL. Once such a page
+ * tells that nine tenths of products_max are not reached any more, the catalogue is loaded again. All functions are
  * thread-safe. */
 #ifndef FASTSTOCK_READ_SVC_CATALOG_H
 #define FASTSTOCK_READ_SVC_CATALOG_H

@@ -177,7 +177,8 @@ def test_many_changes_at_once(stack, database):
         eventually(lambda: listed() == old[15:] + new[1::2], "all changes are there")
 
 
-def test_a_catalogue_that_outgrows_memory(stack, database, tmp_path):
+def test_a_catalogue_that_outgrows_memory_and_shrinks_again(stack, database, tmp_path):
+    old = database.create_products(len(all_ids(database)) // 5)
     settings = {
         "database": {"url": stack.env["DATABASE_URL"]},
         "redis": {"url": stack.env["REDIS_URL"]},
@@ -188,6 +189,11 @@ def test_a_catalogue_that_outgrows_memory(stack, database, tmp_path):
         ids = database.create_products(20)
         eventually(lambda: scrape(service.ops).value("faststock_catalog_products") == 0, "it is not any more")
         assert ids_of(service.client.get(f"/api/products?after={ids[0] - 1}&limit=20")) == ids
+        database.rows("SELECT delete_product(id) FROM unnest(%s::bigint[]) AS id", old + ids)
+        pages = lambda: service.client.get("/api/products?page=1&limit=1").status == 200
+        eventually(lambda: pages() and scrape(service.ops).value("faststock_catalog_products") > 0, "it is in memory again", timeout=20)
+        new = database.create_products(3)
+        eventually(lambda: ids_of(service.client.get(f"/api/products?after={old[0] - 1}")) == new, "and is followed")
 
 
 @pytest.fixture(scope="module")
