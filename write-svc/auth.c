@@ -20,7 +20,7 @@ struct auth {
     pthread_mutex_t lock; /* guards all below */
     char **tokens;
     size_t count;
-    struct stat file; /* whose tokens these are */
+    struct stat file; /* as it was when it was looked at last */
     int64_t looked_us;
 };
 
@@ -63,35 +63,45 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* Takes over the file's tokens if it has changed; false when there is no token to be had from it. */
-static bool refresh_locked(struct auth *auth)
+/* The file has changed: its tokens are taken over, if there are any. */
+static void take_tokens_locked(struct auth *auth, char **tokens, size_t count, const char *why_none)
 {
-    struct stat info;
-    size_t count = 0;
-    char **tokens;
-    FILE *file;
+    if (count > 0) {
+        free_tokens(auth->tokens, auth->count);
+        auth->tokens = tokens;
+        auth->count = count;
+        log_info(log_msg("tokens read"), log_str("file", auth->path), log_int("tokens", (int64_t)count));
+    } else if (auth->count > 0) {
+        log_warn(log_msg("no token to be had from auth.tokens_file: those read before stay valid"),
+                 log_str("file", auth->path), log_str("error", why_none), log_int("tokens", (int64_t)auth->count));
+    } else {
+        log_error(log_msg("no token to be had from auth.tokens_file"), log_str("file", auth->path),
+                  log_str("error", why_none));
+    }
+}
 
-    if (stat(auth->path, &info) != 0 || (file = fopen(auth->path, "re")) == NULL) {
-        log_error(log_msg("tokens cannot be read"), log_str("file", auth->path), log_str("error", strerror(errno)));
-        return false;
+/* Looks at the file; does and says something each time that it has changed, or that it came or went. */
+static void refresh_locked(struct auth *auth)
+{
+    struct stat info = {.st_size = -1}; /* of no file */
+    FILE *file = fopen(auth->path, "re");
+    const char *why_none = file == NULL ? strerror(errno) : "it holds none";
+    char **tokens = NULL;
+    size_t count = 0;
+
+    if (file != NULL) {
+        fstat(fileno(file), &info); /* before it is read: what is written meanwhile is seen the next time */
     }
-    if (same_file(&info, &auth->file)) {
+    if (!same_file(&info, &auth->file)) {
+        if (file != NULL) {
+            tokens = read_tokens(file, &count);
+        }
+        take_tokens_locked(auth, tokens, count, why_none);
+        auth->file = info;
+    }
+    if (file != NULL) {
         fclose(file);
-        return true;
     }
-    tokens = read_tokens(file, &count);
-    fclose(file);
-    if (count == 0) {
-        log_error(log_msg("the file holds no token"), log_str("file", auth->path));
-        free_tokens(tokens, count);
-        return false;
-    }
-    free_tokens(auth->tokens, auth->count);
-    auth->tokens = tokens;
-    auth->count = count;
-    auth->file = info;
-    log_info(log_msg("tokens read"), log_str("file", auth->path), log_int("tokens", (int64_t)count));
-    return true;
 }
 
 struct auth *auth_create(const char *path)
@@ -100,7 +110,13 @@ struct auth *auth_create(const char *path)
 
     auth->path = fs_strdup(path);
     pthread_mutex_init(&auth->lock, NULL);
-    if (*path != '\0' && !refresh_locked(auth)) {
+    if (*path == '\0') {
+        return auth;
+    }
+    pthread_mutex_lock(&auth->lock);
+    refresh_locked(auth);
+    pthread_mutex_unlock(&auth->lock);
+    if (auth->count == 0) {
         auth_destroy(auth);
         return NULL;
     }

@@ -9,7 +9,8 @@ const struct config_option settings_options[] = {
     REDIS_OPTIONS(struct settings, stores, "4"),
     CACHE_OPTIONS(struct settings, stores),
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
-     .help = "File of tokens, one a line, of which a write must bear one; read again when it changes; empty: none is "
-             "needed."},
+     .help =
+         "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is read again when "
+         "it changes; while it is away or holds no token, those read before stay valid, with a warning in the log."},
     {.section = NULL},
 };

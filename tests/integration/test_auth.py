@@ -22,14 +22,19 @@ def tokens(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def guarded(stack, tokens):
+def service(stack, tokens):
     settings = {
         "database": {"url": stack.env["DATABASE_URL"]},
         "redis": {"url": stack.env["REDIS_URL"]},
         "auth": {"tokens_file": str(tokens)},
     }
     with ServiceProcess("write-svc", tokens.parent, settings) as service:
-        yield service.client
+        yield service
+
+
+@pytest.fixture(scope="module")
+def guarded(service):
+    return service.client
 
 
 def bearer(token):
@@ -97,14 +102,20 @@ def test_the_file_is_read_again_when_it_changes(guarded, database, tokens):
 
 
 @pytest.mark.parametrize("content", ["", "\n  \n", None], ids=["empty", "blank", "gone"])
-def test_a_file_without_tokens_lets_nobody_else_in(guarded, database, tokens, content):
-    """Half a rotation: whoever had a token keeps it or loses it, but the door does not open."""
+def test_a_file_without_tokens_changes_nothing_and_is_warned_of(service, guarded, database, tokens, content):
+    """Half a rotation: whoever had a token keeps it, the door does not open to others, and the log says so once."""
     id = database.create_product()
+    warnings = lambda: [line for line in service.log_lines() if line.get("file") == str(tokens) and line["level"] == "warn"]
+    before = len(warnings())
     tokens.unlink() if content is None else tokens.write_text(content)
     try:
-        time.sleep(1.2)  # the file is looked at each second
-        for token in ("", "fourth", "None"):
-            assert_problem(guarded.update_stock(id, {"delta": 1}, bearer(token)), 401)
+        for _ in range(3):
+            time.sleep(1.1)  # the file is looked at each second
+            for token in ("", "fourth", "None"):
+                assert_problem(guarded.update_stock(id, {"delta": 1}, bearer(token)), 401)
+            assert guarded.update_stock(id, {"delta": 0}, bearer("third")).status == 200
+        new = warnings()[before:]
+        assert len(new) == 1 and "stay valid" in new[0]["msg"] and new[0]["tokens"] == 3, new
     finally:
         tokens.write_text(TOKENS)
         eventually(lambda: guarded.update_stock(id, {"delta": 0}, bearer("third")).status == 200, "the tokens are back")
