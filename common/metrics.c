@@ -29,8 +29,10 @@ const double metric_buckets_seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025,
                                          0.1,    0.25,    0.5,    1,     2.5,    5,     10,   0};
 const double metric_buckets_size[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 0};
 
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* families, series lists and hooks */
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* families and series lists */
 static struct metric_family *families;
+
+static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER; /* held while they run: none does once it is removed */
 static struct {
     void (*run)(void *arg);
     void *arg;
@@ -148,12 +150,12 @@ uint64_t metric_count(const struct metric *metric)
 
 void metrics_add_hook(void (*hook)(void *arg), void *arg)
 {
-    pthread_mutex_lock(&registry_lock);
+    pthread_mutex_lock(&hooks_lock);
     for (size_t i = 0; i < HOOKS_MAX; i++) {
         if (hooks[i].run == NULL) {
             hooks[i].run = hook;
             hooks[i].arg = arg;
-            pthread_mutex_unlock(&registry_lock);
+            pthread_mutex_unlock(&hooks_lock);
             return;
         }
     }
@@ -162,13 +164,13 @@ void metrics_add_hook(void (*hook)(void *arg), void *arg)
 
 void metrics_remove_hook(void (*hook)(void *arg), void *arg)
 {
-    pthread_mutex_lock(&registry_lock);
+    pthread_mutex_lock(&hooks_lock);
     for (size_t i = 0; i < HOOKS_MAX; i++) {
         if (hooks[i].run == hook && hooks[i].arg == arg) {
             hooks[i].run = NULL;
         }
     }
-    pthread_mutex_unlock(&registry_lock);
+    pthread_mutex_unlock(&hooks_lock);
 }
 
 static void add_escaped(struct strbuf *out, const char *text, bool quotes)
@@ -272,18 +274,13 @@ static void add_family(struct strbuf *out, const struct metric_family *family)
 
 void metrics_render(struct strbuf *out)
 {
+    pthread_mutex_lock(&hooks_lock);
     for (size_t i = 0; i < HOOKS_MAX; i++) {
-        void (*run)(void *);
-        void *arg;
-
-        pthread_mutex_lock(&registry_lock); /* not held while the hook runs: it may call metric_get */
-        run = hooks[i].run;
-        arg = hooks[i].arg;
-        pthread_mutex_unlock(&registry_lock);
-        if (run != NULL) {
-            run(arg);
+        if (hooks[i].run != NULL) {
+            hooks[i].run(hooks[i].arg);
         }
     }
+    pthread_mutex_unlock(&hooks_lock);
     pthread_mutex_lock(&registry_lock);
     for (const struct metric_family *family = families; family != NULL; family = family->next) {
         add_family(out, family);

@@ -60,7 +60,8 @@ void metric_set(struct metric *metric, double value);     /* gauges, and counter
 void metric_observe(struct metric *metric, double value); /* histograms */
 uint64_t metric_count(const struct metric *metric);       /* a counter's value */
 
-/* `hook(arg)` runs before each output, to set gauges. Call metrics_remove_hook before `arg` goes away. */
+/* `hook(arg)` runs before each output, to set gauges. Call metrics_remove_hook before `arg` goes away: it waits for a
+ * run under way. */
 void metrics_add_hook(void (*hook)(void *arg), void *arg);
 void metrics_remove_hook(void (*hook)(void *arg), void *arg);
 

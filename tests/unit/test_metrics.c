@@ -4,9 +4,11 @@
 #include "common/metrics.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The output up to now; the caller frees it. Families of other tests are in it too. */
 static struct strbuf rendered(void)
@@ -245,6 +247,43 @@ static void test_hooks_run_before_each_output(void **state)
     assert_int_equal(runs, 13);
 }
 
+struct slow_hook {
+    atomic_bool is_running;
+    atomic_bool is_over;
+};
+
+static void run_slowly(void *arg)
+{
+    struct slow_hook *hook = arg;
+
+    atomic_store(&hook->is_running, true);
+    usleep(20000);
+    atomic_store(&hook->is_over, true);
+}
+
+static void *render(void *arg)
+{
+    struct strbuf text = rendered();
+
+    strbuf_finish(&text);
+    return arg;
+}
+
+/* What it works with may be gone then. */
+static void test_a_hook_that_was_removed_does_not_run(void **state)
+{
+    struct slow_hook hook = {.is_running = false};
+    pthread_t renderer;
+
+    (void)state;
+    metrics_add_hook(run_slowly, &hook);
+    pthread_create(&renderer, NULL, render, NULL);
+    wait_until(atomic_load(&hook.is_running));
+    metrics_remove_hook(run_slowly, &hook);
+    assert_true(atomic_load(&hook.is_over));
+    pthread_join(renderer, NULL);
+}
+
 static void test_hooks_make_room_for_others(void **state)
 {
     int runs = 0;
@@ -323,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_shared_buckets),
         cmocka_unit_test(test_families_are_in_order_and_appear_once_used),
         cmocka_unit_test(test_hooks_run_before_each_output),
+        cmocka_unit_test(test_a_hook_that_was_removed_does_not_run),
         cmocka_unit_test(test_hooks_make_room_for_others),
         cmocka_unit_test(test_nothing_is_lost_between_threads),
     };
