@@ -134,6 +134,20 @@ static void open_breaker_locked(struct pool *pool, const char *why)
     pthread_cond_signal(&pool->work);
 }
 
+static void log_presence(const struct pool *pool)
+{
+    log_info(log_msg("store is there"), log_str("store", pool->options.store), log_str("url", pool->shown_url));
+}
+
+/* With the lock held: the store answered the probe, or a call that was under way when it was given up. */
+static void answered_locked(struct pool *pool)
+{
+    if (pool->breaker.state == BREAKER_OPEN) {
+        log_presence(pool);
+    }
+    breaker_success(&pool->breaker, clock_mono_us());
+}
+
 /* With the lock held, which it gives up meanwhile: closes one connection that is in nobody's hands. */
 static void close_one_locked(struct pool *pool, void *connection)
 {
@@ -198,7 +212,7 @@ void pool_release(struct pool *pool, void *connection, enum status last)
     }
     pthread_mutex_lock(&pool->lock);
     if (last == STATUS_OK || last == STATUS_FAILED) {
-        breaker_success(&pool->breaker, clock_mono_us());
+        answered_locked(pool);
     } else if (last == STATUS_TIMEOUT && breaker_failure(&pool->breaker)) {
         open_breaker_locked(pool, "it does not answer in time");
     }
@@ -243,18 +257,15 @@ int pool_open_connections(struct pool *pool)
 
 static void connected_locked(struct pool *pool, void *connection)
 {
-    bool was_away = pool->breaker.state == BREAKER_OPEN;
-
-    if (was_away) { /* else the store only let one in: no answer to what timed out */
-        breaker_success(&pool->breaker, clock_mono_us());
+    if (pool->breaker.state == BREAKER_OPEN) { /* else the store only let one in: no answer to what timed out */
+        answered_locked(pool);
+    } else if (pool->open_count == 0) {
+        log_presence(pool);
     }
     pool->connect_failed_last = false;
     pool->idle[pool->idle_count++] = connection;
     pool->open_count++;
     pthread_cond_signal(&pool->released);
-    if (was_away || pool->open_count == 1) {
-        log_info(log_msg("store is there"), log_str("store", pool->options.store), log_str("url", pool->shown_url));
-    }
 }
 
 /* One attempt to connect, the lock given up meanwhile. */

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,33 @@ bool support_is_json_object(const char *text, size_t len)
 
     json_decref(object);
     return ok;
+}
+
+struct support_capture support_capture_start(void)
+{
+    struct support_capture capture;
+    int ends[2];
+
+    fflush(stdout);
+    capture.stdout_copy = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    close(ends[1]);
+    capture.read_end = ends[0];
+    return capture;
+}
+
+void support_capture_end(struct support_capture *capture, struct strbuf *text)
+{
+    char chunk[4096];
+    ssize_t len;
+
+    dup2(capture->stdout_copy, STDOUT_FILENO); /* closes the pipe's only write end */
+    close(capture->stdout_copy);
+    while ((len = read(capture->read_end, chunk, sizeof(chunk))) > 0) {
+        strbuf_add(text, chunk, (size_t)len);
+    }
+    close(capture->read_end);
 }
 
 void support_make_file(char path[SUPPORT_PATH_SIZE], const char *content, size_t len)

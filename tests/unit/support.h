@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "common/strbuf.h"
+
 /* The bytes of a literal and how many these are; may hold NULs. */
 #define BYTES(literal) (literal), (sizeof(literal) - 1)
 
@@ -39,6 +41,15 @@ bool support_nap(int64_t give_up_us);
 
 /* Is it one JSON object, and nothing behind it? */
 bool support_is_json_object(const char *text, size_t len);
+
+/* Standard output goes into a pipe from support_capture_start to support_capture_end, which adds what stood there, up
+ * to its end, to `text`. */
+struct support_capture {
+    int stdout_copy;
+    int read_end;
+};
+struct support_capture support_capture_start(void);
+void support_capture_end(struct support_capture *capture, struct strbuf *text);
 
 #define SUPPORT_PATH_SIZE 64
 

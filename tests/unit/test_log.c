@@ -6,7 +6,6 @@
 #include "common/clock.h"
 #include "common/strbuf.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,49 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- standard output, into a pipe ----------------------------------------------------------------------------- */
-
-struct capture {
-    int stdout_copy;
-    int read_end;
-};
-
-static struct capture capture_start(void)
-{
-    struct capture capture;
-    int ends[2];
-
-    fflush(stdout);
-    capture.stdout_copy = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
-    close(ends[1]);
-    capture.read_end = ends[0];
-    return capture;
-}
-
-/* From here on standard output is what it was; what stood in the pipe, up to its end, is added to `text`. */
-static void capture_end(struct capture *capture, struct strbuf *text)
-{
-    char chunk[4096];
-    ssize_t len;
-
-    dup2(capture->stdout_copy, STDOUT_FILENO); /* closes the pipe's only write end */
-    close(capture->stdout_copy);
-    while ((len = read(capture->read_end, chunk, sizeof(chunk))) > 0) {
-        strbuf_add(text, chunk, (size_t)len);
-    }
-    close(capture->read_end);
-}
-
 /* The one line that `fields` make, without its end, checked to be JSON. */
 static void log_line(enum log_level level, const struct log_field *fields, struct strbuf *line)
 {
-    struct capture capture = capture_start();
+    struct support_capture capture = support_capture_start();
 
     log_write(level, fields);
     strbuf_clear(line);
-    capture_end(&capture, line);
+    support_capture_end(&capture, line);
     assert_true(line->len > 0);
     assert_int_equal(line->text[line->len - 1], '\n');
     strbuf_truncate(line, line->len - 1);
@@ -142,7 +106,7 @@ static void test_levels(void **state)
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
         struct strbuf text = STRBUF_EMPTY;
-        struct capture capture = capture_start();
+        struct support_capture capture = support_capture_start();
         const char *at;
 
         log_init("s", rows[i].least);
@@ -150,7 +114,7 @@ static void test_levels(void **state)
         log_info(log_msg("m"));
         log_warn(log_msg("m"));
         log_error(log_msg("m"));
-        capture_end(&capture, &text);
+        support_capture_end(&capture, &text);
         at = strbuf_text(&text);
         for (size_t l = 0; rows[i].lines[l] != NULL; l++) {
             char level[32];
@@ -224,7 +188,7 @@ static void check_threads(size_t text_len)
 {
     struct writer writers[THREADS];
     struct strbuf text = STRBUF_EMPTY;
-    struct capture capture = capture_start();
+    struct support_capture capture = support_capture_start();
     size_t lines = 0;
     char chunk[2000];
     ssize_t len = 1;
@@ -241,7 +205,7 @@ static void check_threads(size_t text_len)
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(writers[i].thread, NULL);
     }
-    capture_end(&capture, &text);
+    support_capture_end(&capture, &text);
     assert_true(len > 0);
     check_lines(text.text, text_len);
     strbuf_finish(&text);

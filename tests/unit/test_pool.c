@@ -562,6 +562,28 @@ static void test_one_timeout_in_probation_opens_again(void **state)
     wait_until(open_now(&fixture->store) == 0);
 }
 
+/* A call that was under way when the breaker opened may be the first to be answered. */
+static void test_whoever_finds_the_store_back_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_pool(fixture, "back", BREAKER_TIMEOUTS + 1, 1, 0);
+    struct connection *held[BREAKER_TIMEOUTS + 1];
+    struct support_capture capture;
+    struct strbuf text = STRBUF_EMPTY;
+
+    take_all(fixture, held, FS_ARRAY_LEN(held));
+    log_init("unit", LOG_INFO);
+    capture = support_capture_start();
+    release_all(pool, held, BREAKER_TIMEOUTS, STATUS_TIMEOUT);
+    pool_release(pool, held[BREAKER_TIMEOUTS], STATUS_OK);
+    support_capture_end(&capture, &text);
+    log_init("unit", LOG_ERROR);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
+    assert_contains(text.text, "store is away");
+    assert_contains(text.text, "store is there");
+    strbuf_finish(&text);
+}
+
 /* Its max_connections are taken by others: it is there all the same. */
 static void test_a_store_that_lets_in_only_some_is_used(void **state)
 {
@@ -782,6 +804,7 @@ int main(void)
         with_fixture(test_probation_refuses_requests),
         with_fixture(test_probation_ends),
         with_fixture(test_one_timeout_in_probation_opens_again),
+        with_fixture(test_whoever_finds_the_store_back_says_so),
         with_fixture(test_a_store_that_lets_in_only_some_is_used),
         with_fixture(test_metrics_count_connections),
         with_fixture(test_destroy_while_the_store_is_away),
