@@ -156,17 +156,6 @@ static void update_gauges(void *arg)
 
 /* --- reading a request -------------------------------------------------------------------------------------------- */
 
-static void take_head(struct http_request *request, const struct mg_request_info *info)
-{
-    request->method = info->request_method == NULL ? "" : info->request_method;
-    request->path = info->local_uri_raw == NULL ? "" : info->local_uri_raw;
-    request->query = info->query_string == NULL ? "" : info->query_string;
-    request->header_count = info->num_headers > 0 ? (size_t)info->num_headers : 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        request->headers[i] = (struct http_header){info->http_headers[i].name, info->http_headers[i].value};
-    }
-}
-
 static size_t head_bytes(const struct http_request *request)
 {
     size_t bytes = strlen(request->method) + strlen(request->path) + strlen(request->query);
@@ -223,7 +212,37 @@ static bool lines_are_plain(const struct http_request *request, const char *http
     return line[-1] == '\0' && line[0] == (request->header_count > 0 ? '\r' : '\0') && line[1] == '\0';
 }
 
-static bool check_head(const struct http_request *request, const char *http_version, struct http_response *response)
+/* Blanks behind a value are no part of it (RFC 9110 section 5.5), but the library leaves them there. */
+static void trim_end(char *value)
+{
+    size_t len = strlen(value);
+
+    while (len > 0 && value[len - 1] == ' ') { /* a head with a tab is refused by the library */
+        value[--len] = '\0';
+    }
+}
+
+/* Are the lines of the head plain? They cannot be told any more when the values have been trimmed. */
+static bool take_head(struct http_request *request, const struct mg_request_info *info)
+{
+    bool is_plain;
+
+    request->method = info->request_method == NULL ? "" : info->request_method;
+    request->path = info->local_uri_raw == NULL ? "" : info->local_uri_raw;
+    request->query = info->query_string == NULL ? "" : info->query_string;
+    request->header_count = info->num_headers > 0 ? (size_t)info->num_headers : 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        request->headers[i] = (struct http_header){info->http_headers[i].name, info->http_headers[i].value};
+    }
+    is_plain = lines_are_plain(request, info->http_version);
+    for (size_t i = 0; i < request->header_count; i++) {
+        trim_end((char *)info->http_headers[i].value); /* in the library's buffer, which it writes to as well */
+    }
+    return is_plain;
+}
+
+static bool check_head(const struct http_request *request, const char *http_version, bool is_plain,
+                       struct http_response *response)
 {
     size_t hosts = http_header_count(request, "Host");
 
@@ -236,7 +255,7 @@ static bool check_head(const struct http_request *request, const char *http_vers
     if (!parse_is_utf8(request->path, strlen(request->path))) {
         return refuse_field(request, response, "path", "expected UTF-8");
     }
-    if (!lines_are_plain(request, http_version)) { /* RFC 9112 sections 2.2 and 5.1 */
+    if (!is_plain) { /* RFC 9112 sections 2.2 and 5.1 */
         return refuse_field(request, response, "request", "expected lines of 'Name: value' that end in CR LF");
     }
     return true;
@@ -465,7 +484,7 @@ static bool is_busy(struct http_server *server)
 
 /* Reads, routes and handles. Returns the place of the route in the table, or route_count when none was found. */
 static size_t answer(struct http_server *server, struct mg_connection *connection, struct http_request *request,
-                     const char *http_version, struct thread_buffers *buffers)
+                     struct thread_buffers *buffers)
 {
     struct http_response *response = &buffers->response;
     const struct http_route *route;
@@ -474,9 +493,6 @@ static size_t answer(struct http_server *server, struct mg_connection *connectio
     if (must_shed(server)) {
         metric_add(server->shed, 1);
         refuse(request, response, HTTP_OVERLOADED, "all connections of this instance are taken");
-        return server->route_count;
-    }
-    if (!check_head(request, http_version, response)) {
         return server->route_count;
     }
     route = http_find_route(server->options.routes, request, response);
@@ -506,6 +522,7 @@ static int on_request(struct mg_connection *connection)
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct http_response *response = &buffers->response;
     struct http_request request;
+    bool is_plain;
     size_t route;
     int64_t took_us;
 
@@ -514,11 +531,12 @@ static int on_request(struct mg_connection *connection)
     request.body_len = 0;
     request.start_us = clock_mono_us();
     request.deadline_us = request.start_us;
-    take_head(&request, info);
+    is_plain = take_head(&request, info);
     http_identify(&request);
     reset_response(response);
 
-    route = answer(server, connection, &request, info->http_version, buffers);
+    route = check_head(&request, info->http_version, is_plain, response) ? answer(server, connection, &request, buffers)
+                                                                         : server->route_count;
     response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
                       !client_keeps_alive(&request, info->http_version);
     write_answer(connection, &request, response, &buffers->out);

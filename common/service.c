@@ -113,6 +113,7 @@ static struct http_server *start_ops(const struct service_settings *settings)
                                                            .request_timeout_ms = settings->http_request_timeout_ms,
                                                            .read_timeout_ms = settings->http_read_timeout_ms,
                                                            .keep_alive_timeout_ms = settings->http_read_timeout_ms,
+                                                           .body_bytes_max = settings->http_body_bytes_max,
                                                            .routes = ops_routes,
                                                            .log_sample = settings->log_sample,
                                                            .log_slow_ms = settings->log_slow_ms});

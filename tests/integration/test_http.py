@@ -7,7 +7,7 @@ import pytest
 from support.http_client import Connection
 from support.metrics_text import scrape
 from support.problems import assert_problem
-from support.raw_http import RawConnection, request_bytes
+from support.raw_http import RawConnection, exchange, request_bytes
 from support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.quick
@@ -88,6 +88,31 @@ def test_a_bad_request_id_is_replaced(service, request_id):
     made = reply.header("X-Request-Id")
     assert made and made != request_id and 8 <= len(made) <= 128
     assert_problem(reply, 404)
+
+
+@pytest.mark.parametrize("blanks", [" ", "   "])
+def test_blanks_behind_a_header_value_are_no_part_of_it(stack, database, blanks):
+    """RFC 9110, 5.5."""
+    id = database.create_product(stock=1)
+    reader, writer = stack.reads[0].base_url, stack.writes[0].base_url
+    for name, value, status in (("Min-Version", "1", 200), ("Min-Version", "2", 412), ("If-None-Match", '"1"', 304), ("Content-Length", "0", 200)):
+        headers = [("X-Request-Id", "blanks" + blanks), (name, value + blanks)]
+        reply = exchange(reader, request_bytes("GET", f"/api/products/{id}", headers))
+        assert (reply.status, reply.header("X-Request-Id")) == (status, "blanks"), (name, reply)
+    plain = {"Content-Type": "application/json", "Content-Length": "12", "If-Match": "*"}
+    for name in plain:
+        headers = [(one, value + blanks if one == name else value) for one, value in plain.items()]
+        reply = exchange(writer, request_bytes("POST", WRITE_PATH.format(id=id), headers, b'{"delta": 1}'))
+        assert reply.status == 200, (name, reply)
+    with RawConnection(writer) as connection:
+        connection.send(request_bytes("POST", WRITE_PATH.format(id=id), [*plain.items(), ("Expect", "100-continue" + blanks)]))
+        assert connection.read_reply().status == 100
+        connection.send(b'{"delta": 1}')
+        assert connection.read_reply().status == 200
+    with RawConnection(reader) as connection:
+        connection.send(request_bytes("GET", "/health", [("Connection", "close" + blanks)]))
+        assert connection.read_reply().header("Connection") == "close" and connection.is_closed_by_server()
+    assert database.product(id)["stock"] == 1 + len(plain) + 1
 
 
 def test_made_request_ids_differ(service):
@@ -209,6 +234,7 @@ def test_ops_port(stack):
         assert version["version"]
         assert_problem(client.get("/nothing"), 404)
         assert_problem(client.request("POST", "/readyz"), 405)
+        assert_problem(client.post("/readyz", {}), 405)
 
 
 def test_health(stack):
