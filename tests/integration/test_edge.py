@@ -43,6 +43,17 @@ def test_request_ids_go_through(stack, database):
     assert len(made) == 3 and not made & {"", "a b", "x" * 129}
 
 
+def test_http_1_0_without_host(stack, database):
+    """As load balancers ask whether a server is there."""
+    id = database.create_product(stock=3)
+    for path in ("/health", f"/api/products/{id}/stock"):
+        reply = exchange(stack.edge.base_url, request_bytes("GET", path, host=None, version="HTTP/1.0"))
+        assert reply.status == 200, reply
+    headers = [("Content-Type", "application/json")]
+    data = request_bytes("POST", f"/api/products/{id}/update-stock", headers, b'{"delta":-1}', host=None, version="HTTP/1.0")
+    assert exchange(stack.edge.base_url, data).json()["stock"] == 2
+
+
 def test_reads_and_writes_are_told_apart_by_path(stack, database):
     id = database.create_product(stock=1)
     for method, path, allow in (
