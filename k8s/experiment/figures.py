@@ -8,8 +8,8 @@ import math
 import statistics
 
 from . import profiles
+from .recording import SERVICE
 
-SERVICE = "read-svc"  # the one that the load scales
 RATE_SAMPLES = 3  # a pod's rate is over so many samples: when exactly within its scrape a pod has counted is not known
 SETTLED_S = 5  # a pod that has been ready for so long has been heard of by the ingress and takes its share
 
@@ -57,7 +57,7 @@ def as_dict(groups):
 def scaling_up(run):
     marks, rows, least = profiles.landmarks(run.stages), replicas(run), run.manifest["hpa"]["min"]
     rise, peak = marks["rise"], most(run, "desired")
-    calm = [row for row in rows if row["time"] < rise][-1]  # the base load may have wanted more than the least already
+    calm = next((row for row in reversed(rows) if row["time"] < rise), rows[0])  # the base load may have wanted more than the least already
     first_up = first(rows, rise, lambda row: row["desired"] > calm["desired"])
     first_ready = first(rows, rise, lambda row: row["ready"] > calm["ready"])
     all_ready = first(rows, rise, lambda row: row["ready"] >= peak) if peak > least else None

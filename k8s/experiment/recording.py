@@ -9,6 +9,8 @@ import dataclasses
 import json
 import pathlib
 
+SERVICE = "read-svc"  # the one that the load scales
+MANIFEST = {"name", "profile", "rate", "to", "slo_ms", "stages", "hpa", "fullname", "cluster", "load_begin", "k6"}  # what the report needs of it
 LOAD_COLUMNS = ["time", "requests", "failed", "dropped", "p50_ms", "p95_ms", "p99_ms", "max_ms", "vus"]
 EVENT_COLUMNS = ["time", "service", "reason", "message"]
 
@@ -39,12 +41,14 @@ def read(folder):
     folder = pathlib.Path(folder)
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
+        if missing := MANIFEST - manifest.keys():
+            raise ValueError(f"manifest.json lacks {', '.join(sorted(missing))}")
         begin = manifest["load_begin"]
         tables = {name: read_rows(folder / f"{name}.csv", begin) for name in ("load", "services", "pods", "events")}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, AttributeError) as error:
         raise RecordingError(f"{folder} holds no recording of an experiment: {error}") from error
-    if not tables["load"] or not tables["services"]:
-        raise RecordingError(f"{folder}: the recording is empty")
+    if not tables["load"] or not any(row["service"] == SERVICE and row["time"] >= 0 for row in tables["services"]):
+        raise RecordingError(f"{folder}: the recording is empty: no load, or no sample of {SERVICE} while it lasted")
     return Recording(
         folder, manifest, tables["load"], grouped(tables["services"], "service"), grouped(tables["pods"], "pod"), tables["events"]
     )
@@ -52,7 +56,10 @@ def read(folder):
 
 def read_rows(file, begin):
     with open(file, newline="") as lines:
-        rows = [{key: typed(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+        rows = list(csv.DictReader(lines))
+    if any(None in row.values() for row in rows):
+        raise ValueError(f"{file.name} is cut off")
+    rows = [{key: typed(value) for key, value in row.items()} for row in rows]
     for row in rows:
         row["time"] -= begin
         if row.get("scraped") is not None:

@@ -106,8 +106,7 @@ def time_note(more=""):
 
 
 def charts_of_run(run):
-    end = max(row["time"] for row in numbers.replicas(run))
-    begin = min(row["time"] for row in numbers.replicas(run))
+    begin, end = time_axis(run)
     panels = [
         rate_panel(run), replica_panel(run), cpu_panel(run), latency_panel(run), failure_panel(run), pod_rate_panel(run), tier_panel(run),
         wait_panel(run),
@@ -116,6 +115,12 @@ def charts_of_run(run):
     for panel in panels[:4]:
         panel.bands = bands
     return plot.charts(panels, begin, end, landmarks(run))
+
+
+def time_axis(*runs):
+    """From the first sample to the last, but at least over the load."""
+    rows = [numbers.replicas(run) for run in runs]
+    return min(0, *(r[0]["time"] for r in rows)), max(*(profiles.length(run.stages) for run in runs), *(r[-1]["time"] for r in rows))
 
 
 def landmarks(run):
@@ -292,8 +297,7 @@ def mean_wait(run, store):
 
 
 def charts_of_two(a, b):
-    begin = min(numbers.replicas(run)[0]["time"] for run in (a, b))
-    end = max(numbers.replicas(run)[-1]["time"] for run in (a, b))
+    begin, end = time_axis(a, b)
     both = [("A", a, BLUE), ("B", b, ORANGE)]
 
     def lines(points, style="line", label="", **options):

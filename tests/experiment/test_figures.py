@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from experiment import figures, profiles, recording
+from experiment import figures, profiles, recording, report, sampler
 
 
 @pytest.fixture
@@ -110,3 +110,57 @@ def test_a_folder_without_a_recording_is_refused(tmp_path, make_recording):
         csv.writer(file).writerow(recording.LOAD_COLUMNS)
     with pytest.raises(recording.RecordingError, match="empty"):
         recording.read(run.folder)
+
+
+def rewrite(run, name, columns, change):
+    """Changes the rows of a file of the recording and reads it again."""
+    file = run.folder / f"{name}.csv"
+    with open(file, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    recording.write_rows(file, columns, change(rows))
+    return recording.read(run.folder)
+
+
+def test_samples_that_begin_late_or_are_few(make_recording):
+    """The API server may not have answered for a while."""
+    for name, keep in {"late": lambda rows: rows[80:], "one": lambda rows: rows[60:61]}.items():
+        run = rewrite(make_recording(name), "services", sampler.SERVICE_COLUMNS, keep)
+        found = figures.as_dict(figures.figures(run))
+        assert found["replicas_peak"] == 4 and found["first_scale_up_s"] is None
+        assert report.write(run).exists()
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [lambda rows: rows[:3], lambda rows: [{**row, "service": "write-svc"} for row in rows]],
+    ids=["before the load", "of the other service"],
+)
+def test_a_recording_without_samples_of_the_service_is_refused(make_recording, keep):
+    with pytest.raises(recording.RecordingError, match="no sample of read-svc"):
+        rewrite(make_recording(), "services", sampler.SERVICE_COLUMNS, keep)
+
+
+@pytest.mark.parametrize("name", ["load.csv", "services.csv", "pods.csv", "events.csv", "manifest.json"])
+def test_a_file_that_is_cut_off_is_named(make_recording, name):
+    file = make_recording().folder / name
+    file.write_text(file.read_text().rstrip()[: -40 if name.endswith("json") else -45])
+    with pytest.raises(recording.RecordingError, match=f"{file.parent} holds no recording.*"):
+        recording.read(file.parent)
+
+
+@pytest.mark.parametrize("text, lacks", [('{"load_begin": 1}', "lacks cluster, fullname, hpa"), ("[]", "holds no recording")])
+def test_a_manifest_of_something_else_is_refused(make_recording, text, lacks):
+    folder = make_recording().folder
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(recording.RecordingError, match=lacks):
+        recording.read(folder)
+
+
+def test_a_run_without_requests(make_recording):
+    run = make_recording()
+    for row in run.load:
+        row |= {"requests": 0, "p50_ms": None, "p95_ms": None, "p99_ms": None, "max_ms": None}
+    run.manifest["k6"]["all"] |= {"requests": 0, "p50_ms": None, "p95_ms": None, "p99_ms": None}
+    run.pods.clear()
+    assert figures.as_dict(figures.figures(run))["p95_ms"] is None
+    assert report.write(run).exists()

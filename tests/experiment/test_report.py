@@ -93,6 +93,9 @@ def test_the_command_writes_both(make_recording, tmp_path):
     "arguments, message",
     [
         (["--rate", "0"], "'0' is no whole number from 1"),
+        (["--rate", "1"], "--rate is less than 2 a second"),
+        (["--slo", "nan"], "'nan' is no time above 0"),
+        (["--slo", "0"], "'0' is no time above 0"),
         (["--duration", "fast"], "'fast' is no duration"),
         (["--profile", "wave"], "invalid choice"),
         (["--min", "3", "--max", "2"], "--min is more than --max"),
