@@ -64,8 +64,15 @@ ops_url_of() { # SERVICE
 
 # -- state folder
 
+check_owner() { # root may do anything, and would take the files away from the user whose processes use them
+  local file=$FASTSTOCK_RUN_DIR/credentials
+  [[ ! -e $file || -O $file ]] ||
+    die "the stack in $FASTSTOCK_RUN_DIR belongs to $(stat -c %U "$file"): be that user, or set FASTSTOCK_RUN_DIR"
+}
+
 prepare_state() { # makes the folders and the credentials, and says who will own the processes
   local dir name
+  check_owner
   for dir in conf data log pid; do
     mkdir -p "$FASTSTOCK_RUN_DIR/$dir"
   done

@@ -81,6 +81,17 @@ def test_data_are_deleted_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "mine"]
 
 
+@pytest.mark.quick
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try what root must not do")
+@pytest.mark.parametrize("words", ["up", "start redis"])
+def test_stack_of_another_user(tmp_path, words):
+    (tmp_path / "credentials").touch()
+    os.chown(tmp_path / "credentials", 1, 1)
+    result = run(words, FASTSTOCK_RUN_DIR=str(tmp_path))
+    assert result.returncode == 1 and f"the stack in {tmp_path} belongs to " in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_stop_that_was_interrupted(stack):
     """It is draining then: `start` waits for its end."""
     before = stack.pid("read-1")
