@@ -33,8 +33,8 @@ struct http_request {
     size_t header_count;
     const char *body;
     size_t body_len;
-    int64_t start_us; /* monotonic; when the head had been read */
-    int64_t deadline_us;
+    int64_t start_us;    /* monotonic; when the head had been read */
+    int64_t deadline_us; /* monotonic; counted from when the body had been read too */
     char id[HTTP_REQUEST_ID_SIZE];
     char trace_id[HTTP_TRACE_ID_SIZE]; /* of traceparent (W3C Trace Context), or "" */
 };

@@ -16,7 +16,7 @@ struct http_server_options {
     const char *host;
     int64_t port;
     int64_t threads;
-    int64_t request_timeout_ms;    /* a handler's deadline, from the end of the head */
+    int64_t request_timeout_ms;    /* a handler's deadline, from the end of the request, its body included */
     int64_t read_timeout_ms;       /* for a head or a body to arrive, and for an answer to leave */
     int64_t keep_alive_timeout_ms; /* how long an idle connection is kept; more than a proxy in front keeps it */
     int64_t body_bytes_max;

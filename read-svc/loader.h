@@ -61,7 +61,8 @@ struct loader *loader_create(const struct loader_options *options);
 /* No loader_load may be under way. NULL is fine. */
 void loader_destroy(struct loader *loader);
 
-/* Sets status, product and tier of each item; waits for all, or until the deadline. */
+/* Sets status, product and, on STATUS_OK, tier of each item; waits for all, or until the deadline. The caller releases
+ * the products. */
 void loader_load(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us);
 
 #endif

@@ -42,8 +42,8 @@ static struct pg_store *open_database(const struct settings *s, const char *stor
         &(struct stores_database_options){.store = store, .application = SERVICE, .url = url, .retry_ms = RETRY_MS});
 }
 
-/* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or Redis while PostgreSQL is
- * away. */
+/* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while that is away, its
+ * replica or Redis. */
 static bool is_ready(void *arg)
 {
     const struct stores *stores = arg;

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 3 /* of a transaction that PostgreSQL aborted in favour of another */
-#define READY_CHECK_MS 1000
-#define PUBLISH_MS 1000 /* at most; also when the commit has used up the time of the request */
+#define TRIES_MAX 3         /* of a transaction that PostgreSQL aborted in favour of another */
+#define READY_CHECK_MS 1000 /* that long it may take, and that seldom it is made */
+#define PUBLISH_MS 1000     /* at most; also when the commit has used up the time of the request */
 
 static struct metric_family changes_counter = METRIC_COUNTER(
     "faststock_stock_changes_total", "Stock changes that were asked for, by what came of them.", "outcome");
@@ -39,6 +39,7 @@ struct inventory {
     struct pg_store *database;
     struct product_cache *cache;
     atomic_bool has_schema;
+    _Atomic int64_t checked_us; /* when that was last looked for */
     struct metric *outcomes[FS_ARRAY_LEN(outcome_names)];
     struct metric *failed;
     struct metric *retries;
@@ -188,8 +189,9 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
     }
     if (pg_rows(rows) != 1 || !outcome_of(pg_text(rows, 0, 0), &result.outcome)) {
         log_error(log_msg("apply_stock_changes gave an answer that this version does not know"));
+        metric_add(inventory->failed, 1);
         pg_result_free(rows);
-        return STATUS_FAILED;
+        return STATUS_BROKEN; /* it is committed, whatever it was */
     }
     result.version = int_or_zero(rows, 2);
     result.stock = int_or_zero(rows, 3);
@@ -208,29 +210,42 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
 
 /* --- readiness ---------------------------------------------------------------------------------------------------- */
 
-static bool find_schema(struct inventory *inventory)
+/* Is the schema there? Unknown, so as before, when PostgreSQL does not answer. What an outage has left of idle
+ * connections is gone through, so that the pool learns of it: a writer that nobody asks would not notice. */
+static void check(struct inventory *inventory)
 {
+    int64_t deadline_us = clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS;
     struct pg_result *rows = NULL;
     struct pg_error error;
-    bool found = false;
+    enum status status;
 
-    if (pg_query(
+    do {
+        status = pg_query(
             inventory->database,
             "SELECT to_regprocedure('apply_stock_changes(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
-            NULL, 0, clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS, &rows, &error) == STATUS_OK) {
-        found = strcmp(pg_text(rows, 0, 0), "t") == 0;
+            NULL, 0, deadline_us, &rows, &error);
+    } while (status == STATUS_BROKEN && clock_left_ms(deadline_us) > 0);
+    if (status == STATUS_OK) {
+        atomic_store(&inventory->has_schema, strcmp(pg_text(rows, 0, 0), "t") == 0);
         pg_result_free(rows);
     }
-    return found;
+}
+
+/* Once a second at most, however many ask; while the schema is missing, each time. */
+static bool is_check_due(struct inventory *inventory)
+{
+    int64_t now_us = clock_mono_us();
+    int64_t checked_us = atomic_load(&inventory->checked_us);
+
+    return !atomic_load(&inventory->has_schema) ||
+           (now_us - checked_us >= READY_CHECK_MS * CLOCK_US_PER_MS &&
+            atomic_compare_exchange_strong(&inventory->checked_us, &checked_us, now_us));
 }
 
 bool inventory_is_ready(struct inventory *inventory)
 {
-    if (pg_store_state(inventory->database) != BREAKER_CLOSED) {
-        return false;
+    if (pg_store_state(inventory->database) == BREAKER_CLOSED && is_check_due(inventory)) {
+        check(inventory);
     }
-    if (!atomic_load(&inventory->has_schema) && find_schema(inventory)) {
-        atomic_store(&inventory->has_schema, true);
-    }
-    return atomic_load(&inventory->has_schema);
+    return pg_store_state(inventory->database) == BREAKER_CLOSED && atomic_load(&inventory->has_schema);
 }

@@ -41,8 +41,9 @@ struct stock_result {
 struct inventory *inventory_create(struct pg_store *database, struct product_cache *cache);
 void inventory_destroy(struct inventory *inventory); /* NULL is fine */
 
-/* STATUS_OK: durable, or refused, see ret_result. STATUS_UNAVAILABLE: not done. STATUS_TIMEOUT and STATUS_BROKEN:
- * nobody knows. STATUS_FAILED: not done, and logged. */
+/* STATUS_OK: durable, or refused, see ret_result, which is set then only. STATUS_UNAVAILABLE: not done. STATUS_TIMEOUT
+ * and STATUS_BROKEN: nobody knows. STATUS_FAILED: not done, and logged. May take a second longer than the deadline: for
+ * publishing what is committed. */
 enum status inventory_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
                              struct stock_result *ret_result);
 

@@ -6,6 +6,7 @@ from support.http_client import in_parallel
 from support.ledger import assert_product_ledger
 from support.metrics_text import Change
 from support.problems import assert_problem
+from support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.quick
 
@@ -161,6 +162,31 @@ def test_one_of_many_with_the_same_if_match_wins(stack, database):
 
 
 # -- counting
+
+
+@pytest.fixture
+def later_schema(database):
+    """One whose function gives an outcome that this version does not know."""
+    database.rows("DROP SCHEMA IF EXISTS later CASCADE")
+    database.rows("CREATE SCHEMA later")
+    database.rows(
+        """CREATE FUNCTION later.apply_stock_changes(bigint[], bigint[], boolean[], bigint[], text[])
+           RETURNS TABLE (ord int, outcome text, product_id bigint, version bigint, stock bigint, delta bigint, name text,
+             price text, created_us bigint, updated_us bigint) LANGUAGE sql
+           AS $$ SELECT 1, 'reserved', 1::bigint, 1::bigint, 1::bigint, 1::bigint, 'x', '1.00', 1::bigint, 1::bigint $$"""
+    )
+    yield "later"
+    database.rows("DROP SCHEMA later CASCADE")
+
+
+def test_an_outcome_of_a_later_version_is_not_told_as_nothing_done(stack, later_schema, tmp_path):
+    url = stack.env["DIRECT_URL"] + f"?options=-csearch_path%3D{later_schema}"
+    with ServiceProcess("write-svc", tmp_path, env={"DATABASE_URL": url}) as service:
+        with Change(service.client) as change:
+            reply = service.client.update_stock(1, {"delta": 1})
+            assert_problem(reply, 503)
+            assert "may or may not" in reply.json()["detail"]
+        assert change("faststock_stock_changes_total", outcome="failed") == 1
 
 
 def test_outcomes_are_counted(stack, database, unknown_id):
