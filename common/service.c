@@ -41,9 +41,9 @@ static void print_help(const char *name, const struct config_option *options)
     print_and_finish(&text, stdout);
 }
 
-static int bad_usage(const char *name, const char *what)
+static int bad_usage(const char *name, const char *what, const char *argument)
 {
-    fprintf(stderr, "%s: %s; see %s --help\n", name, what, name);
+    fprintf(stderr, "%s: %s %s; see %s --help\n", name, what, argument, name);
     return 2;
 }
 
@@ -73,7 +73,9 @@ static int read_command_line(const char *name, int argc, char **argv, const stru
         } else if (strcmp(argv[i], "--check-config") == 0) {
             ret->check = true;
         } else {
-            return bad_usage(name, strcmp(argv[i], "--config") == 0 ? "--config wants a file" : argv[i]);
+            bool no_file = strcmp(argv[i], "--config") == 0;
+
+            return bad_usage(name, no_file ? "a file is expected after" : "unknown argument", argv[i]);
         }
     }
     return -1;
