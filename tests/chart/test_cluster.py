@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import LOAD_CHART, RENDERS, ROOT, render, run_helm
+from rendering import LOAD_CHART, RENDERS, ROOT, render, run_helm
 
 
 def kubectl(*arguments, **options):

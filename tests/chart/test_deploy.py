@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import CHART, ROOT, render_text
+from rendering import CHART, ROOT, render_text
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import CHART, MODES, env, kinds, pod_spec, render
+from rendering import CHART, MODES, env, kinds, pod_spec, render
 
 CURL = r"""#!/bin/bash
 # curl: an ingress with RULE_HOST, RULE_TLS and RULE_MATCH before two services, whose requests are counted in the folder COUNTS

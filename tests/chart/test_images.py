@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from conftest import ROOT
+from rendering import ROOT
 
 FILES = {"CMakeLists.txt", "CMakePresets.json", "common", "read-svc", "write-svc", "sql", "k8s/images"}
 

@@ -1,7 +1,7 @@
 """The kind cluster fits the values of ingress-nginx, and its autoscaler is patched the same in both versions of kubeadm's configuration."""
 
 import yaml
-from conftest import ROOT
+from rendering import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "k8s/kind.yaml").read_text())
 

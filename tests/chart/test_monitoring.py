@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import CHART, ROOT, kinds, one, render
+from rendering import CHART, ROOT, kinds, one, render
 
 # What the services' sources declare, and what comes from elsewhere: Prometheus itself, kube-state-metrics.
 ELSEWHERE = {"up", "kube_horizontalpodautoscaler_status_desired_replicas"}

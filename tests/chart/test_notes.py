@@ -1,7 +1,7 @@
 """What is said after an installation: commands to copy, that fit the values."""
 
 import pytest
-from conftest import CHART, run_helm
+from rendering import CHART, run_helm
 
 
 def notes(*arguments):

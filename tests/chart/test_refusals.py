@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import CHART, LOAD_CHART, ROOT, refusal, render, run_helm, to_set
+from rendering import CHART, LOAD_CHART, ROOT, refusal, render, run_helm, to_set
 
 
 def test_connection_budget():
@@ -55,6 +55,7 @@ def test_grace_period():
         (dict(readSvc__autoscaling__minReplicas=20), "minReplicas 20 is above maxReplicas 10"),
         (dict(readSvc__autoscaling__targetCPUUtilization=0), "needs metrics"),
         (dict(readSvc__resources__requests={"cpu": None}), "set readSvc.resources.requests.cpu"),
+        (dict(readSvc__resources=None), "set readSvc.resources.requests.cpu"),
         (dict(pgbouncer__settings={"default_pool_size": 50}), "set readSvc.poolSize"),
         (dict(pgbouncer__settings={"reserve_pool_size": 5}), "connection budget"),
         (dict(pgbouncer__settings={"max_client_conn": 50}), "set pgbouncer.maxClientConn"),
@@ -76,6 +77,12 @@ def test_values_that_do_not_fit(values, says):
         (dict(routing__mode="traefik"), "mode"),
         (dict(postgres__database="fast-stock"), "database"),
         (dict(readSvc__poolSize="4"), "poolSize"),
+        (dict(readSvc__poolSize=257), "poolSize"),
+        (dict(readSvc__config__http__thread=64), "thread"),
+        (dict(readSvc__config__database__pool_size=16), "pool_size"),
+        (dict(readSvc__config__log__level="loud"), "level"),
+        (dict(writeSvc__config__catalog__refresh_ms=100), "catalog"),
+        (dict(writeSvc__config__http__drain_ms="5s"), "drain_ms"),
         (dict(images__tag="a b"), "tag"),
         (dict(nameOverride="a.b"), "nameOverride"),
         (dict(fullnameOverride="1a"), "fullnameOverride"),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from conftest import CHART, LOAD_CHART, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
+from rendering import CHART, LOAD_CHART, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
 
 
 @pytest.fixture(params=RENDERS, name="objects")

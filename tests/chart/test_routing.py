@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import MODES, kinds, one, render
+from rendering import MODES, kinds, one, render
 
 READS = ["/api/products", "/api/products/1", "/api/products/1/stock", "/api/stock", "/api/orders/1"]
 WRITES = ["/api/products/1/update-stock", "/api/orders", "/api/orders/1/cancel", "/api/catalog/products", "/api/catalog/products/7"]

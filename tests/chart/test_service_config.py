@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from conftest import CHART, ROOT, VALUES, one, render
+from rendering import CHART, ROOT, VALUES, one, render
 
 PRESET = ROOT / "build" / os.environ.get("FASTSTOCK_PRESET", "release")
 SERVICES = ["read-svc", "write-svc"]
@@ -29,9 +29,32 @@ def test_service_takes_its_configuration(values, service, tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+# What the chart sets itself, in the file or in the environment: a value would be without effect.
+OWNED = {
+    "http.port", "ops.port", "database.url", "database.direct_url", "database.replica_url", "database.pool_size",
+    "redis.url", "redis.replica_url", "auth.tokens_file",
+}  # fmt: skip
+
+
+def schema_of(kind):
+    """Of a setting, by what --help says of its values."""
+    if match := re.match(r"a whole number from (\d+) to (\d+)", kind):
+        return {"type": "integer", "minimum": int(match[1]), "maximum": int(match[2])}
+    if kind.startswith("one of "):
+        return {"enum": kind.removeprefix("one of ").split(", ")}
+    limit = re.match(r"text of at most (\d+) bytes", kind)
+    return {"type": "string", **({"maxLength": int(limit[1])} if limit else {})}
+
+
 @pytest.mark.parametrize("service, key", [("read-svc", "readSvc"), ("write-svc", "writeSvc")])
-def test_schema_allows_the_sections_of_the_service(service, key):
-    settings = subprocess.run([binary(service), "--help"], capture_output=True, text=True).stdout
-    sections = set(re.findall(r"^\s+([a-z]+)\.[a-z_]+", settings, re.M))
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    assert sections <= schema["properties"][key]["properties"]["config"]["properties"].keys()
+def test_schema_has_the_settings_of_the_service(service, key):
+    """All but those that the chart sets, with the same limits."""
+    text = subprocess.run([binary(service), "--help"], capture_output=True, text=True).stdout
+    settings = {name: schema_of(kind) for name, kind in re.findall(r"^  ([a-z]+\.[a-z_]+)\n +.*\n +(.*?);", text, re.M)}
+    assert "log.level" in settings
+    values = json.loads((CHART / "values.schema.json").read_text())["properties"][key]["properties"]
+    sections = values["config"]["properties"]
+    assert all(section["additionalProperties"] is False for section in sections.values())
+    found = {f"{name}.{setting}": schema for name, section in sections.items() for setting, schema in section["properties"].items()}
+    assert found == {name: schema for name, schema in settings.items() if name not in OWNED}
+    assert values["poolSize"] == settings["database.pool_size"]

@@ -3,7 +3,7 @@
 import re
 
 import yaml
-from conftest import CHART, ROOT, render_text
+from rendering import CHART, ROOT, render_text
 
 CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 (RELEASE,) = CONFIG["deploy"]["helm"]["releases"]

@@ -95,7 +95,7 @@ What must add up before anything is installed. Each check fails the render with 
 {{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}{{- fail (printf "%s.autoscaling: minReplicas %d is above maxReplicas %d" $key (int $a.minReplicas) (int $a.maxReplicas)) -}}{{- end -}}
 {{- if and (eq $a.mode "hpa") (not (int $a.targetCPUUtilization)) (not $a.metrics) -}}{{- fail (printf "%s.autoscaling: without targetCPUUtilization it needs metrics" $key) -}}{{- end -}}
 {{- if and (eq $a.mode "keda") (not (int $a.targetCPUUtilization)) (not $a.triggers) -}}{{- fail (printf "%s.autoscaling: without targetCPUUtilization it needs triggers" $key) -}}{{- end -}}
-{{- if and (int $a.targetCPUUtilization) (not (((get $.Values $key).resources.requests | default dict).cpu)) -}}{{- fail (printf "%s.autoscaling.targetCPUUtilization is a share of the CPU request: set %s.resources.requests.cpu" $key $key) -}}{{- end -}}
+{{- if and (int $a.targetCPUUtilization) (not (((get $.Values $key).resources | default dict).requests | default dict).cpu) -}}{{- fail (printf "%s.autoscaling.targetCPUUtilization is a share of the CPU request: set %s.resources.requests.cpu" $key $key) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
