@@ -41,6 +41,12 @@ def test_grace_period():
     assert "needs 18 s" in message and "preStop 6 s + drain 5000 ms + request timeout 2000 ms" in message
 
 
+def test_grace_period_without_a_drain():
+    no_drain = to_set(readSvc__config__http__drain_ms=0, writeSvc__config__http__drain_ms=0, shutdown__preStopSeconds=2)
+    render(*no_drain, *to_set(shutdown__terminationGracePeriodSeconds=9))
+    assert "needs 9 s" in refusal(*no_drain, *to_set(shutdown__terminationGracePeriodSeconds=8))
+
+
 @pytest.mark.parametrize(
     "values, says",
     [

@@ -230,7 +230,7 @@ log_disconnections = 0
 {{/* Seconds a pod may take to end: preStop, drain, the last requests, then the sidecar */}}
 {{- define "faststock.gracePeriod" -}}
 {{- $http := .service.config.http | default dict -}}
-{{- $drain := int (default 5000 $http.drain_ms) -}}
+{{- $drain := int (dig "drain_ms" 5000 $http) -}}
 {{- $request := int (default 2000 $http.request_timeout_ms) -}}
 {{- $preStop := int .root.Values.shutdown.preStopSeconds -}}
 {{- $needed := add $preStop (divf (add $drain $request) 1000 | ceil | int) 5 -}}
