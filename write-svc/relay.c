@@ -17,7 +17,7 @@
 
 #define ROUND_MS 100     /* between rounds of the one that has the lock */
 #define LOCK_TRY_MS 1000 /* between tries of the others */
-#define QUERY_S 10       /* deadline; the store's own timeout for a statement is usually shorter */
+#define QUERY_S 10       /* deadline; as long as main.c lets a statement of the relay take */
 
 /* The lock is held by the session; taking it again is harmless. A session from which PostgreSQL has heard nothing for
  * long ends, and the lock with it: the process hangs, or its machine is gone. */
@@ -91,8 +91,9 @@ static void set_lock(struct relay *relay, bool has_lock)
 
 /* --- where to begin ----------------------------------------------------------------------------------------------- */
 
-/* A snapshot that sees nothing of the transactions whose states may still be in Redis, by their age. The newest 100,000
- * movements are looked at: in a lifetime with more than these, all that is older is left to its expiry. */
+/* A snapshot that sees nothing of the transactions whose states may still be in Redis, by their age: twice the lifetime
+ * of an entry, as that is jittered and a fill comes after its read. The newest 100,000 movements are looked at: in a
+ * lifetime with more than these, all that is older is left to its expiry. */
 static const char begin_sql[] =
     "SELECT xid || ':' || xid || ':' FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid UNION ALL"
     " SELECT xid FROM (SELECT xid, created_at FROM stock_movements ORDER BY xid DESC LIMIT 100000) AS recent"

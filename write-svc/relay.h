@@ -6,7 +6,7 @@
  * Every write-svc has one; a session advisory lock over the direct connection lets one of them work. A round reads the
  * movements that the snapshot of the round before did not see (ledger.h). Only when all of a round is in Redis does the
  * next one begin at its snapshot. Whoever takes the lock, or finds another Redis than before, begins as far back as
- * anything in Redis may have been put: an entry's lifetime ago. */
+ * anything in Redis may have been put: two lifetimes of an entry ago, at most 100,000 movements. */
 #ifndef FASTSTOCK_WRITE_SVC_RELAY_H
 #define FASTSTOCK_WRITE_SVC_RELAY_H
 
