@@ -212,7 +212,7 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
 
 /* Is the schema there? Unknown, so as before, when PostgreSQL does not answer. What an outage has left of idle
  * connections is gone through, so that the pool learns of it: a writer that nobody asks would not notice. */
-static void check(struct inventory *inventory)
+static void check_schema(struct inventory *inventory)
 {
     int64_t deadline_us = clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS;
     struct pg_result *rows = NULL;
@@ -245,7 +245,7 @@ static bool is_check_due(struct inventory *inventory)
 bool inventory_is_ready(struct inventory *inventory)
 {
     if (pg_store_state(inventory->database) == BREAKER_CLOSED && is_check_due(inventory)) {
-        check(inventory);
+        check_schema(inventory);
     }
     return pg_store_state(inventory->database) == BREAKER_CLOSED && atomic_load(&inventory->has_schema);
 }

@@ -143,6 +143,16 @@ def test_postgres_away(stack, database, cache, how, store):
     assert stack.writes[0].update_stock(cold, {"delta": -7}).json()["stock"] == 0
 
 
+@pytest.mark.parametrize("store", ["postgres", "pgbouncer"])
+def test_a_writer_that_nobody_asks_notices(stack, store):
+    with stack.stopped(store):
+        for client in stack.write_ops:
+            eventually(lambda: dependency(client, "postgres") == (503, "unavailable", "down"), f"{client} is unready")
+            assert client.get("/livez").status == 200
+    for client in stack.write_ops:
+        eventually(lambda: dependency(client, "postgres") == (200, "ok", "up"), f"{client} is ready again")
+
+
 def test_both_stores_away(stack, database):
     id = database.create_product(stock=5)
     assert stack.reads[0].product(id).status == 200
