@@ -10,10 +10,11 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BREAKER_TIMEOUTS 5   /* in a row open the breaker */
 #define RETRY_LOG_EVERY_S 30 /* a store that stays away is mentioned that often */
-#define IDLE_WAIT_S 60       /* the maintainer looks around at least that often */
+#define LOOK_MS 1000         /* between looks of the maintainer at the idle connections */
 
 static struct metric_family connections_gauge =
     METRIC_GAUGE("faststock_pool_connections", "Open connections of a pool.", "store", "state");
@@ -297,6 +298,28 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     }
 }
 
+/* With the lock held, which it gives up meanwhile: closes the idle connections that are of no use any more, so that it
+ * is known of a store that nobody asks when it is away. Requests that take some meanwhile look for themselves. */
+static void look_locked(struct pool *pool)
+{
+    for (int left = pool->idle_count; left > 0 && pool->idle_count > 0; left--) {
+        void *connection = pool->idle[0];
+        int alive;
+
+        pool->idle_count--;
+        memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(*pool->idle));
+        pthread_mutex_unlock(&pool->lock);
+        alive = pool->options.ops.alive(connection);
+        pthread_mutex_lock(&pool->lock);
+        if (alive) {
+            pool->idle[pool->idle_count++] = connection; /* after a whole round the order is as before */
+            pthread_cond_signal(&pool->released);
+        } else {
+            close_one_locked(pool, connection);
+        }
+    }
+}
+
 /* Spread over [3/4, 5/4] of retry_ms, so that the processes of a fleet do not knock at the same instant. */
 static int64_t retry_at_us(const struct pool *pool, unsigned *seed)
 {
@@ -310,11 +333,15 @@ static void *maintain(void *arg)
     struct pool *pool = arg;
     unsigned seed = (unsigned)clock_mono_us();
     int64_t last_log_us = 0;
+    int64_t look_us = clock_mono_us() + LOOK_MS * CLOCK_US_PER_MS;
 
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
         if (pool->breaker.state == BREAKER_OPEN && pool->idle_count > 0) {
             close_one_locked(pool, pool->idle[--pool->idle_count]);
+        } else if (clock_mono_us() >= look_us) {
+            look_locked(pool);
+            look_us = clock_mono_us() + LOOK_MS * CLOCK_US_PER_MS;
         } else if (pool->open_count < pool->options.size) {
             connect_one_locked(pool, &last_log_us);
             if (pool->connect_failed_last) {
@@ -324,7 +351,7 @@ static void *maintain(void *arg)
                 }
             }
         } else {
-            clock_cond_wait(&pool->work, &pool->lock, clock_mono_us() + IDLE_WAIT_S * CLOCK_US_PER_S);
+            clock_cond_wait(&pool->work, &pool->lock, look_us);
         }
     }
     pthread_mutex_unlock(&pool->lock);

@@ -11,9 +11,10 @@
  * Waiting takes at most half of the time that is left: a call that is sent with no time left would be given up, and its
  * connection with it, at the moment when they are scarce.
  *
- * A connection that timed out or broke is closed when it is released. Timeouts in a row open the breaker, and so does a
- * failed connect while no connection is left; when some are, the store merely lets no more in. When it opens, idle
- * connections are closed: they lead to the same store. All functions are thread-safe. The lock is never held while
+ * Once a second the maintainer looks at the idle connections for hang-ups, so that a store which nobody asks is missed
+ * as well. A connection that timed out or broke is closed when it is released. Timeouts in a row open the breaker, and
+ * so does a failed connect while no connection is left; when some are, the store merely lets no more in. When it opens,
+ * idle connections are closed: they lead to the same store. All functions are thread-safe. The lock is never held while
  * connecting, closing or asking a socket. */
 #ifndef FASTSTOCK_COMMON_POOL_H
 #define FASTSTOCK_COMMON_POOL_H

@@ -153,6 +153,19 @@ def test_a_writer_that_nobody_asks_notices(stack, store):
         eventually(lambda: dependency(client, "postgres") == (200, "ok", "up"), f"{client} is ready again")
 
 
+def test_a_reader_that_nobody_asks_notices(stack):
+    with stack.stopped("redis"):
+        for client in stack.read_ops:
+            eventually(lambda: dependency(client, "redis") == (200, "ok", "down"), f"{client} misses Redis")
+    with stack.stopped("pgbouncer"):
+        stack.dev("stop", "redis")
+        try:
+            for client in stack.read_ops:
+                eventually(lambda: dependency(client, "redis") == (503, "unavailable", "down"), f"{client} is unready")
+        finally:
+            stack.dev("start", "redis")
+
+
 def test_both_stores_away(stack, database):
     id = database.create_product(stock=5)
     assert stack.reads[0].product(id).status == 200

@@ -348,6 +348,45 @@ static void test_dead_idle_connections_are_not_given_out(void **state)
     }
 }
 
+static void test_dead_idle_connections_are_replaced_unasked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_filled_pool(fixture, "hung-up", 3);
+    struct connection *held[3];
+
+    for (size_t i = 0; i < 3; i++) {
+        held[i] = acquire(pool);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        pool_release(pool, held[i], STATUS_OK);
+    }
+    atomic_store(&held[1]->is_dead, true);
+    wait_until(atomic_load(&fixture->store.opened) == 4);
+    assert_int_equal(fixture->store.closed, 1);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
+}
+
+static void test_a_store_that_nobody_asks_is_missed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_filled_pool(fixture, "unasked", 3);
+    struct connection *held[3];
+
+    for (size_t i = 0; i < 3; i++) {
+        held[i] = acquire(pool);
+    }
+    atomic_store(&fixture->store.is_up, false);
+    for (size_t i = 0; i < 3; i++) {
+        atomic_store(&held[i]->is_dead, true);
+        pool_release(pool, held[i], STATUS_OK);
+    }
+    wait_until(pool_breaker_state(pool) == BREAKER_OPEN);
+    assert_int_equal(fixture->store.closed, 3);
+    atomic_store(&fixture->store.is_up, true);
+    wait_until(pool_open_connections(pool) == 3);
+    assert_int_not_equal(pool_breaker_state(pool), BREAKER_OPEN);
+}
+
 static void test_broken_connections_alone_do_not_open_the_breaker(void **state)
 {
     struct fixture *fixture = *state;
@@ -794,6 +833,8 @@ int main(void)
         with_fixture(test_a_broken_connection_is_replaced),
         with_fixture(test_a_connection_that_timed_out_is_replaced),
         with_fixture(test_dead_idle_connections_are_not_given_out),
+        with_fixture(test_dead_idle_connections_are_replaced_unasked),
+        with_fixture(test_a_store_that_nobody_asks_is_missed),
         with_fixture(test_broken_connections_alone_do_not_open_the_breaker),
         with_fixture(test_a_failed_connect_beside_open_connections),
         with_fixture(test_a_store_away_at_the_start),
