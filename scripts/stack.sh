@@ -209,6 +209,13 @@ wanted_fingerprint() { # NAME: of its command, configuration, binary and the set
   } 2>/dev/null | sha256sum | cut -c1-32
 }
 
+check_settings() { # NAME: writes its configuration; dies when it could not start with it
+  local command
+  configure "$1"
+  command_of "$1"
+  ! is_service "$1" || [[ ! -x $(binary_of "$1") ]] || "${command[@]}" --check-config >/dev/null || die "$1 would not start with these settings"
+}
+
 # -- start
 
 start() { # NAME: unless it runs already as it should
@@ -224,6 +231,7 @@ start() { # NAME: unless it runs already as it should
     else
       return 0
     fi
+    check_settings "$name"
     stop "$name"
   fi
   kill_process "$name" # what a crash may have left of it

@@ -59,6 +59,17 @@ def test_wrong_arguments(stack, words):
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("command", ["restart", "start"])
+@pytest.mark.parametrize("name, setting", [("read-1", "FASTSTOCK_LOG_SAMPLE"), ("write-1", "FASTSTOCK_HTTP_THREADS"), ("nginx", "FASTSTOCK_RATE_LIMIT")])
+def test_a_wrong_setting_stops_nothing(stack, command, name, setting):
+    before = stack.read_env()
+    result = run(f"{command} {name}", **{setting: "x"})
+    assert result.returncode == 1, result
+    assert setting in result.stderr and "'x'" in result.stderr
+    assert stack.read_env() == before
+
+
+@pytest.mark.quick
 def test_unknown_command():
     result = run("bogus")
     assert result.returncode == 2 and "no command 'bogus'; there are: " in result.stderr
