@@ -159,20 +159,30 @@ static void close_one_locked(struct pool *pool, void *connection)
     pthread_mutex_lock(&pool->lock);
 }
 
+/* With the lock held, which it gives up meanwhile: is this connection, that is in nobody's hands, of use? Else it is
+ * closed. */
+static bool keep_if_alive_locked(struct pool *pool, void *connection)
+{
+    int alive;
+
+    pthread_mutex_unlock(&pool->lock);
+    alive = pool->options.ops.alive(connection);
+    pthread_mutex_lock(&pool->lock);
+    if (!alive) {
+        close_one_locked(pool, connection);
+    }
+    return alive != 0;
+}
+
 /* With the lock held: an idle connection that is alive, or NULL. */
 static void *take_idle_locked(struct pool *pool)
 {
     while (pool->idle_count > 0) {
         void *connection = pool->idle[--pool->idle_count];
-        int alive;
 
-        pthread_mutex_unlock(&pool->lock);
-        alive = pool->options.ops.alive(connection);
-        pthread_mutex_lock(&pool->lock);
-        if (alive) {
+        if (keep_if_alive_locked(pool, connection)) {
             return connection;
         }
-        close_one_locked(pool, connection);
     }
     return NULL;
 }
@@ -304,18 +314,12 @@ static void look_locked(struct pool *pool)
 {
     for (int left = pool->idle_count; left > 0 && pool->idle_count > 0; left--) {
         void *connection = pool->idle[0];
-        int alive;
 
         pool->idle_count--;
         memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(*pool->idle));
-        pthread_mutex_unlock(&pool->lock);
-        alive = pool->options.ops.alive(connection);
-        pthread_mutex_lock(&pool->lock);
-        if (alive) {
+        if (keep_if_alive_locked(pool, connection)) {
             pool->idle[pool->idle_count++] = connection; /* after a whole round the order is as before */
             pthread_cond_signal(&pool->released);
-        } else {
-            close_one_locked(pool, connection);
         }
     }
 }

@@ -143,6 +143,20 @@ static struct connection *acquire(struct pool *pool)
     return connection;
 }
 
+static void acquire_all(struct pool *pool, struct connection **held, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        held[i] = acquire(pool);
+    }
+}
+
+static void release_all(struct pool *pool, struct connection **held, size_t count, enum status last)
+{
+    for (size_t i = 0; i < count; i++) {
+        pool_release(pool, held[i], last);
+    }
+}
+
 /* The value of a store's series in the metrics; `label` is "" or a further one. */
 static long labelled_metric_of(const char *name, const char *store, const char *label)
 {
@@ -331,21 +345,17 @@ static void test_dead_idle_connections_are_not_given_out(void **state)
     struct pool *pool = create_filled_pool(fixture, "dead", 3);
     struct connection *held[3];
 
+    acquire_all(pool, held, 3);
     for (size_t i = 0; i < 3; i++) {
-        held[i] = acquire(pool);
         atomic_store(&held[i]->is_dead, true);
     }
+    release_all(pool, held, 3, STATUS_OK);
+    acquire_all(pool, held, 3);
     for (size_t i = 0; i < 3; i++) {
-        pool_release(pool, held[i], STATUS_OK);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        held[i] = acquire(pool);
         assert_in_range(held[i]->number, 4, 6);
     }
     assert_int_equal(fixture->store.closed, 3);
-    for (size_t i = 0; i < 3; i++) {
-        pool_release(pool, held[i], STATUS_OK);
-    }
+    release_all(pool, held, 3, STATUS_OK);
 }
 
 static void test_dead_idle_connections_are_replaced_unasked(void **state)
@@ -354,12 +364,8 @@ static void test_dead_idle_connections_are_replaced_unasked(void **state)
     struct pool *pool = create_filled_pool(fixture, "hung-up", 3);
     struct connection *held[3];
 
-    for (size_t i = 0; i < 3; i++) {
-        held[i] = acquire(pool);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        pool_release(pool, held[i], STATUS_OK);
-    }
+    acquire_all(pool, held, 3);
+    release_all(pool, held, 3, STATUS_OK);
     atomic_store(&held[1]->is_dead, true);
     wait_until(atomic_load(&fixture->store.opened) == 4);
     assert_int_equal(fixture->store.closed, 1);
@@ -372,14 +378,12 @@ static void test_a_store_that_nobody_asks_is_missed(void **state)
     struct pool *pool = create_filled_pool(fixture, "unasked", 3);
     struct connection *held[3];
 
-    for (size_t i = 0; i < 3; i++) {
-        held[i] = acquire(pool);
-    }
+    acquire_all(pool, held, 3);
     atomic_store(&fixture->store.is_up, false);
     for (size_t i = 0; i < 3; i++) {
         atomic_store(&held[i]->is_dead, true);
-        pool_release(pool, held[i], STATUS_OK);
     }
+    release_all(pool, held, 3, STATUS_OK);
     wait_until(pool_breaker_state(pool) == BREAKER_OPEN);
     assert_int_equal(fixture->store.closed, 3);
     atomic_store(&fixture->store.is_up, true);
@@ -421,13 +425,6 @@ static void test_a_failed_connect_beside_open_connections(void **state)
 }
 
 /* --- a store that is away ------------------------------------------------------------------------------------- */
-
-static void release_all(struct pool *pool, struct connection **held, size_t count, enum status last)
-{
-    for (size_t i = 0; i < count; i++) {
-        pool_release(pool, held[i], last);
-    }
-}
 
 /* The answer comes at once: with a deadline that is far away, waiting would be a timeout of the test. */
 static void check_unavailable(struct pool *pool)
@@ -486,9 +483,7 @@ static void test_timeouts_in_a_row_open_the_breaker(void **state)
 static void take_all(struct fixture *fixture, struct connection **held, size_t count)
 {
     wait_until(pool_open_connections(fixture->pool) == (int)count);
-    for (size_t i = 0; i < count; i++) {
-        held[i] = acquire(fixture->pool);
-    }
+    acquire_all(fixture->pool, held, count);
     atomic_store(&fixture->store.hold_connects, true);
 }
 
