@@ -12,7 +12,7 @@ import time
 
 from . import cluster, profiles, recording, report
 from .cluster import ROOT, ClusterError
-from .figures import SERVICE
+from .recording import SERVICE
 from .sampler import Sampler, parse_quantity
 
 LOAD_RELEASE = "load-ramp"  # what ./dev cluster-load ramp installs
