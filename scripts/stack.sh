@@ -209,10 +209,7 @@ wanted_fingerprint() { # NAME: of its command, configuration, binary and the set
   } 2>/dev/null | sha256sum | cut -c1-32
 }
 
-check_settings() { # NAME: writes its configuration; dies when it could not start with it
-  local command
-  configure "$1"
-  command_of "$1"
+check_settings() { # NAME: dies when it could not start with its configuration, by `command`
   ! is_service "$1" || [[ ! -x $(binary_of "$1") ]] || "${command[@]}" --check-config >/dev/null || die "$1 would not start with these settings"
 }
 
