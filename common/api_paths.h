@@ -1,5 +1,5 @@
-/* The paths of the whole API, whichever service answers them, so that both say the same of a path that is not theirs.
- */
+/* The paths of the whole API, whichever service answers them, so that both say the same of a path
+ * that is not theirs. */
 #ifndef FASTSTOCK_COMMON_API_PATHS_H
 #define FASTSTOCK_COMMON_API_PATHS_H
 

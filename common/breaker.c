@@ -2,12 +2,14 @@
 
 void breaker_init(struct breaker *breaker, int failures_max, int64_t probation_us)
 {
-    *breaker = (struct breaker){.state = BREAKER_CLOSED, .failures_max = failures_max, .probation_us = probation_us};
+    *breaker = (struct breaker){
+        .state = BREAKER_CLOSED, .failures_max = failures_max, .probation_us = probation_us};
 }
 
 bool breaker_allows(struct breaker *breaker, int64_t now_us)
 {
-    if (breaker->state == BREAKER_HALF_OPEN && now_us - breaker->half_open_since_us >= breaker->probation_us) {
+    if (breaker->state == BREAKER_HALF_OPEN &&
+        now_us - breaker->half_open_since_us >= breaker->probation_us) {
         breaker->state = BREAKER_CLOSED;
     }
     return breaker->state == BREAKER_CLOSED;

@@ -1,12 +1,14 @@
 /* A circuit breaker: stops asking a store that does not answer, so that nobody waits for it.
  *
- *   CLOSED --`failures` failures in a row, or a trip--> OPEN --an answer--> HALF_OPEN --probation over--> CLOSED
+ *   CLOSED --`failures` failures in a row, or a trip--> OPEN --an answer--> HALF_OPEN --probation
+ * over--> CLOSED
  *                                                        ^-----------any timeout-----------'
  *
- * Only a probe (the pool's maintainer, see pool.h) asks the store while the breaker is not closed; a call that was
- * under way when it opened may be answered, too. The probation lets the writers take Redis back before the readers do:
- * what is written meanwhile is in Redis before a reader looks there. Not thread-safe; its owner holds a lock. Times are
- * of the monotonic clock, in microseconds. */
+ * Only a probe (the pool's maintainer, see pool.h) asks the store while the breaker is not closed;
+ * a call that was under way when it opened may be answered, too. The probation lets the writers
+ * take Redis back before the readers do: what is written meanwhile is in Redis before a reader
+ * looks there. Not thread-safe; its owner holds a lock. Times are of the monotonic clock, in
+ * microseconds. */
 #ifndef FASTSTOCK_COMMON_BREAKER_H
 #define FASTSTOCK_COMMON_BREAKER_H
 
@@ -26,7 +28,8 @@ struct breaker {
 
 void breaker_init(struct breaker *breaker, int failures_max, int64_t probation_us);
 
-/* May the store be asked? Also ends a probation that is over: until somebody asks, `state` says HALF_OPEN. */
+/* May the store be asked? Also ends a probation that is over: until somebody asks, `state` says
+ * HALF_OPEN. */
 bool breaker_allows(struct breaker *breaker, int64_t now_us);
 
 /* The store answered, if only with an error of its own. */

@@ -44,8 +44,9 @@ void clock_format_rfc3339(int64_t wall_us, char out[CLOCK_RFC3339_SIZE])
         seconds--;
     }
     gmtime_r(&seconds, &utc);
-    snprintf(out, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(utc.tm_year + 1900) % 10000u,
-             (unsigned)(utc.tm_mon + 1) % 100u, (unsigned)utc.tm_mday % 100u, (unsigned)utc.tm_hour % 100u,
+    snprintf(out, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
+             (unsigned)(utc.tm_year + 1900) % 10000u, (unsigned)(utc.tm_mon + 1) % 100u,
+             (unsigned)utc.tm_mday % 100u, (unsigned)utc.tm_hour % 100u,
              (unsigned)utc.tm_min % 100u, (unsigned)utc.tm_sec % 100u, (unsigned)micros % 1000000u);
 }
 

@@ -1,4 +1,5 @@
-/* Times. `_us` values are microseconds. A deadline is a point of the monotonic clock. Thread-safe. */
+/* Times. `_us` values are microseconds. A deadline is a point of the monotonic clock.
+ * Thread-safe. */
 #ifndef FASTSTOCK_COMMON_CLOCK_H
 #define FASTSTOCK_COMMON_CLOCK_H
 

@@ -42,7 +42,8 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
 {
     switch (option->type) {
     case CONFIG_INT:
-        strbuf_addf(out, "a whole number from %lld to %lld", (long long)option->min, (long long)option->max);
+        strbuf_addf(out, "a whole number from %lld to %lld", (long long)option->min,
+                    (long long)option->max);
         break;
     case CONFIG_CHOICE:
         strbuf_adds(out, "one of");
@@ -54,7 +55,8 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
         strbuf_adds(out, "redis://[[user]:password@]host[:port][/database]");
         break;
     case CONFIG_PG_URL:
-        strbuf_adds(out, "postgres://user:password@host:port/database (a password's '/', '@' and '%' percent-encoded)");
+        strbuf_adds(out, "postgres://user:password@host:port/database "
+                         "(a password's '/', '@' and '%' percent-encoded)");
         break;
     case CONFIG_STRING:
         strbuf_adds(out, "text");
@@ -126,7 +128,8 @@ static void add_shown(struct strbuf *out, const struct config_option *option, co
 }
 
 /* `where` is "file:line" or the name of an environment variable. */
-static bool set_value(struct loading *loading, const struct config_option *option, const char *where, const char *value)
+static bool set_value(struct loading *loading, const struct config_option *option,
+                      const char *where, const char *value)
 {
     if (store(option, loading->settings, value)) {
         return true;
@@ -139,29 +142,33 @@ static bool set_value(struct loading *loading, const struct config_option *optio
     return false;
 }
 
-static const struct config_option *find_option(const struct config_option *options, const char *section,
-                                               const char *key)
+static const struct config_option *find_option(const struct config_option *options,
+                                               const char *section, const char *key)
 {
     for (; options->section != NULL; options++) {
-        if (strcmp(options->section, section) == 0 && (key == NULL || strcmp(options->key, key) == 0)) {
+        if (strcmp(options->section, section) == 0 &&
+            (key == NULL || strcmp(options->key, key) == 0)) {
             return options;
         }
     }
     return NULL;
 }
 
-/* ": unknown X 'name', expected one of a, b, c" for a section (section == NULL) or a key of a section */
-static void add_unknown(struct loading *loading, const char *where, const char *section, const char *name)
+/* ": unknown X 'name', expected one of a, b, c" for a section (section == NULL) or a key of a
+ * section */
+static void add_unknown(struct loading *loading, const char *where, const char *section,
+                        const char *name)
 {
     const char *last = NULL;
 
-    strbuf_addf(loading->error, "%s: unknown %s '%s", where, section == NULL ? "section" : "setting",
-                section == NULL ? "" : section);
+    strbuf_addf(loading->error, "%s: unknown %s '%s", where,
+                section == NULL ? "section" : "setting", section == NULL ? "" : section);
     strbuf_addf(loading->error, "%s%s', expected one of", section == NULL ? "" : ".", name);
     for (const struct config_option *o = loading->options; o->section != NULL; o++) {
         const char *known = section == NULL ? o->section : o->key;
 
-        if ((section != NULL && strcmp(o->section, section) != 0) || (last != NULL && strcmp(last, known) == 0)) {
+        if ((section != NULL && strcmp(o->section, section) != 0) ||
+            (last != NULL && strcmp(last, known) == 0)) {
             continue;
         }
         strbuf_addf(loading->error, "%s %s", last == NULL ? "" : ",", known);
@@ -175,7 +182,8 @@ static void format_where(char out[WHERE_SIZE], const char *path, size_t line)
     snprintf(out, WHERE_SIZE, "%s:%zu", path, line + 1);
 }
 
-static bool fail_at(struct loading *loading, const char *path, const yaml_node_t *node, const char *what)
+static bool fail_at(struct loading *loading, const char *path, const yaml_node_t *node,
+                    const char *what)
 {
     char where[WHERE_SIZE];
 
@@ -191,8 +199,8 @@ static bool has_nul(const yaml_node_t *scalar)
 }
 
 /* One `key: value` of a section. */
-static bool read_key(struct loading *loading, const char *path, const char *section, const yaml_node_t *key,
-                     const yaml_node_t *value, bool *seen)
+static bool read_key(struct loading *loading, const char *path, const char *section,
+                     const yaml_node_t *key, const yaml_node_t *value, bool *seen)
 {
     const struct config_option *option;
     char where[WHERE_SIZE];
@@ -216,8 +224,8 @@ static bool read_key(struct loading *loading, const char *path, const char *sect
     return set_value(loading, option, where, (const char *)value->data.scalar.value);
 }
 
-static bool read_section(struct loading *loading, const char *path, yaml_document_t *document, const yaml_node_t *name,
-                         const yaml_node_t *body, bool *seen)
+static bool read_section(struct loading *loading, const char *path, yaml_document_t *document,
+                         const yaml_node_t *name, const yaml_node_t *body, bool *seen)
 {
     const char *section = (const char *)name->data.scalar.value;
     char where[WHERE_SIZE];
@@ -237,7 +245,8 @@ static bool read_section(struct loading *loading, const char *path, yaml_documen
     if (body->type != YAML_MAPPING_NODE) {
         return fail_at(loading, path, body, "expected 'key: value' lines under the section");
     }
-    for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start; pair < body->data.mapping.pairs.top; pair++) {
+    for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start;
+         pair < body->data.mapping.pairs.top; pair++) {
         ok = read_key(loading, path, section, yaml_document_get_node(document, pair->key),
                       yaml_document_get_node(document, pair->value), seen) &&
              ok;
@@ -262,7 +271,8 @@ static bool read_document(struct loading *loading, const char *path, yaml_docume
         count++;
     }
     seen = fs_calloc(count, sizeof(*seen));
-    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
+    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
         ok = read_section(loading, path, document, yaml_document_get_node(document, pair->key),
                           yaml_document_get_node(document, pair->value), seen) &&
              ok;
@@ -271,7 +281,8 @@ static bool read_document(struct loading *loading, const char *path, yaml_docume
     return ok;
 }
 
-static bool load_document(struct loading *loading, const char *path, yaml_parser_t *parser, yaml_document_t *document)
+static bool load_document(struct loading *loading, const char *path, yaml_parser_t *parser,
+                          yaml_document_t *document)
 {
     if (yaml_parser_load(parser, document)) {
         return true;
@@ -282,7 +293,8 @@ static bool load_document(struct loading *loading, const char *path, yaml_parser
 }
 
 /* A second document of the file would be passed over silently. */
-static bool refuse_further_document(struct loading *loading, const char *path, yaml_parser_t *parser)
+static bool refuse_further_document(struct loading *loading, const char *path,
+                                    yaml_parser_t *parser)
 {
     yaml_document_t document;
     char where[WHERE_SIZE];
@@ -341,9 +353,10 @@ static void env_name(char out[NAME_SIZE], const char *section, const char *key)
     }
 }
 
-/* The option that a variable of the environment sets. A variable that only looks like one is unknown. */
-static const struct config_option *option_of_variable(const struct config_option *options, const char *variable,
-                                                      bool *ret_unknown)
+/* The option that a variable of the environment sets. A variable that only looks like one is
+ * unknown. */
+static const struct config_option *option_of_variable(const struct config_option *options,
+                                                      const char *variable, bool *ret_unknown)
 {
     char name[NAME_SIZE];
 
@@ -379,7 +392,8 @@ static bool read_environment(struct loading *loading, char *const *environment)
     for (int full_names = 0; full_names <= 1; full_names++) {
         for (char *const *entry = environment; *entry != NULL; entry++) {
             const char *equals = strchr(*entry, '=');
-            char variable[WHERE_SIZE]; /* of a longer name the beginning, which no setting has either */
+            char variable[WHERE_SIZE]; /* of a longer name the beginning, which no setting has
+                                          either */
             const struct config_option *option;
             bool unknown;
 
@@ -395,7 +409,8 @@ static bool read_environment(struct loading *loading, char *const *environment)
             if (option != NULL) {
                 ok = set_value(loading, option, variable, equals + 1) && ok;
             } else if (unknown) {
-                strbuf_addf(loading->error, "%s: no setting has this name; --help lists them\n", variable);
+                strbuf_addf(loading->error, "%s: no setting has this name; --help lists them\n",
+                            variable);
                 ok = false;
             }
         }
@@ -403,8 +418,8 @@ static bool read_environment(struct loading *loading, char *const *environment)
     return ok;
 }
 
-bool config_load(const struct config_option *options, const char *path, char *const *environment, void *settings,
-                 struct strbuf *error)
+bool config_load(const struct config_option *options, const char *path, char *const *environment,
+                 void *settings, struct strbuf *error)
 {
     struct loading loading = {.options = options, .settings = settings, .error = error};
     bool ok = true;
@@ -419,7 +434,8 @@ bool config_load(const struct config_option *options, const char *path, char *co
     return read_environment(&loading, environment) && ok;
 }
 
-bool config_check_required(const struct config_option *options, const void *settings, struct strbuf *error)
+bool config_check_required(const struct config_option *options, const void *settings,
+                           struct strbuf *error)
 {
     char name[NAME_SIZE];
     bool ok = true;
@@ -429,8 +445,9 @@ bool config_check_required(const struct config_option *options, const void *sett
             continue;
         }
         env_name(name, options->section, options->key);
-        strbuf_addf(error, "%s.%s is empty; set it in the file, or %s in the environment; expected ", options->section,
-                    options->key, options->alias == NULL ? name : options->alias);
+        strbuf_addf(error,
+                    "%s.%s is empty; set it in the file, or %s in the environment; expected ",
+                    options->section, options->key, options->alias == NULL ? name : options->alias);
         add_allowed(error, options);
         strbuf_addc(error, '\n');
         ok = false;
@@ -448,8 +465,8 @@ void config_free(const struct config_option *options, void *settings)
     }
 }
 
-/* A double-quoted YAML scalar. C1 controls and the line ends of Unicode (U+0085, U+2028, U+2029) are line ends to YAML,
- * too. */
+/* A double-quoted YAML scalar. C1 controls and the line ends of Unicode (U+0085, U+2028, U+2029)
+ * are line ends to YAML, too. */
 static void add_quoted(struct strbuf *out, const char *text)
 {
     strbuf_addc(out, '"');
@@ -509,14 +526,17 @@ void config_help(const struct config_option *options, struct strbuf *out)
 
     for (; options->section != NULL; options++) {
         env_name(name, options->section, options->key);
-        strbuf_addf(out, "  %s.%s\n      %s\n      ", options->section, options->key, options->help);
+        strbuf_addf(out, "  %s.%s\n      %s\n      ", options->section, options->key,
+                    options->help);
         add_allowed(out, options);
         if (options->required) {
             strbuf_adds(out, "; must be set");
         } else {
-            strbuf_addf(out, "; default: %s", *options->fallback == '\0' ? "empty" : options->fallback);
+            strbuf_addf(out, "; default: %s",
+                        *options->fallback == '\0' ? "empty" : options->fallback);
         }
         strbuf_addf(out, "\n      environment: %s", name);
-        strbuf_addf(out, "%s%s\n", options->alias == NULL ? "" : " or ", options->alias == NULL ? "" : options->alias);
+        strbuf_addf(out, "%s%s\n", options->alias == NULL ? "" : " or ",
+                    options->alias == NULL ? "" : options->alias);
     }
 }

@@ -1,13 +1,13 @@
-/* Settings: a table says of each its name, type, default, range and help; the values come from a YAML file of two
- * levels (section: key: value), then from the environment (FASTSTOCK_<SECTION>_<KEY>, or the alias). `--help` and
- * `--print-config` are made from the same table. The only file that includes libyaml.
+/* Settings. A table says of each one its name, type, default, range and help. The values come from
+ * a YAML file of two levels (section: key: value), then from the environment
+ * (FASTSTOCK_<SECTION>_<KEY>, or the alias). `--help` and `--print-config` are made from the same
+ * table. Only this module includes libyaml.
  *
  *   struct settings { int64_t port; const char *url; };
  *   static const struct config_option options[] = {
- *       {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, .alias = "PORT", .help =
- * "..."},
- *       {.section = NULL}};
- */
+ *       {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535,
+ *        .alias = "PORT", .help = "..."},
+ *       {.section = NULL}}; */
 #ifndef FASTSTOCK_COMMON_CONFIG_H
 #define FASTSTOCK_COMMON_CONFIG_H
 
@@ -35,19 +35,22 @@ struct config_option {
     int64_t max;
     const char *const *choices; /* ended by NULL */
     bool required;              /* text that may not be empty, see config_check_required */
-    bool secret;                /* of a URL the password, of another value the whole is hidden when it is printed */
-    const char *alias;          /* an environment variable with a name of its own, or NULL */
+    bool
+        secret; /* of a URL the password, of another value the whole is hidden when it is printed */
+    const char *alias; /* an environment variable with a name of its own, or NULL */
     const char *help;
 };
 
-/* Fills `settings` (the struct the offsets speak of). Strings in it are owned by it: config_free. On false `error`
- * holds one line a mistake: "file:line: section.key: what is wrong, what is allowed". `path` may be NULL: no file.
- * `environment` is an array like environ(7). Not thread-safe: call from main. */
-bool config_load(const struct config_option *options, const char *path, char *const *environment, void *settings,
-                 struct strbuf *error);
+/* Fills `settings` (the struct the offsets speak of). Strings in it are owned by it: config_free.
+ * On false `error` holds one line a mistake: "file:line: section.key: what is wrong, what is
+ * allowed". `path` may be NULL: no file. `environment` is an array like environ(7). Not
+ * thread-safe: call from main. */
+bool config_load(const struct config_option *options, const char *path, char *const *environment,
+                 void *settings, struct strbuf *error);
 
 /* Whether every required setting has a value; `error` gets a line for each that has none. */
-bool config_check_required(const struct config_option *options, const void *settings, struct strbuf *error);
+bool config_check_required(const struct config_option *options, const void *settings,
+                           struct strbuf *error);
 
 void config_free(const struct config_option *options, void *settings);
 

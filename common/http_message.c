@@ -79,7 +79,7 @@ size_t http_header_count(const struct http_request *request, const char *name)
     return count;
 }
 
-/* --- who asks ----------------------------------------------------------------------------------------------------- */
+/* --- who asks --------------------------------------------------------------------------------- */
 
 static bool only_of(const char *text, size_t len, const char *allowed)
 {
@@ -94,7 +94,8 @@ static bool usable_request_id(const char *id)
            only_of(id, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
 
-/* 64 random bits, from a generator of this thread that the kernel seeded (splitmix64, Steele et al. 2014). */
+/* 64 random bits, from a generator of this thread that the kernel seeded (splitmix64, Steele et al.
+ * 2014). */
 static uint64_t random_bits(void)
 {
     static _Thread_local uint64_t state;
@@ -109,16 +110,18 @@ static uint64_t random_bits(void)
     return z ^ (z >> 31);
 }
 
-/* version 00: "00-" 32 hex "-" 16 hex "-" 2 hex; a later version may have more behind. All zeros is no id. */
+/* version 00: "00-" 32 hex "-" 16 hex "-" 2 hex; a later version may have more behind. All zeros is
+ * no id. */
 static void read_traceparent(const char *value, char trace_id[HTTP_TRACE_ID_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
 
     trace_id[0] = '\0';
-    if (value != NULL && strlen(value) >= 55 && only_of(value, 2, hex) && strncmp(value, "ff", 2) != 0 &&
-        value[2] == '-' && only_of(value + 3, 32, hex) && !only_of(value + 3, 32, "0") && value[35] == '-' &&
-        only_of(value + 36, 16, hex) && !only_of(value + 36, 16, "0") && value[52] == '-' &&
-        only_of(value + 53, 2, hex) && (value[55] == '\0' || (value[55] == '-' && strncmp(value, "00", 2) != 0))) {
+    if (value != NULL && strlen(value) >= 55 && only_of(value, 2, hex) &&
+        strncmp(value, "ff", 2) != 0 && value[2] == '-' && only_of(value + 3, 32, hex) &&
+        !only_of(value + 3, 32, "0") && value[35] == '-' && only_of(value + 36, 16, hex) &&
+        !only_of(value + 36, 16, "0") && value[52] == '-' && only_of(value + 53, 2, hex) &&
+        (value[55] == '\0' || (value[55] == '-' && strncmp(value, "00", 2) != 0))) {
         memcpy(trace_id, value + 3, 32);
         trace_id[32] = '\0';
     }
@@ -146,7 +149,7 @@ void http_identify(struct http_request *request)
     read_traceparent(http_header(request, "traceparent"), request->trace_id);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void http_add_header(struct http_response *response, const char *name, const char *value)
 {
@@ -165,24 +168,25 @@ struct strbuf *http_start_json(struct http_response *response, int status)
     return &response->body;
 }
 
-void http_problem(const struct http_request *request, struct http_response *response, enum http_problem problem,
-                  const char *detail, const char *members)
+void http_problem(const struct http_request *request, struct http_response *response,
+                  enum http_problem problem, const char *detail, const char *members)
 {
     struct strbuf *body = http_start_json(response, problems[problem].status);
 
     response->content_type = "application/problem+json";
-    strbuf_addf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", problems[problem].slug,
-                problems[problem].title, problems[problem].status);
+    strbuf_addf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                problems[problem].slug, problems[problem].title, problems[problem].status);
     json_add_string(body, detail);
-    strbuf_addf(body, ",\"instance\":\"urn:request:%s\"%s}", request->id, members == NULL ? "" : members);
+    strbuf_addf(body, ",\"instance\":\"urn:request:%s\"%s}", request->id,
+                members == NULL ? "" : members);
     http_add_header(response, "Cache-Control", "no-store");
     if (problem == HTTP_OVERLOADED || problem == HTTP_UNAVAILABLE) {
         http_add_header(response, "Retry-After", RETRY_AFTER_S);
     }
 }
 
-void http_bad_field(const struct http_request *request, struct http_response *response, const char *field,
-                    const char *detail)
+void http_bad_field(const struct http_request *request, struct http_response *response,
+                    const char *field, const char *detail)
 {
     struct strbuf members = STRBUF_EMPTY;
     struct strbuf text = STRBUF_EMPTY;
@@ -198,7 +202,7 @@ void http_bad_field(const struct http_request *request, struct http_response *re
     strbuf_finish(&members);
 }
 
-/* --- queries ------------------------------------------------------------------------------------------------------ */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* A decoded copy of a part of the query, NULL when its encoding is bad. */
 static char *decode(const char *start, size_t len, size_t *ret_len)
@@ -239,7 +243,8 @@ static bool read_pair(const struct http_request *request, const char *start, siz
         http_bad_field(request, response, params->name, "expected once, is repeated");
         return false;
     }
-    params->value = equals == NULL ? fs_strdup("") : decode(equals + 1, len - name_len - 1, &params->len);
+    params->value =
+        equals == NULL ? fs_strdup("") : decode(equals + 1, len - name_len - 1, &params->len);
     if (params->value == NULL) {
         http_bad_field(request, response, params->name, "bad percent-encoding, or not UTF-8");
         return false;

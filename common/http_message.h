@@ -1,5 +1,5 @@
-/* Requests and responses as handlers see them; nothing here knows the HTTP library. A request and its response belong
- * to one thread. */
+/* Requests and responses as handlers see them; nothing here knows the HTTP library. A request and
+ * its response belong to one thread. */
 #ifndef FASTSTOCK_COMMON_HTTP_MESSAGE_H
 #define FASTSTOCK_COMMON_HTTP_MESSAGE_H
 
@@ -78,19 +78,20 @@ enum http_problem {
     HTTP_UNAVAILABLE,
 };
 
-/* Makes the response a problem (RFC 9457). `members` is NULL or further JSON members, each with a comma in front.
- * HTTP_OVERLOADED and HTTP_UNAVAILABLE get a Retry-After. */
-void http_problem(const struct http_request *request, struct http_response *response, enum http_problem problem,
-                  const char *detail, const char *members);
+/* Makes the response a problem (RFC 9457). `members` is NULL or further JSON members, each with a
+ * comma in front. HTTP_OVERLOADED and HTTP_UNAVAILABLE get a Retry-After. */
+void http_problem(const struct http_request *request, struct http_response *response,
+                  enum http_problem problem, const char *detail, const char *members);
 
-/* A 400 that names the field (of the path, query, headers or body; "request" for the whole) and what it expects. */
-void http_bad_field(const struct http_request *request, struct http_response *response, const char *field,
-                    const char *detail);
+/* A 400 that names the field (of the path, query, headers or body; "request" for the whole) and
+ * what it expects. */
+void http_bad_field(const struct http_request *request, struct http_response *response,
+                    const char *field, const char *detail);
 
 /* The reason phrase of a status code. */
 const char *http_reason(int status);
 
-/* --- queries -------------------------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* A query parameter that a handler knows; an array of them ends with name == NULL. */
 struct http_query_param {
@@ -99,8 +100,9 @@ struct http_query_param {
     size_t len;
 };
 
-/* Reads the known parameters. Unknown ones are ignored; a repeated known one or a bad percent-encoding makes the
- * response a 400 and false is returned. http_query_finish frees the values in either case. */
+/* Reads the known parameters. Unknown ones are ignored; a repeated known one or a bad
+ * percent-encoding makes the response a 400 and false is returned. http_query_finish frees the
+ * values in either case. */
 bool http_read_query(const struct http_request *request, struct http_query_param *params,
                      struct http_response *response);
 void http_query_finish(struct http_query_param *params);

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-bool http_path_matches(const char *pattern, const char *path, struct http_text ret_params[HTTP_PARAMS_MAX])
+bool http_path_matches(const char *pattern, const char *path,
+                       struct http_text ret_params[HTTP_PARAMS_MAX])
 {
     size_t params = 0;
 
@@ -30,7 +31,8 @@ bool http_path_matches(const char *pattern, const char *path, struct http_text r
 
 static bool method_matches(const char *routed, const char *method)
 {
-    return strcmp(routed, method) == 0 || (strcmp(routed, "GET") == 0 && strcmp(method, "HEAD") == 0);
+    return strcmp(routed, method) == 0 ||
+           (strcmp(routed, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
 /* Is `method` one of "GET, HEAD"? */
@@ -50,7 +52,8 @@ static bool in_allow_list(const char *allow, const char *method)
     return false;
 }
 
-static void refuse_method(const struct http_request *request, struct http_response *response, const char *allow)
+static void refuse_method(const struct http_request *request, struct http_response *response,
+                          const char *allow)
 {
     char detail[128];
 
@@ -69,7 +72,8 @@ static void refuse_path(const struct http_request *request, struct http_response
                 refuse_method(request, response, known->allow);
                 return;
             }
-            snprintf(detail, sizeof(detail), "%s answers this path, not this service", known->service);
+            snprintf(detail, sizeof(detail), "%s answers this path, not this service",
+                     known->service);
             http_problem(request, response, HTTP_NOT_FOUND, detail, NULL);
             return;
         }
@@ -77,7 +81,8 @@ static void refuse_path(const struct http_request *request, struct http_response
     http_problem(request, response, HTTP_NOT_FOUND, "no such path", NULL);
 }
 
-const struct http_route *http_find_route(const struct http_route *routes, struct http_request *request,
+const struct http_route *http_find_route(const struct http_route *routes,
+                                         struct http_request *request,
                                          struct http_response *response)
 {
     const struct http_route *same_path = NULL;
@@ -91,7 +96,8 @@ const struct http_route *http_find_route(const struct http_route *routes, struct
         }
     }
     if (same_path != NULL) { /* every path of ours has one method */
-        refuse_method(request, response, strcmp(same_path->method, "GET") == 0 ? "GET, HEAD" : same_path->method);
+        refuse_method(request, response,
+                      strcmp(same_path->method, "GET") == 0 ? "GET, HEAD" : same_path->method);
     } else {
         refuse_path(request, response);
     }

@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 /* Fills the response. Runs on a thread of the server, many at a time. */
-typedef void http_handler(const struct http_request *request, struct http_response *response, void *context);
+typedef void http_handler(const struct http_request *request, struct http_response *response,
+                          void *context);
 
 struct http_route {
     const char *method; /* GET answers HEAD too; NULL ends a table */
@@ -15,13 +16,15 @@ struct http_route {
     http_handler *handle;
 };
 
-/* Does `path` have the form of `pattern`? A {part} takes one or more characters up to the next '/'. `ret_params` (may
- * be NULL) gets them in order. */
-bool http_path_matches(const char *pattern, const char *path, struct http_text ret_params[HTTP_PARAMS_MAX]);
+/* Does `path` have the form of `pattern`? A {part} takes one or more characters up to the next '/'.
+ * `ret_params` (may be NULL) gets them in order. */
+bool http_path_matches(const char *pattern, const char *path,
+                       struct http_text ret_params[HTTP_PARAMS_MAX]);
 
-/* The route that answers the request, its params set; else NULL, the response made a 404, or a 405 with Allow, by the
- * table of all paths (api_paths.h). */
-const struct http_route *http_find_route(const struct http_route *routes, struct http_request *request,
+/* The route that answers the request, its params set; else NULL, the response made a 404, or a 405
+ * with Allow, by the table of all paths (api_paths.h). */
+const struct http_route *http_find_route(const struct http_route *routes,
+                                         struct http_request *request,
                                          struct http_response *response);
 
 #endif

@@ -19,31 +19,40 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define HEAD_BYTES_MAX 16384 /* what a request line and its headers may take: nginx's default of 4 x 8k, and thrift */
-#define LIBRARY_HEAD_BYTES 65536  /* the library's own limit; larger, so that ours can answer 431 */
-#define DISCARD_BYTES_MAX 1048576 /* read behind an answer that refused a body, so that the client gets to read it */
+#define HEAD_BYTES_MAX                                                                             \
+    16384 /* what a request line and its headers may take: nginx's default of 4 x 8k, and thrift   \
+           */
+#define LIBRARY_HEAD_BYTES                                                                         \
+    65536 /* the library's own limit; larger, so that ours can answer 431                          \
+           */
+#define DISCARD_BYTES_MAX                                                                          \
+    1048576 /* read behind an answer that refused a body, so that the client gets to read it */
 #define DISCARD_MS_MAX 1000
 #define STATUSES_MAX 24
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define IDLE_POLL_MS 5
-#define CHUNK_BYTES 4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
+#define CHUNK_BYTES                                                                                \
+    4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
 
 static struct metric_family requests_counter =
-    METRIC_COUNTER("http_requests_total", "HTTP requests answered, by route template.", "method", "route", "status");
-static struct metric_family duration_histogram =
-    METRIC_HISTOGRAM("http_request_duration_seconds", "From the end of a request's head to the end of its answer.",
-                     metric_buckets_seconds, "method", "route");
+    METRIC_COUNTER("http_requests_total", "HTTP requests answered, by route template.", "method",
+                   "route", "status");
+static struct metric_family duration_histogram = METRIC_HISTOGRAM(
+    "http_request_duration_seconds", "From the end of a request's head to the end of its answer.",
+    metric_buckets_seconds, "method", "route");
 static struct metric_family in_flight_gauge =
     METRIC_GAUGE("http_requests_in_flight", "Requests being answered.", METRIC_NO_LABELS);
-static struct metric_family connections_gauge =
-    METRIC_GAUGE("http_connections", "Open client connections; each holds a thread.", METRIC_NO_LABELS);
+static struct metric_family connections_gauge = METRIC_GAUGE(
+    "http_connections", "Open client connections; each holds a thread.", METRIC_NO_LABELS);
 static struct metric_family threads_gauge =
     METRIC_GAUGE("http_threads", "Threads that serve connections.", METRIC_NO_LABELS);
-static struct metric_family shed_counter = METRIC_COUNTER(
-    "http_requests_shed_total", "Requests refused with 503 because the threads were taken.", METRIC_NO_LABELS);
+static struct metric_family shed_counter =
+    METRIC_COUNTER("http_requests_shed_total",
+                   "Requests refused with 503 because the threads were taken.", METRIC_NO_LABELS);
 
-static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"};
+static const char *const methods[] = {"GET",   "HEAD",   "POST",    "PUT",
+                                      "PATCH", "DELETE", "OPTIONS", "OTHER"};
 #define METHODS FS_ARRAY_LEN(methods)
 
 /* The series of one route and method. */
@@ -82,7 +91,7 @@ struct thread_buffers {
     struct strbuf out;
 };
 
-/* --- metrics and logs --------------------------------------------------------------------------------------------- */
+/* --- metrics and logs ------------------------------------------------------------------------- */
 
 static size_t method_index(const char *method)
 {
@@ -100,14 +109,16 @@ static size_t status_index(struct route_metrics *metrics, int status)
     for (size_t i = 0; i + 1 < STATUSES_MAX; i++) {
         int found = 0;
 
-        if (atomic_compare_exchange_strong(&metrics->statuses[i], &found, status) || found == status) {
+        if (atomic_compare_exchange_strong(&metrics->statuses[i], &found, status) ||
+            found == status) {
             return i;
         }
     }
     return STATUSES_MAX - 1;
 }
 
-static void count_request(struct route_metrics *metrics, const char *method, int status, int64_t took_us)
+static void count_request(struct route_metrics *metrics, const char *method, int status,
+                          int64_t took_us)
 {
     size_t m = method_index(method);
     size_t s = status_index(metrics, status);
@@ -130,7 +141,8 @@ static void count_request(struct route_metrics *metrics, const char *method, int
 }
 
 static void log_request(struct http_server *server, const struct http_request *request,
-                        const struct http_response *response, const char *route, const char *client, int64_t took_us)
+                        const struct http_response *response, const char *route, const char *client,
+                        int64_t took_us)
 {
     bool slow = took_us >= server->options.log_slow_ms * CLOCK_US_PER_MS;
     unsigned count = atomic_fetch_add_explicit(&server->log_count, 1, memory_order_relaxed);
@@ -139,11 +151,12 @@ static void log_request(struct http_server *server, const struct http_request *r
         return;
     }
     log_write(response->status >= 500 ? LOG_WARN : LOG_INFO,
-              LOG_FIELDS(log_msg("request"), log_str("method", request->method), log_str("route", route),
-                         log_str("path", request->path), log_int("status", response->status),
-                         log_num("took_ms", (double)took_us / (double)CLOCK_US_PER_MS),
-                         log_int("bytes", (int64_t)response->body.len), log_str("request_id", request->id),
-                         log_str("trace_id", request->trace_id), log_str("client", client)));
+              LOG_FIELDS(
+                  log_msg("request"), log_str("method", request->method), log_str("route", route),
+                  log_str("path", request->path), log_int("status", response->status),
+                  log_num("took_ms", (double)took_us / (double)CLOCK_US_PER_MS),
+                  log_int("bytes", (int64_t)response->body.len), log_str("request_id", request->id),
+                  log_str("trace_id", request->trace_id), log_str("client", client)));
 }
 
 static void update_gauges(void *arg)
@@ -154,7 +167,7 @@ static void update_gauges(void *arg)
     metric_set(server->connections_now, atomic_load(&server->connections));
 }
 
-/* --- reading a request -------------------------------------------------------------------------------------------- */
+/* --- reading a request ------------------------------------------------------------------------ */
 
 static size_t head_bytes(const struct http_request *request)
 {
@@ -167,8 +180,8 @@ static size_t head_bytes(const struct http_request *request)
 }
 
 /* A 400 after which the connection ends: what follows on it cannot be trusted. */
-static bool refuse_field(const struct http_request *request, struct http_response *response, const char *field,
-                         const char *detail)
+static bool refuse_field(const struct http_request *request, struct http_response *response,
+                         const char *field, const char *detail)
 {
     http_bad_field(request, response, field, detail);
     response->close = true;
@@ -176,16 +189,17 @@ static bool refuse_field(const struct http_request *request, struct http_respons
 }
 
 /* Any other problem after which the connection ends. */
-static bool refuse(const struct http_request *request, struct http_response *response, enum http_problem problem,
-                   const char *detail)
+static bool refuse(const struct http_request *request, struct http_response *response,
+                   enum http_problem problem, const char *detail)
 {
     http_problem(request, response, problem, detail, NULL);
     response->close = true;
     return false;
 }
 
-/* The library parses in place: it overwrites the colon with NUL, and blanks before it too. So behind the NUL of a plain
- * name comes the value or what stands before it, and behind that of "Name :" another NUL that is not the value. */
+/* The library parses in place: it overwrites the colon with NUL, and blanks before it too. So
+ * behind the NUL of a plain name comes the value or what stands before it, and behind that of "Name
+ * :" another NUL that is not the value. */
 static bool has_blank_before_colon(const struct http_header *header)
 {
     const char *behind = header->name + strlen(header->name) + 1;
@@ -193,10 +207,10 @@ static bool has_blank_before_colon(const struct http_header *header)
     return header->value > behind && *behind == '\0';
 }
 
-/* Are the lines of the head those that the library has shown, each with CR LF behind it? It ends its list at a line
- * that begins with a blank, a colon or a byte above 127, and passes over what follows: a Transfer-Encoding, say, by
- * which a proxy in front goes. It overwrites CR and LF with NUL, and the last LF of the head, but not the CR before
- * that unless there was no header. */
+/* Are the lines of the head those that the library has shown, each with CR LF behind it? It ends
+ * its list at a line that begins with a blank, a colon or a byte above 127, and passes over what
+ * follows: a Transfer-Encoding, say, by which a proxy in front goes. It overwrites CR and LF with
+ * NUL, and the last LF of the head, but not the CR before that unless there was no header. */
 static bool lines_are_plain(const struct http_request *request, const char *http_version)
 {
     const char *line = http_version + strlen(http_version) + 2;
@@ -209,10 +223,12 @@ static bool lines_are_plain(const struct http_request *request, const char *http
         }
         line = header->value + strlen(header->value) + 2;
     }
-    return line[-1] == '\0' && line[0] == (request->header_count > 0 ? '\r' : '\0') && line[1] == '\0';
+    return line[-1] == '\0' && line[0] == (request->header_count > 0 ? '\r' : '\0') &&
+           line[1] == '\0';
 }
 
-/* Blanks behind a value are no part of it (RFC 9110 section 5.5), but the library leaves them there. */
+/* Blanks behind a value are no part of it (RFC 9110 section 5.5), but the library leaves them
+ * there. */
 static void trim_end(char *value)
 {
     size_t len = strlen(value);
@@ -222,7 +238,8 @@ static void trim_end(char *value)
     }
 }
 
-/* Are the lines of the head plain? They cannot be told any more when the values have been trimmed. */
+/* Are the lines of the head plain? They cannot be told any more when the values have been
+ * trimmed. */
 static bool take_head(struct http_request *request, const struct mg_request_info *info)
 {
     bool is_plain;
@@ -232,11 +249,13 @@ static bool take_head(struct http_request *request, const struct mg_request_info
     request->query = info->query_string == NULL ? "" : info->query_string;
     request->header_count = info->num_headers > 0 ? (size_t)info->num_headers : 0;
     for (size_t i = 0; i < request->header_count; i++) {
-        request->headers[i] = (struct http_header){info->http_headers[i].name, info->http_headers[i].value};
+        request->headers[i] =
+            (struct http_header){info->http_headers[i].name, info->http_headers[i].value};
     }
     is_plain = lines_are_plain(request, info->http_version);
     for (size_t i = 0; i < request->header_count; i++) {
-        trim_end((char *)info->http_headers[i].value); /* in the library's buffer, which it writes to as well */
+        trim_end((char *)info->http_headers[i]
+                     .value); /* in the library's buffer, which it writes to as well */
     }
     return is_plain;
 }
@@ -247,7 +266,8 @@ static bool check_head(const struct http_request *request, const char *http_vers
     size_t hosts = http_header_count(request, "Host");
 
     if (request->header_count >= HTTP_HEADERS_MAX || head_bytes(request) > HEAD_BYTES_MAX) {
-        return refuse(request, response, HTTP_HEADERS_TOO_LARGE, "expected at most 63 headers and 16 KiB of them");
+        return refuse(request, response, HTTP_HEADERS_TOO_LARGE,
+                      "expected at most 63 headers and 16 KiB of them");
     }
     if (hosts > 1 || (hosts == 0 && strcmp(http_version, "1.0") != 0)) { /* RFC 9112 section 3.2 */
         return refuse_field(request, response, "Host", "expected once");
@@ -256,20 +276,22 @@ static bool check_head(const struct http_request *request, const char *http_vers
         return refuse_field(request, response, "path", "expected UTF-8");
     }
     if (!is_plain) { /* RFC 9112 sections 2.2 and 5.1 */
-        return refuse_field(request, response, "request", "expected lines of 'Name: value' that end in CR LF");
+        return refuse_field(request, response, "request",
+                            "expected lines of 'Name: value' that end in CR LF");
     }
     return true;
 }
 
 /* How long the body is to be; false when that is not said plainly. */
-static bool body_length(const struct http_request *request, int64_t max, struct http_response *response,
-                        size_t *ret_len)
+static bool body_length(const struct http_request *request, int64_t max,
+                        struct http_response *response, size_t *ret_len)
 {
     const char *value = http_header(request, "Content-Length");
     int64_t len = 0;
 
     if (http_header(request, "Transfer-Encoding") != NULL) {
-        return refuse(request, response, HTTP_LENGTH_REQUIRED, "Transfer-Encoding is not taken; send a Content-Length");
+        return refuse(request, response, HTTP_LENGTH_REQUIRED,
+                      "Transfer-Encoding is not taken; send a Content-Length");
     }
     if (http_header_count(request, "Content-Length") > 1 ||
         (value != NULL && !parse_int(value, strlen(value), 0, INT64_MAX, &len))) {
@@ -285,7 +307,8 @@ static bool body_length(const struct http_request *request, int64_t max, struct 
     return true;
 }
 
-/* The library does not tell a connection's socket: it is looked for once. -1 when it is not found. */
+/* The library does not tell a connection's socket: it is looked for once. -1 when it is not
+ * found. */
 static int socket_of(struct http_server *server, const struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
@@ -297,9 +320,10 @@ static int socket_of(struct http_server *server, const struct mg_connection *con
     return data->socket;
 }
 
-/* Reads what is there of `len` bytes until the deadline; the library's own timeout begins anew with every byte. */
-static size_t read_some(struct http_server *server, struct mg_connection *connection, char *bytes, size_t len,
-                        int64_t deadline_us)
+/* Reads what is there of `len` bytes until the deadline; the library's own timeout begins anew with
+ * every byte. */
+static size_t read_some(struct http_server *server, struct mg_connection *connection, char *bytes,
+                        size_t len, int64_t deadline_us)
 {
     struct socket_guarded guarded;
     int got;
@@ -310,8 +334,9 @@ static size_t read_some(struct http_server *server, struct mg_connection *connec
     return got <= 0 ? 0 : (size_t)got;
 }
 
-static bool read_body(struct http_server *server, struct mg_connection *connection, struct http_request *request,
-                      size_t len, struct strbuf *buffer, struct http_response *response)
+static bool read_body(struct http_server *server, struct mg_connection *connection,
+                      struct http_request *request, size_t len, struct strbuf *buffer,
+                      struct http_response *response)
 {
     int64_t deadline_us = clock_mono_us() + server->options.read_timeout_ms * CLOCK_US_PER_MS;
     const char *expect = http_header(request, "Expect");
@@ -327,7 +352,8 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
 
         strbuf_add(buffer, chunk, got);
         if (got < want) {
-            return refuse(request, response, HTTP_REQUEST_TIMEOUT, "the body did not arrive whole in time");
+            return refuse(request, response, HTTP_REQUEST_TIMEOUT,
+                          "the body did not arrive whole in time");
         }
     }
     request->body = strbuf_text(buffer);
@@ -335,7 +361,7 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
     return true;
 }
 
-/* --- writing an answer -------------------------------------------------------------------------------------------- */
+/* --- writing an answer ------------------------------------------------------------------------ */
 
 /* "Date: ...\r\n", made anew each second by each thread. */
 static const char *date_header(void)
@@ -353,7 +379,8 @@ static const char *date_header(void)
     return text;
 }
 
-/* What the library will do after this answer (its should_keep_alive), so that the header says the same. */
+/* What the library will do after this answer (its should_keep_alive), so that the header says the
+ * same. */
 static bool client_keeps_alive(const struct http_request *request, const char *http_version)
 {
     const char *connection = http_header(request, "Connection");
@@ -392,14 +419,16 @@ static void write_answer(struct mg_connection *connection, const struct http_req
     strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
     strbuf_adds(out, "X-Request-Id: ");
     strbuf_adds(out, request->id);
-    strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n" : "\r\nConnection: keep-alive\r\n\r\n");
+    strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n"
+                                     : "\r\nConnection: keep-alive\r\n\r\n");
     if (has_body && strcmp(request->method, "HEAD") != 0) {
         strbuf_add(out, strbuf_text(&response->body), response->body.len);
     }
     mg_write(connection, out->text, out->len);
 }
 
-/* Closing a socket that has unread bytes resets it, and the client might lose the answer: so some are read first. */
+/* Closing a socket that has unread bytes resets it, and the client might lose the answer: so some
+ * are read first. */
 static void discard_body(struct http_server *server, struct mg_connection *connection)
 {
     int64_t deadline_us = clock_mono_us() + DISCARD_MS_MAX * CLOCK_US_PER_MS;
@@ -413,7 +442,7 @@ static void discard_body(struct http_server *server, struct mg_connection *conne
     }
 }
 
-/* --- the library's callbacks -------------------------------------------------------------------------------------- */
+/* --- the library's callbacks ------------------------------------------------------------------ */
 
 static int on_connection_open(const struct mg_connection *connection, void **ret_data)
 {
@@ -482,9 +511,10 @@ static bool is_busy(struct http_server *server)
            server->options.threads * BUSY_PERCENT;
 }
 
-/* Reads, routes and handles. Returns the place of the route in the table, or route_count when none was found. */
-static size_t answer(struct http_server *server, struct mg_connection *connection, struct http_request *request,
-                     struct thread_buffers *buffers)
+/* Reads, routes and handles. Returns the place of the route in the table, or route_count when none
+ * was found. */
+static size_t answer(struct http_server *server, struct mg_connection *connection,
+                     struct http_request *request, struct thread_buffers *buffers)
 {
     struct http_response *response = &buffers->response;
     const struct http_route *route;
@@ -535,15 +565,17 @@ static int on_request(struct mg_connection *connection)
     http_identify(&request);
     reset_response(response);
 
-    route = check_head(&request, info->http_version, is_plain, response) ? answer(server, connection, &request, buffers)
-                                                                         : server->route_count;
+    route = check_head(&request, info->http_version, is_plain, response)
+                ? answer(server, connection, &request, buffers)
+                : server->route_count;
     response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
                       !client_keeps_alive(&request, info->http_version);
     write_answer(connection, &request, response, &buffers->out);
     took_us = clock_mono_us() - request.start_us;
     if (server->options.is_public) {
         count_request(&server->route_metrics[route], request.method, response->status, took_us);
-        log_request(server, &request, response, server->route_metrics[route].route, info->remote_addr, took_us);
+        log_request(server, &request, response, server->route_metrics[route].route,
+                    info->remote_addr, took_us);
     }
     if (response->close) {
         if (response->status >= 400) {
@@ -557,22 +589,28 @@ static int on_request(struct mg_connection *connection)
     return response->status;
 }
 
-/* The library could not read a request: too long, malformed, or not in time. It calls all three malformed, so what it
- * left is looked at: the time that passed, and bytes that it had no room for. */
+/* The library could not read a request: too long, malformed, or not in time. It calls all three
+ * malformed, so what it left is looked at: the time that passed, and bytes that it had no room
+ * for. */
 static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
-                              const struct http_request *request, int status, struct http_response *response)
+                              const struct http_request *request, int status,
+                              struct http_response *response)
 {
     const struct connection *data = mg_get_user_connection_data(connection);
-    int64_t limit_ms = data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
+    int64_t limit_ms =
+        data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
     int unread = 0;
 
     if (status == 505) {
-        http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0", NULL);
-    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
-        http_problem(request, response, HTTP_REQUEST_TIMEOUT, "the head of the request did not arrive whole in time",
+        http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0",
                      NULL);
-    } else if (status == 413 || (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
-        http_problem(request, response, HTTP_HEADERS_TOO_LARGE, "expected at most 63 headers and 16 KiB of them", NULL);
+    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
+        http_problem(request, response, HTTP_REQUEST_TIMEOUT,
+                     "the head of the request did not arrive whole in time", NULL);
+    } else if (status == 413 ||
+               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
+        http_problem(request, response, HTTP_HEADERS_TOO_LARGE,
+                     "expected at most 63 headers and 16 KiB of them", NULL);
     } else {
         http_bad_field(request, response, "request", "malformed request line or header");
     }
@@ -593,15 +631,17 @@ static int on_library_error(struct mg_connection *connection, int status, const 
     buffers->response.close = true;
     write_answer(connection, &request, &buffers->response, &buffers->out);
     if (server->options.is_public) {
-        count_request(&server->route_metrics[server->route_count], request.method, buffers->response.status, 0);
+        count_request(&server->route_metrics[server->route_count], request.method,
+                      buffers->response.status, 0);
         log_request(server, &request, &buffers->response, "unmatched", info->remote_addr, 0);
     }
     return 0;
 }
 
-/* --- start and stop ----------------------------------------------------------------------------------------------- */
+/* --- start and stop --------------------------------------------------------------------------- */
 
-/* Each connection is a descriptor, and so is each one of the stores: take what the system grants. */
+/* Each connection is a descriptor, and so is each one of the stores: take what the system
+ * grants. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -619,7 +659,8 @@ static void init_metrics(struct http_server *server)
     }
     server->route_metrics = fs_calloc(server->route_count + 1, sizeof(*server->route_metrics));
     for (size_t i = 0; i <= server->route_count; i++) {
-        server->route_metrics[i].route = i < server->route_count ? server->options.routes[i].path : "unmatched";
+        server->route_metrics[i].route =
+            i < server->route_count ? server->options.routes[i].path : "unmatched";
     }
     if (server->options.is_public) {
         server->in_flight_now = metric_get(&in_flight_gauge);
@@ -673,7 +714,8 @@ static struct mg_context *start_library(struct http_server *server)
     snprintf(port, sizeof(port), "%s:%" PRId64, server->options.host, server->options.port);
     snprintf(threads, sizeof(threads), "%" PRId64, server->options.threads);
     snprintf(read_timeout, sizeof(read_timeout), "%" PRId64, server->options.read_timeout_ms);
-    snprintf(keep_alive_timeout, sizeof(keep_alive_timeout), "%" PRId64, server->options.keep_alive_timeout_ms);
+    snprintf(keep_alive_timeout, sizeof(keep_alive_timeout), "%" PRId64,
+             server->options.keep_alive_timeout_ms);
     snprintf(head_bytes_max, sizeof(head_bytes_max), "%d", LIBRARY_HEAD_BYTES);
     return mg_start(&callbacks, server, (const char **)options);
 }
@@ -719,7 +761,8 @@ void http_server_destroy(struct http_server *server)
         return;
     }
     if (server->library != NULL) {
-        socket_shut_down_all(server->options.port, true); /* else the library's threads notice each 2 s only */
+        socket_shut_down_all(server->options.port,
+                             true); /* else the library's threads notice each 2 s only */
         socket_shut_down_all(server->options.port, false);
         mg_stop(server->library);
     }

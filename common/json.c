@@ -13,8 +13,8 @@ static size_t add_plain_run(struct strbuf *buf, const char *text, size_t len)
 {
     size_t run = 0;
 
-    while (run < len && (unsigned char)text[run] >= 0x20 && (unsigned char)text[run] < 0x7F && text[run] != '"' &&
-           text[run] != '\\') {
+    while (run < len && (unsigned char)text[run] >= 0x20 && (unsigned char)text[run] < 0x7F &&
+           text[run] != '"' && text[run] != '\\') {
         run++;
     }
     strbuf_add(buf, text, run);
@@ -111,9 +111,10 @@ static bool read_int(struct json_field *field, const json_t *value, struct json_
 {
     char detail[sizeof(problem->detail)];
 
-    if (!json_is_integer(value) || json_integer_value(value) < field->min || json_integer_value(value) > field->max) {
-        snprintf(detail, sizeof(detail), "expected a whole number from %lld to %lld", (long long)field->min,
-                 (long long)field->max);
+    if (!json_is_integer(value) || json_integer_value(value) < field->min ||
+        json_integer_value(value) > field->max) {
+        snprintf(detail, sizeof(detail), "expected a whole number from %lld to %lld",
+                 (long long)field->min, (long long)field->max);
         return problem_set(problem, field->name, detail);
     }
     field->integer = json_integer_value(value);
@@ -126,8 +127,8 @@ static bool read_string(struct json_field *field, const json_t *value, struct js
     size_t length = json_is_string(value) ? utf8_length(json_string_value(value)) : 0;
 
     if (!json_is_string(value) || length < (size_t)field->min || length > (size_t)field->max) {
-        snprintf(detail, sizeof(detail), "expected a string of %lld to %lld characters", (long long)field->min,
-                 (long long)field->max);
+        snprintf(detail, sizeof(detail), "expected a string of %lld to %lld characters",
+                 (long long)field->min, (long long)field->max);
         return problem_set(problem, field->name, detail);
     }
     field->string = fs_strdup(json_string_value(value));
@@ -154,7 +155,8 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
         if (field == NULL) {
             return problem_set(problem, name, "unknown field");
         }
-        if (!(field->type == JSON_FIELD_INT ? read_int(field, value, problem) : read_string(field, value, problem))) {
+        if (!(field->type == JSON_FIELD_INT ? read_int(field, value, problem)
+                                            : read_string(field, value, problem))) {
             return false;
         }
         field->present = true;
@@ -162,7 +164,8 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
     return true;
 }
 
-bool json_read_object(const char *body, size_t len, struct json_field *fields, struct json_problem *ret_problem)
+bool json_read_object(const char *body, size_t len, struct json_field *fields,
+                      struct json_problem *ret_problem)
 {
     char detail[sizeof(ret_problem->detail)];
     json_error_t error;
@@ -175,8 +178,8 @@ bool json_read_object(const char *body, size_t len, struct json_field *fields, s
     }
     object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
     if (object == NULL) {
-        snprintf(detail, sizeof(detail), "expected a JSON object: %.100s (line %d, column %d)", error.text, error.line,
-                 error.column);
+        snprintf(detail, sizeof(detail), "expected a JSON object: %.100s (line %d, column %d)",
+                 error.text, error.line, error.column);
         return problem_set(ret_problem, "", detail);
     }
     ok = json_is_object(object) ? read_fields(object, fields, ret_problem)

@@ -1,5 +1,5 @@
-/* JSON: writing into a strbuf, and reading a small request body by a table of its fields.
- * The only file that includes jansson. */
+/* JSON: writing into a strbuf, and reading a small request body by a table of its fields. The only
+ * file that includes jansson. */
 #ifndef FASTSTOCK_COMMON_JSON_H
 #define FASTSTOCK_COMMON_JSON_H
 
@@ -35,9 +35,10 @@ struct json_problem {
 /* Deeper bodies are refused before they are parsed: nothing of ours nests more. */
 #define JSON_DEPTH_MAX 8
 
-/* Reads an object strictly: valid UTF-8, no duplicate and no unknown fields, each of its type and range, depth at most
- * JSON_DEPTH_MAX. On false `problem` tells the first thing that is wrong. */
-bool json_read_object(const char *body, size_t len, struct json_field *fields, struct json_problem *ret_problem);
+/* Reads an object strictly: valid UTF-8, no duplicate and no unknown fields, each of its type and
+ * range, depth at most JSON_DEPTH_MAX. On false `problem` tells the first thing that is wrong. */
+bool json_read_object(const char *body, size_t len, struct json_field *fields,
+                      struct json_problem *ret_problem);
 
 void json_fields_finish(struct json_field *fields);
 

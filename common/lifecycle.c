@@ -55,7 +55,8 @@ void lifecycle_sleep_ms(int64_t ms)
     fill_signal_set(&set);
     do { /* a pause of the process (SIGSTOP, SIGCONT) interrupts the call */
         int left_ms = clock_left_ms(until_us);
-        struct timespec timeout = {.tv_sec = left_ms / 1000, .tv_nsec = (long)(left_ms % 1000) * 1000000};
+        struct timespec timeout = {.tv_sec = left_ms / 1000,
+                                   .tv_nsec = (long)(left_ms % 1000) * 1000000};
 
         received = sigtimedwait(&set, NULL, &timeout);
     } while (received < 0 && errno == EINTR);

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Blocks SIGTERM and SIGINT in the calling thread and those it starts later, and ignores SIGPIPE. Call first in main.
- */
+/* Blocks SIGTERM and SIGINT in the calling thread and those it starts later, and ignores SIGPIPE.
+ * Call first in main. */
 void lifecycle_init(void);
 
 /* Waits for SIGTERM or SIGINT and returns which came. */

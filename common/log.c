@@ -22,8 +22,10 @@ void log_init(const char *service, enum log_level least)
 
 struct log_field log_str(const char *key, const char *text)
 {
-    return (struct log_field){
-        .key = key, .text = text, .kind = text == NULL || *text == '\0' ? LOG_FIELD_SKIP : LOG_FIELD_TEXT};
+    return (struct log_field){.key = key,
+                              .text = text,
+                              .kind =
+                                  text == NULL || *text == '\0' ? LOG_FIELD_SKIP : LOG_FIELD_TEXT};
 }
 
 struct log_field log_int(const char *key, int64_t value)
@@ -91,7 +93,8 @@ void log_write(enum log_level level, const struct log_field *fields)
         return;
     }
     clock_format_rfc3339(clock_wall_us(), now);
-    strbuf_addf(&line, "{\"ts\":\"%s\",\"level\":\"%s\",\"service\":\"%s\"", now, level_names[level], service_name);
+    strbuf_addf(&line, "{\"ts\":\"%s\",\"level\":\"%s\",\"service\":\"%s\"", now,
+                level_names[level], service_name);
     for (; fields->key != NULL; fields++) {
         add_field(&line, fields);
     }

@@ -1,7 +1,6 @@
 /* Structured logs: one JSON object a line on stdout. Thread-safe; lines never mix.
  *
- *   log_info(log_msg("listening"), log_str("host", host), log_int("port", port));
- */
+ *   log_info(log_msg("listening"), log_str("host", host), log_int("port", port)); */
 #ifndef FASTSTOCK_COMMON_LOG_H
 #define FASTSTOCK_COMMON_LOG_H
 
@@ -22,7 +21,8 @@ void log_init(const char *service, enum log_level least);
 
 void log_write(enum log_level level, const struct log_field *fields);
 
-struct log_field log_str(const char *key, const char *text); /* a NULL or empty text leaves the field out */
+struct log_field log_str(const char *key,
+                         const char *text); /* a NULL or empty text leaves the field out */
 struct log_field log_int(const char *key, int64_t value);
 struct log_field log_num(const char *key, double value);
 struct log_field log_msg(const char *text);

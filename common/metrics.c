@@ -22,17 +22,20 @@ struct metric {
     _Atomic double value;   /* of a gauge */
     _Atomic bool is_set;    /* `value` holds, not `count` */
     _Atomic uint64_t sum_millionths;
-    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX]; /* each observation in one bucket; summed up for the output */
+    _Atomic uint64_t
+        buckets[METRIC_BUCKETS_MAX]; /* each observation in one bucket; summed up for the output */
 };
 
-const double metric_buckets_seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                         0.1,    0.25,    0.5,    1,     2.5,    5,     10,   0};
+const double metric_buckets_seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+                                         0.01,   0.025,   0.05,   0.1,   0.25,   0.5,
+                                         1,      2.5,     5,      10,    0};
 const double metric_buckets_size[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 0};
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* families and series lists */
 static struct metric_family *families;
 
-static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER; /* held while they run: none does once it is removed */
+static pthread_mutex_t hooks_lock =
+    PTHREAD_MUTEX_INITIALIZER; /* held while they run: none does once it is removed */
 static struct {
     void (*run)(void *arg);
     void *arg;
@@ -48,7 +51,8 @@ static size_t label_count(const struct metric_family *family)
     return n;
 }
 
-static struct metric *find_series(const struct metric_family *family, const char *const *values, size_t n)
+static struct metric *find_series(const struct metric_family *family, const char *const *values,
+                                  size_t n)
 {
     struct metric *metric = family->series;
 
@@ -139,7 +143,8 @@ void metric_observe(struct metric *metric, double value)
     }
     atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
     if (value > 0) {
-        atomic_fetch_add_explicit(&metric->sum_millionths, (uint64_t)(value * SUM_SCALE + 0.5), memory_order_relaxed);
+        atomic_fetch_add_explicit(&metric->sum_millionths, (uint64_t)(value * SUM_SCALE + 0.5),
+                                  memory_order_relaxed);
     }
 }
 
@@ -197,7 +202,8 @@ static void add_number(struct strbuf *out, double value)
 }
 
 /* name_suffix{labels...,le="bound"} and a space; bound 0 is none, infinity is +Inf */
-static void add_series_name(struct strbuf *out, const struct metric *metric, const char *suffix, double bound)
+static void add_series_name(struct strbuf *out, const struct metric *metric, const char *suffix,
+                            double bound)
 {
     size_t n = label_count(metric->family);
 
@@ -238,7 +244,8 @@ static void add_histogram(struct strbuf *out, const struct metric *metric)
         }
     }
     add_series_name(out, metric, "_sum", 0);
-    add_number(out, (double)atomic_load_explicit(&metric->sum_millionths, memory_order_relaxed) / SUM_SCALE);
+    add_number(out, (double)atomic_load_explicit(&metric->sum_millionths, memory_order_relaxed) /
+                        SUM_SCALE);
     strbuf_addc(out, '\n');
     add_series_name(out, metric, "_count", 0);
     strbuf_add_int(out, (int64_t)total);

@@ -13,19 +13,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct metric_family build_info =
-    METRIC_GAUGE("faststock_build_info", "1; the labels tell what runs.", "service", "version", "commit");
-static struct metric_family cpu_seconds =
-    METRIC_COUNTER("process_cpu_seconds_total", "User and system CPU time spent in seconds.", METRIC_NO_LABELS);
-static struct metric_family resident_bytes =
-    METRIC_GAUGE("process_resident_memory_bytes", "Resident memory size in bytes.", METRIC_NO_LABELS);
+static struct metric_family build_info = METRIC_GAUGE(
+    "faststock_build_info", "1; the labels tell what runs.", "service", "version", "commit");
+static struct metric_family cpu_seconds = METRIC_COUNTER(
+    "process_cpu_seconds_total", "User and system CPU time spent in seconds.", METRIC_NO_LABELS);
+static struct metric_family resident_bytes = METRIC_GAUGE(
+    "process_resident_memory_bytes", "Resident memory size in bytes.", METRIC_NO_LABELS);
 static struct metric_family virtual_bytes =
     METRIC_GAUGE("process_virtual_memory_bytes", "Virtual memory size in bytes.", METRIC_NO_LABELS);
 static struct metric_family open_fds =
     METRIC_GAUGE("process_open_fds", "Number of open file descriptors.", METRIC_NO_LABELS);
-static struct metric_family thread_count = METRIC_GAUGE("process_threads", "Number of threads.", METRIC_NO_LABELS);
-static struct metric_family start_seconds = METRIC_GAUGE(
-    "process_start_time_seconds", "Start time of the process since the epoch in seconds.", METRIC_NO_LABELS);
+static struct metric_family thread_count =
+    METRIC_GAUGE("process_threads", "Number of threads.", METRIC_NO_LABELS);
+static struct metric_family start_seconds =
+    METRIC_GAUGE("process_start_time_seconds",
+                 "Start time of the process since the epoch in seconds.", METRIC_NO_LABELS);
 
 static const struct ops_options *ops;
 static double started_at;
@@ -72,7 +74,8 @@ static void update_process_metrics(void *arg)
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) {
         metric_set(metric_get(&cpu_seconds), (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     }
-    metric_set(metric_get(&open_fds), count_entries("/proc/self/fd") - 1); /* less the one that counts */
+    metric_set(metric_get(&open_fds),
+               count_entries("/proc/self/fd") - 1); /* less the one that counts */
     metric_set(metric_get(&thread_count), count_entries("/proc/self/task"));
     metric_set(metric_get(&start_seconds), started_at);
 }
@@ -106,30 +109,35 @@ static void answer_probe(struct http_response *response, bool good, const char *
     strbuf_adds(body, "}}");
 }
 
-/* Alive, and started: this answer was made. That a store is away is no reason to restart a process, at its start
- * neither. */
-static void handle_alive(const struct http_request *request, struct http_response *response, void *context)
+/* Alive, and started: this answer was made. That a store is away is no reason to restart a process,
+ * at its start neither. */
+static void handle_alive(const struct http_request *request, struct http_response *response,
+                         void *context)
 {
     (void)request;
     (void)context;
     answer_probe(response, true, "");
 }
 
-static void handle_readyz(const struct http_request *request, struct http_response *response, void *context)
+static void handle_readyz(const struct http_request *request, struct http_response *response,
+                          void *context)
 {
     bool draining = lifecycle_is_draining();
 
     (void)request;
     (void)context;
-    answer_probe(response, !draining && ops->ready(ops->arg), draining ? "draining" : "unavailable");
+    answer_probe(response, !draining && ops->ready(ops->arg),
+                 draining ? "draining" : "unavailable");
 }
 
-static void handle_version(const struct http_request *request, struct http_response *response, void *context)
+static void handle_version(const struct http_request *request, struct http_response *response,
+                           void *context)
 {
     (void)request;
     (void)context;
-    strbuf_addf(http_start_json(response, 200), "{\"service\":\"%s\",\"version\":\"%s\",\"commit\":\"%s\"}",
-                ops->service, service_version(), service_commit());
+    strbuf_addf(http_start_json(response, 200),
+                "{\"service\":\"%s\",\"version\":\"%s\",\"commit\":\"%s\"}", ops->service,
+                service_version(), service_commit());
 }
 
 void ops_health(const struct http_request *request, struct http_response *response, void *context)
@@ -138,8 +146,9 @@ void ops_health(const struct http_request *request, struct http_response *respon
 
     (void)request;
     (void)context;
-    strbuf_addf(http_start_json(response, good ? 200 : 503), "{\"status\":\"%s\",\"port\":%lld,\"pid\":%ld}",
-                good ? "ok" : "unavailable", (long long)ops->http_port, (long)getpid());
+    strbuf_addf(http_start_json(response, good ? 200 : 503),
+                "{\"status\":\"%s\",\"port\":%lld,\"pid\":%ld}", good ? "ok" : "unavailable",
+                (long long)ops->http_port, (long)getpid());
     http_add_header(response, "Cache-Control", "no-store");
 }
 

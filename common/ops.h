@@ -1,4 +1,5 @@
-/* The operations endpoints: /livez, /readyz, /startupz, /health, /metrics, /version. One set per process. */
+/* The operations endpoints: /livez, /readyz, /startupz, /health, /metrics, /version. One set per
+ * process. */
 #ifndef FASTSTOCK_COMMON_OPS_H
 #define FASTSTOCK_COMMON_OPS_H
 

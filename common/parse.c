@@ -30,7 +30,8 @@ bool parse_id(const char *text, size_t len, int64_t *ret_id)
     return parse_int(text, len, 1, INT64_MAX, ret_id);
 }
 
-/* Length of the well-formed sequence at the start of `bytes`, 0 when there is none (RFC 3629 section 4). */
+/* Length of the well-formed sequence at the start of `bytes`, 0 when there is none (RFC 3629
+ * section 4). */
 static size_t utf8_sequence_len(const unsigned char *bytes, size_t len)
 {
     unsigned char first = bytes[0];
@@ -135,7 +136,8 @@ static bool next_etag(const char **p, bool *ret_weak, const char **ret_tag, size
 
 enum etag_match parse_etag_list(const char *list, int64_t version, bool weak)
 {
-    static const char between[] = " \t,"; /* empty elements are allowed (RFC 9110 section 5.6.1.2) */
+    static const char between[] =
+        " \t,"; /* empty elements are allowed (RFC 9110 section 5.6.1.2) */
     const char *p = list + strspn(list, between);
     enum etag_match match = ETAG_NONE;
 

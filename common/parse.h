@@ -1,5 +1,5 @@
-/* Strict parsers of what arrives from outside. Each takes the whole text or nothing; outputs are set
- * on success only. Pure functions. */
+/* Strict parsers of what arrives from outside. Each takes the whole text or nothing; outputs are
+ * set on success only. Pure functions. */
 #ifndef FASTSTOCK_COMMON_PARSE_H
 #define FASTSTOCK_COMMON_PARSE_H
 
@@ -19,8 +19,8 @@ bool parse_id(const char *text, size_t len, int64_t *ret_id);
 /* True when the bytes are well-formed UTF-8 (RFC 3629) without NUL. */
 bool parse_is_utf8(const char *bytes, size_t len);
 
-/* Undoes percent-encoding and '+' in place; false on a bad escape, or when the result has a NUL or is
- * not UTF-8. The text is changed even when false is returned. */
+/* Undoes percent-encoding and '+' in place; false on a bad escape, or when the result has a NUL or
+ * is not UTF-8. The text is changed even when false is returned. */
 bool parse_percent_decode(char *text, size_t *len);
 
 /* What an entity tag list (If-Match, If-None-Match; RFC 9110 section 13.1) says of one version. */
@@ -34,8 +34,9 @@ enum etag_match {
 /* Looks for `version` in the list. A weak tag (W/"5") counts only when `weak`. */
 enum etag_match parse_etag_list(const char *list, int64_t version, bool weak);
 
-/* The one strong tag of If-Match, a version: ETAG_FOUND sets *ret_version; ETAG_ANY for "*"; ETAG_NONE for one
- * tag that no version of ours can be (weak, or not a number); ETAG_INVALID for anything else, lists included. */
+/* The one strong tag of If-Match, a version: ETAG_FOUND sets *ret_version; ETAG_ANY for "*";
+ * ETAG_NONE for one tag that no version of ours can be (weak, or not a number); ETAG_INVALID for
+ * anything else, lists included. */
 enum etag_match parse_if_match(const char *text, int64_t *ret_version);
 
 #endif

@@ -20,7 +20,7 @@ struct pg_store {
     struct pool *pool;
 };
 
-/* --- waiting ------------------------------------------------------------------------------------------------------ */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 /* Waits until the connection's socket is ready for `events`. */
 static enum status wait_socket(PGconn *connection, short events, int64_t deadline_us)
@@ -43,7 +43,8 @@ static enum status wait_socket(PGconn *connection, short events, int64_t deadlin
     }
 }
 
-/* Sends what libpq still holds; reads meanwhile, as a server that is not read from may stop reading. */
+/* Sends what libpq still holds; reads meanwhile, as a server that is not read from may stop
+ * reading. */
 static enum status flush_out(PGconn *connection, int64_t deadline_us)
 {
     int left;
@@ -78,7 +79,7 @@ static enum status next_result(PGconn *connection, int64_t deadline_us, PGresult
     return STATUS_OK;
 }
 
-/* --- statements --------------------------------------------------------------------------------------------------- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 static void fill_error(struct pg_error *error, const char *sqlstate, const char *message)
 {
@@ -87,8 +88,8 @@ static void fill_error(struct pg_error *error, const char *sqlstate, const char 
     error->message[strcspn(error->message, "\n")] = '\0';
 }
 
-/* The server ended, or is about to end, the connection: classes 08 (connection) and 57P (operator intervention), and
- * PgBouncer's own errors, which come as 08P01. */
+/* The server ended, or is about to end, the connection: classes 08 (connection) and 57P (operator
+ * intervention), and PgBouncer's own errors, which come as 08P01. */
 static bool means_away(const char *sqlstate)
 {
     return sqlstate == NULL || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0;
@@ -107,11 +108,12 @@ static enum status judge(const PGconn *connection, const PGresult *result, struc
     if (error->message[0] == '\0') {
         fill_error(error, sqlstate, PQerrorMessage(connection));
     }
-    return PQstatus(connection) != CONNECTION_OK || means_away(sqlstate) ? STATUS_BROKEN : STATUS_FAILED;
+    return PQstatus(connection) != CONNECTION_OK || means_away(sqlstate) ? STATUS_BROKEN
+                                                                         : STATUS_FAILED;
 }
 
-static enum status run(PGconn *connection, const char *sql, const char *const *params, int count, int64_t deadline_us,
-                       PGresult **ret_result, struct pg_error *error)
+static enum status run(PGconn *connection, const char *sql, const char *const *params, int count,
+                       int64_t deadline_us, PGresult **ret_result, struct pg_error *error)
 {
     PGresult *first = NULL;
     PGresult *extra = NULL;
@@ -125,14 +127,15 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
     if (status == STATUS_OK) {
         status = next_result(connection, deadline_us, &first);
     }
-    while (status == STATUS_OK && (status = next_result(connection, deadline_us, &extra)) == STATUS_OK &&
-           extra != NULL) {
+    while (status == STATUS_OK &&
+           (status = next_result(connection, deadline_us, &extra)) == STATUS_OK && extra != NULL) {
         PQclear(extra);
     }
     if (status == STATUS_OK) {
         status = judge(connection, first, error);
     } else {
-        fill_error(error, NULL, status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
+        fill_error(error, NULL,
+                   status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
     }
     if (status == STATUS_OK) {
         *ret_result = first;
@@ -154,8 +157,8 @@ static enum status acquire(struct pg_store *store, int64_t deadline_us, void **r
     return status;
 }
 
-enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count, int64_t deadline_us,
-                     struct pg_result **ret_result, struct pg_error *ret_error)
+enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
+                     int64_t deadline_us, struct pg_result **ret_result, struct pg_error *ret_error)
 {
     int64_t statement_deadline_us;
     void *connection = NULL;
@@ -201,7 +204,7 @@ void pg_result_free(struct pg_result *result)
     PQclear((PGresult *)result);
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
 static void ignore_notice(void *arg, const char *message)
 {
@@ -214,7 +217,8 @@ static enum status finish_connecting(PGconn *connection, int64_t deadline_us)
     PostgresPollingStatusType step = PGRES_POLLING_WRITING;
 
     while (step != PGRES_POLLING_OK) {
-        enum status status = wait_socket(connection, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us);
+        enum status status =
+            wait_socket(connection, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us);
 
         if (status != STATUS_OK) {
             return status;
@@ -227,7 +231,8 @@ static enum status finish_connecting(PGconn *connection, int64_t deadline_us)
     return STATUS_OK;
 }
 
-/* Connected means that a statement was answered: PgBouncer lets clients in while PostgreSQL is away. */
+/* Connected means that a statement was answered: PgBouncer lets clients in while PostgreSQL is
+ * away. */
 static enum status probe(PGconn *connection, int64_t deadline_us, struct pg_error *error)
 {
     PGresult *result = NULL;
@@ -258,7 +263,8 @@ static void *connection_open(void *arg, int64_t deadline_us, char error[POOL_ERR
     if (status == STATUS_OK && PQsetnonblocking(connection, 1) == 0) {
         status = probe(connection, deadline_us, &why);
     } else {
-        fill_error(&why, NULL, status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
+        fill_error(&why, NULL,
+                   status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
     }
     if (status != STATUS_OK) {
         snprintf(error, POOL_ERROR_SIZE, "%s", why.message);
@@ -268,7 +274,8 @@ static void *connection_open(void *arg, int64_t deadline_us, char error[POOL_ERR
     return connection;
 }
 
-/* Between statements a server says at most a notice or a changed parameter; a hang-up shows as end of input. */
+/* Between statements a server says at most a notice or a changed parameter; a hang-up shows as end
+ * of input. */
 static int connection_alive(void *arg)
 {
     PGconn *connection = arg;
@@ -277,8 +284,9 @@ static int connection_alive(void *arg)
     if (poll(&fd, 1, 0) == 0) {
         return 1;
     }
-    return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 && PQconsumeInput(connection) &&
-           PQstatus(connection) == CONNECTION_OK && !PQisBusy(connection);
+    return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 &&
+           PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK &&
+           !PQisBusy(connection);
 }
 
 /* A port for each host, with commas between; one that is empty is the default. */
@@ -323,13 +331,14 @@ struct pg_store *pg_store_create(const struct pg_options *options)
     store->url = fs_strdup(options->url);
     store->application = options->application;
     store->timeout_ms = options->timeout_ms;
-    store->pool = pool_create(&(struct pool_options){.store = options->store,
-                                                     .url = options->url,
-                                                     .size = options->pool_size,
-                                                     .connect_timeout_ms = options->connect_timeout_ms,
-                                                     .retry_ms = options->retry_ms,
-                                                     .ops = {connection_open, connection_alive, connection_close},
-                                                     .context = store});
+    store->pool = pool_create(
+        &(struct pool_options){.store = options->store,
+                               .url = options->url,
+                               .size = options->pool_size,
+                               .connect_timeout_ms = options->connect_timeout_ms,
+                               .retry_ms = options->retry_ms,
+                               .ops = {connection_open, connection_alive, connection_close},
+                               .context = store});
     return store;
 }
 

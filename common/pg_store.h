@@ -1,6 +1,6 @@
-/* PostgreSQL, as FastStock uses it: one statement is one transaction, unnamed, with text parameters, so that it works
- * behind PgBouncer in transaction mode. The only file that includes libpq. All functions are thread-safe; a result
- * belongs to its caller. */
+/* PostgreSQL, as FastStock uses it: one statement is one transaction, unnamed, with text
+ * parameters, so that it works behind PgBouncer in transaction mode. The only file that includes
+ * libpq. All functions are thread-safe; a result belongs to its caller. */
 #ifndef FASTSTOCK_COMMON_PG_STORE_H
 #define FASTSTOCK_COMMON_PG_STORE_H
 
@@ -29,19 +29,20 @@ struct pg_error {
     char message[256];
 };
 
-/* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts have no '@':
- * a '/' or '@' in a password that is not percent-encoded shows here. */
+/* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts
+ * have no '@': a '/' or '@' in a password that is not percent-encoded shows here. */
 bool pg_url_is_valid(const char *url);
 
 /* Never fails: connections come when PostgreSQL is there. */
 struct pg_store *pg_store_create(const struct pg_options *options);
 void pg_store_destroy(struct pg_store *store); /* NULL is fine */
 
-/* Runs one statement with `count` parameters (NULL is SQL's NULL). On STATUS_OK the result is to be freed with
- * pg_result_free; on STATUS_FAILED `ret_error` tells what the server said. After STATUS_TIMEOUT and STATUS_BROKEN
- * nobody knows whether the statement was done. */
-enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count, int64_t deadline_us,
-                     struct pg_result **ret_result, struct pg_error *ret_error);
+/* Runs one statement with `count` parameters (NULL is SQL's NULL). On STATUS_OK the result is to be
+ * freed with pg_result_free; on STATUS_FAILED `ret_error` tells what the server said. After
+ * STATUS_TIMEOUT and STATUS_BROKEN nobody knows whether the statement was done. */
+enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
+                     int64_t deadline_us, struct pg_result **ret_result,
+                     struct pg_error *ret_error);
 
 int pg_rows(const struct pg_result *result);
 /* The text of a value, NULL when it is SQL's NULL; lives as long as the result. */

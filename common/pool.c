@@ -18,16 +18,17 @@
 
 static struct metric_family connections_gauge =
     METRIC_GAUGE("faststock_pool_connections", "Open connections of a pool.", "store", "state");
-static struct metric_family wait_histogram = METRIC_HISTOGRAM(
-    "faststock_pool_wait_seconds", "How long requests waited for a connection.", metric_buckets_seconds, "store");
-static struct metric_family timeouts_counter =
-    METRIC_COUNTER("faststock_pool_timeouts_total", "Requests that waited for a connection in vain.", "store");
-static struct metric_family errors_counter =
-    METRIC_COUNTER("faststock_store_errors_total", "Calls to a store that failed.", "store", "kind");
-static struct metric_family breaker_gauge =
-    METRIC_GAUGE("faststock_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open.", "store");
-static struct metric_family opened_counter =
-    METRIC_COUNTER("faststock_breaker_opened_total", "How often the circuit breaker opened.", "store");
+static struct metric_family wait_histogram =
+    METRIC_HISTOGRAM("faststock_pool_wait_seconds", "How long requests waited for a connection.",
+                     metric_buckets_seconds, "store");
+static struct metric_family timeouts_counter = METRIC_COUNTER(
+    "faststock_pool_timeouts_total", "Requests that waited for a connection in vain.", "store");
+static struct metric_family errors_counter = METRIC_COUNTER(
+    "faststock_store_errors_total", "Calls to a store that failed.", "store", "kind");
+static struct metric_family breaker_gauge = METRIC_GAUGE(
+    "faststock_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open.", "store");
+static struct metric_family opened_counter = METRIC_COUNTER(
+    "faststock_breaker_opened_total", "How often the circuit breaker opened.", "store");
 
 struct pool {
     struct pool_options options;
@@ -76,7 +77,8 @@ struct pool *pool_create(const struct pool_options *options)
     pool->wait = metric_get(&wait_histogram, options->store);
     pool->timeouts = metric_get(&timeouts_counter, options->store);
     for (size_t i = 0; i < FS_ARRAY_LEN(kinds); i++) {
-        pool->errors[i] = kinds[i] == NULL ? NULL : metric_get(&errors_counter, options->store, kinds[i]);
+        pool->errors[i] =
+            kinds[i] == NULL ? NULL : metric_get(&errors_counter, options->store, kinds[i]);
     }
     pool->connect_errors = metric_get(&errors_counter, options->store, "connect");
     pool->breaker_state = metric_get(&breaker_gauge, options->store);
@@ -127,8 +129,9 @@ static void update_gauges(void *arg)
 static void open_breaker_locked(struct pool *pool, const char *why)
 {
     if (pool->breaker.state != BREAKER_OPEN) {
-        log_warn(log_msg("store is away"), log_str("store", pool->options.store), log_str("url", pool->shown_url),
-                 log_str("error", why), log_int("retry_ms", pool->options.retry_ms));
+        log_warn(log_msg("store is away"), log_str("store", pool->options.store),
+                 log_str("url", pool->shown_url), log_str("error", why),
+                 log_int("retry_ms", pool->options.retry_ms));
     }
     breaker_trip(&pool->breaker);
     pthread_cond_broadcast(&pool->released);
@@ -137,10 +140,12 @@ static void open_breaker_locked(struct pool *pool, const char *why)
 
 static void log_presence(const struct pool *pool)
 {
-    log_info(log_msg("store is there"), log_str("store", pool->options.store), log_str("url", pool->shown_url));
+    log_info(log_msg("store is there"), log_str("store", pool->options.store),
+             log_str("url", pool->shown_url));
 }
 
-/* With the lock held: the store answered the probe, or a call that was under way when it was given up. */
+/* With the lock held: the store answered the probe, or a call that was under way when it was given
+ * up. */
 static void answered_locked(struct pool *pool)
 {
     if (pool->breaker.state == BREAKER_OPEN) {
@@ -149,7 +154,8 @@ static void answered_locked(struct pool *pool)
     breaker_success(&pool->breaker, clock_mono_us());
 }
 
-/* With the lock held, which it gives up meanwhile: closes one connection that is in nobody's hands. */
+/* With the lock held, which it gives up meanwhile: closes one connection that is in nobody's
+ * hands. */
 static void close_one_locked(struct pool *pool, void *connection)
 {
     pool->open_count--;
@@ -159,8 +165,8 @@ static void close_one_locked(struct pool *pool, void *connection)
     pthread_mutex_lock(&pool->lock);
 }
 
-/* With the lock held, which it gives up meanwhile: is this connection, that is in nobody's hands, of use? Else it is
- * closed. */
+/* With the lock held, which it gives up meanwhile: is this connection, that is in nobody's hands,
+ * of use? Else it is closed. */
 static bool keep_if_alive_locked(struct pool *pool, void *connection)
 {
     int alive;
@@ -210,7 +216,8 @@ enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_conn
         }
     }
     pthread_mutex_unlock(&pool->lock);
-    metric_observe(pool->wait, waited ? (double)(clock_mono_us() - start_us) / (double)CLOCK_US_PER_S : 0);
+    metric_observe(pool->wait,
+                   waited ? (double)(clock_mono_us() - start_us) / (double)CLOCK_US_PER_S : 0);
     return status;
 }
 
@@ -264,11 +271,12 @@ int pool_open_connections(struct pool *pool)
     return count;
 }
 
-/* --- the maintainer ----------------------------------------------------------------------------------------------- */
+/* --- the maintainer --------------------------------------------------------------------------- */
 
 static void connected_locked(struct pool *pool, void *connection)
 {
-    if (pool->breaker.state == BREAKER_OPEN) { /* else the store only let one in: no answer to what timed out */
+    if (pool->breaker.state ==
+        BREAKER_OPEN) { /* else the store only let one in: no answer to what timed out */
         answered_locked(pool);
     } else if (pool->open_count == 0) {
         log_presence(pool);
@@ -287,8 +295,8 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     void *connection;
 
     pthread_mutex_unlock(&pool->lock);
-    connection = pool->options.ops.connect(pool->options.context,
-                                           now_us + pool->options.connect_timeout_ms * CLOCK_US_PER_MS, error);
+    connection = pool->options.ops.connect(
+        pool->options.context, now_us + pool->options.connect_timeout_ms * CLOCK_US_PER_MS, error);
     pthread_mutex_lock(&pool->lock);
     if (connection != NULL) {
         connected_locked(pool, connection);
@@ -297,7 +305,8 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     metric_add(pool->connect_errors, 1);
     pool->connect_failed_last = true;
     if (pool->open_count == 0 || pool->breaker.state == BREAKER_OPEN) {
-        if (pool->breaker.state == BREAKER_OPEN && now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
+        if (pool->breaker.state == BREAKER_OPEN &&
+            now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
             log_warn(log_msg("store is still away"), log_str("store", pool->options.store),
                      log_str("url", pool->shown_url), log_str("error", error));
             *last_log_us = now_us;
@@ -308,8 +317,9 @@ static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
     }
 }
 
-/* With the lock held, which it gives up meanwhile: closes the idle connections that are of no use any more, so that it
- * is known of a store that nobody asks when it is away. Requests that take some meanwhile look for themselves. */
+/* With the lock held, which it gives up meanwhile: closes the idle connections that are of no use
+ * any more, so that it is known of a store that nobody asks when it is away. Requests that take
+ * some meanwhile look for themselves. */
 static void look_locked(struct pool *pool)
 {
     for (int left = pool->idle_count; left > 0 && pool->idle_count > 0; left--) {
@@ -318,13 +328,15 @@ static void look_locked(struct pool *pool)
         pool->idle_count--;
         memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(*pool->idle));
         if (keep_if_alive_locked(pool, connection)) {
-            pool->idle[pool->idle_count++] = connection; /* after a whole round the order is as before */
+            pool->idle[pool->idle_count++] =
+                connection; /* after a whole round the order is as before */
             pthread_cond_signal(&pool->released);
         }
     }
 }
 
-/* Spread over [3/4, 5/4] of retry_ms, so that the processes of a fleet do not knock at the same instant. */
+/* Spread over [3/4, 5/4] of retry_ms, so that the processes of a fleet do not knock at the same
+ * instant. */
 static int64_t retry_at_us(const struct pool *pool, unsigned *seed)
 {
     int64_t retry_us = pool->options.retry_ms * CLOCK_US_PER_MS;

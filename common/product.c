@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char state_letters[] = {[PRODUCT_PRESENT] = 'p', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
+static const char state_letters[] = {
+    [PRODUCT_PRESENT] = 'p', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
 
-static struct product *product_new(enum product_state state, int64_t id, int64_t version, int64_t stock,
-                                   int64_t read_us, const char *json, size_t json_len)
+static struct product *product_new(enum product_state state, int64_t id, int64_t version,
+                                   int64_t stock, int64_t read_us, const char *json,
+                                   size_t json_len)
 {
     struct product *product = fs_calloc(1, sizeof(*product) + json_len + 1);
 
@@ -53,7 +55,8 @@ struct product *product_present(const struct product_row *row, int64_t read_us)
     add_time(&json, "createdAt", row->created_us);
     add_time(&json, "updatedAt", row->updated_us);
     strbuf_addc(&json, '}');
-    product = product_new(PRODUCT_PRESENT, row->id, row->version, row->stock, read_us, json.text, json.len);
+    product = product_new(PRODUCT_PRESENT, row->id, row->version, row->stock, read_us, json.text,
+                          json.len);
     strbuf_finish(&json);
     return product;
 }
@@ -76,15 +79,16 @@ struct product *product_ref(struct product *product)
 
 void product_unref(struct product *product)
 {
-    if (product != NULL && atomic_fetch_sub_explicit(&product->references, 1, memory_order_acq_rel) == 1) {
+    if (product != NULL &&
+        atomic_fetch_sub_explicit(&product->references, 1, memory_order_acq_rel) == 1) {
         free(product);
     }
 }
 
 void product_encode(const struct product *product, struct strbuf *out)
 {
-    strbuf_addf(out, "%0*" PRId64 " %c %" PRId64 " %" PRId64 "\n", PRODUCT_VERSION_DIGITS, product->version,
-                state_letters[product->state], product->stock, product->read_us);
+    strbuf_addf(out, "%0*" PRId64 " %c %" PRId64 " %" PRId64 "\n", PRODUCT_VERSION_DIGITS,
+                product->version, state_letters[product->state], product->stock, product->read_us);
     strbuf_add(out, product->json, product->json_len);
 }
 
@@ -131,7 +135,8 @@ struct product *product_decode(int64_t id, const char *bytes, size_t len)
     }
     letter = memchr(state_letters, *p, sizeof(state_letters));
     p += 2;
-    if (letter == NULL || !take_number(&p, end, ' ', &stock) || !take_number(&p, end, '\n', &read_us)) {
+    if (letter == NULL || !take_number(&p, end, ' ', &stock) ||
+        !take_number(&p, end, '\n', &read_us)) {
         return NULL;
     }
     state = (enum product_state)(letter - state_letters);

@@ -45,8 +45,9 @@ struct product *product_missing(int64_t id, int64_t read_us);
 struct product *product_ref(struct product *product);
 void product_unref(struct product *product); /* NULL is fine */
 
-/* The form in which a product lies in Redis: a line "version state stock read_us", the version first and padded to
- * PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then the JSON. */
+/* The form in which a product lies in Redis: a line "version state stock read_us", the version
+ * first and padded to PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then the
+ * JSON. */
 #define PRODUCT_VERSION_DIGITS 20
 void product_encode(const struct product *product, struct strbuf *out);
 

@@ -36,7 +36,8 @@ struct product *product_rows_take(const struct pg_result *result, int row)
     int64_t read_us = product_rows_read_us(result);
 
     if (pg_int(result, row, COLUMN_DELETED) != 0) {
-        return product_deleted(pg_int(result, row, COLUMN_ID), pg_int(result, row, COLUMN_VERSION), read_us);
+        return product_deleted(pg_int(result, row, COLUMN_ID), pg_int(result, row, COLUMN_VERSION),
+                               read_us);
     }
     return product_present(&(struct product_row){.id = pg_int(result, row, COLUMN_ID),
                                                  .version = pg_int(result, row, COLUMN_VERSION),

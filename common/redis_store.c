@@ -23,7 +23,8 @@
 #define SHA1_HEX_LEN 40
 
 #define REFUSAL_LOG_EVERY_S 10
-#define REPLICA_SILENCE_S_MAX 15 /* a primary with nothing to say pings each 10 s (repl-ping-replica-period) */
+#define REPLICA_SILENCE_S_MAX                                                                      \
+    15 /* a primary with nothing to say pings each 10 s (repl-ping-replica-period) */
 
 struct redis_store {
     struct redis_url url;
@@ -51,13 +52,14 @@ struct redis_session {
     char script_sha[SHA1_HEX_LEN + 1];
 };
 
-/* --- calls -------------------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static bool set_timeout(struct redis_session *session, int64_t deadline_us)
 {
     int64_t left_ms = clock_left_ms(deadline_us);
     int64_t want_ms = left_ms < session->store->timeout_ms ? left_ms : session->store->timeout_ms;
-    struct timeval timeout = {.tv_sec = (time_t)(want_ms / 1000), .tv_usec = (suseconds_t)(want_ms % 1000) * 1000};
+    struct timeval timeout = {.tv_sec = (time_t)(want_ms / 1000),
+                              .tv_usec = (suseconds_t)(want_ms % 1000) * 1000};
 
     if (want_ms <= 0) {
         return false;
@@ -71,16 +73,18 @@ static bool set_timeout(struct redis_session *session, int64_t deadline_us)
 
 static enum status context_status(const redisContext *context)
 {
-    return context->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT)
+    return context->err == REDIS_ERR_IO &&
+                   (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT)
                ? STATUS_TIMEOUT
                : STATUS_BROKEN;
 }
 
-/* Redis answers, and yet takes no writes: it was made a replica, loads its data, cannot save them (a full disk), or has
- * too few replicas (min-replicas-to-write). */
+/* Redis answers, and yet takes no writes: it was made a replica, loads its data, cannot save them
+ * (a full disk), or has too few replicas (min-replicas-to-write). */
 static bool means_useless(const char *error)
 {
-    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN ", "MISCONF ", "NOREPLICAS "};
+    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN ", "MISCONF ",
+                                        "NOREPLICAS "};
 
     for (size_t i = 0; i < FS_ARRAY_LEN(codes); i++) {
         if (strncmp(error, codes[i], strlen(codes[i])) == 0) {
@@ -102,9 +106,10 @@ static enum status reply_status(struct redis_session *session, const redisReply 
     return STATUS_OK;
 }
 
-/* Sends one command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply is an error. */
-static enum status call(struct redis_session *session, const struct redis_bytes *words, size_t count,
-                        int64_t deadline_us, redisReply **ret_reply)
+/* Sends one command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply
+ * is an error. */
+static enum status call(struct redis_session *session, const struct redis_bytes *words,
+                        size_t count, int64_t deadline_us, redisReply **ret_reply)
 {
     const char **argv = fs_calloc(count, sizeof(*argv));
     size_t *lens = fs_calloc(count, sizeof(*lens));
@@ -129,8 +134,8 @@ static struct redis_bytes word(const char *text)
 }
 
 /* For logs: what went wrong in the last call. */
-static void describe(const struct redis_session *session, enum status status, const redisReply *reply,
-                     char out[POOL_ERROR_SIZE])
+static void describe(const struct redis_session *session, enum status status,
+                     const redisReply *reply, char out[POOL_ERROR_SIZE])
 {
     if (reply != NULL) {
         snprintf(out, POOL_ERROR_SIZE, "%s", reply->str);
@@ -142,7 +147,8 @@ static void describe(const struct redis_session *session, enum status status, co
 }
 
 /* Now and then: a Redis that refuses one command mostly refuses all that are like it. */
-static void log_refusal(const struct redis_session *session, const char *what, const redisReply *reply)
+static void log_refusal(const struct redis_session *session, const char *what,
+                        const redisReply *reply)
 {
     int64_t logged_us = atomic_load(&session->store->refusal_logged_us);
     int64_t now_us = clock_mono_us();
@@ -151,11 +157,11 @@ static void log_refusal(const struct redis_session *session, const char *what, c
         !atomic_compare_exchange_strong(&session->store->refusal_logged_us, &logged_us, now_us)) {
         return;
     }
-    log_warn(log_msg("redis refused a command"), log_str("command", what), log_str("error", reply->str),
-             log_str("host", session->store->url.host));
+    log_warn(log_msg("redis refused a command"), log_str("command", what),
+             log_str("error", reply->str), log_str("host", session->store->url.host));
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
 /* The value of "key:value\r\n" in INFO's text, or NULL. */
 static const char *info_value(const char *info, const char *key)
@@ -165,7 +171,8 @@ static const char *info_value(const char *info, const char *key)
     return at == NULL ? NULL : at + strlen(key);
 }
 
-/* A Redis that has become another one is as one that came back: the writers are to use it first (breaker.h). */
+/* A Redis that has become another one is as one that came back: the writers are to use it first
+ * (breaker.h). */
 static void tell_epoch(struct redis_store *store, const char *epoch)
 {
     pthread_mutex_lock(&store->lock);
@@ -183,11 +190,13 @@ static bool epoch_is_old(struct redis_session *session)
     pthread_mutex_lock(&session->store->lock);
     differs = strcmp(session->store->epoch, session->epoch) != 0;
     pthread_mutex_unlock(&session->store->lock);
-    return differs || clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS;
+    return differs ||
+           clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS;
 }
 
 /* What INFO says of the replication. On failure *ret_why tells more. */
-static enum status take_replication(struct redis_session *session, const char *info, const char **ret_why)
+static enum status take_replication(struct redis_session *session, const char *info,
+                                    const char **ret_why)
 {
     const char *id = info_value(info, "\nmaster_replid:");
     const char *role = info_value(info, "\nrole:");
@@ -210,10 +219,13 @@ static enum status take_replication(struct redis_session *session, const char *i
     return STATUS_OK;
 }
 
-/* What nobody can write, nobody can bring up to date: then what is there must not be read either. */
-static enum status try_writing(struct redis_session *session, int64_t deadline_us, const char **ret_why)
+/* What nobody can write, nobody can bring up to date: then what is there must not be read
+ * either. */
+static enum status try_writing(struct redis_session *session, int64_t deadline_us,
+                               const char **ret_why)
 {
-    struct redis_bytes words[] = {word("SET"), word(session->store->probe_key), word("1"), word("PX"), word("1000")};
+    struct redis_bytes words[] = {word("SET"), word(session->store->probe_key), word("1"),
+                                  word("PX"), word("1000")};
     redisReply *reply = NULL;
     enum status status;
 
@@ -223,10 +235,13 @@ static enum status try_writing(struct redis_session *session, int64_t deadline_u
     status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
     freeReplyObject(reply);
     *ret_why = "it takes no writes";
-    return status == STATUS_FAILED ? STATUS_OK : status; /* refused for a reason of its own, like no room for more */
+    return status == STATUS_FAILED
+               ? STATUS_OK
+               : status; /* refused for a reason of its own, like no room for more */
 }
 
-static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us, const char **ret_why)
+static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us,
+                                 const char **ret_why)
 {
     struct redis_bytes words[] = {word("INFO"), word("replication")};
     redisReply *reply = NULL;
@@ -235,7 +250,8 @@ static enum status refresh_epoch(struct redis_session *session, int64_t deadline
 
     *ret_why = "INFO replication is not answered";
     if (status == STATUS_OK) {
-        status = reply->type == REDIS_REPLY_STRING ? take_replication(session, reply->str, ret_why) : STATUS_BROKEN;
+        status = reply->type == REDIS_REPLY_STRING ? take_replication(session, reply->str, ret_why)
+                                                   : STATUS_BROKEN;
         session->epoch_asked_us = asked_us;
     }
     freeReplyObject(reply);
@@ -246,8 +262,8 @@ static enum status refresh_epoch(struct redis_session *session, int64_t deadline
 }
 
 /* One command of the handshake; its reply must not be an error. */
-static bool handshake(struct redis_session *session, const struct redis_bytes *words, size_t count, int64_t deadline_us,
-                      char error[POOL_ERROR_SIZE])
+static bool handshake(struct redis_session *session, const struct redis_bytes *words, size_t count,
+                      int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
     redisReply *reply = NULL;
     enum status status = call(session, words, count, deadline_us, &reply);
@@ -262,7 +278,8 @@ static bool handshake(struct redis_session *session, const struct redis_bytes *w
     return status == STATUS_OK;
 }
 
-static bool introduce(struct redis_session *session, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+static bool introduce(struct redis_session *session, int64_t deadline_us,
+                      char error[POOL_ERROR_SIZE])
 {
     const struct redis_url *url = &session->store->url;
     struct redis_bytes auth[] = {word("AUTH"), word(url->user), word(url->password)};
@@ -280,7 +297,8 @@ static bool introduce(struct redis_session *session, int64_t deadline_us, char e
         return false;
     }
     if (url->database != 0 &&
-        !handshake(session, (struct redis_bytes[]){word("SELECT"), word(database)}, 2, deadline_us, error)) {
+        !handshake(session, (struct redis_bytes[]){word("SELECT"), word(database)}, 2, deadline_us,
+                   error)) {
         return false;
     }
     if (!handshake(session, load, FS_ARRAY_LEN(load), deadline_us, error)) {
@@ -305,13 +323,15 @@ static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERR
 {
     struct redis_store *store = arg;
     int64_t left_ms = clock_left_ms(deadline_us);
-    struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000), .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
+    struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000),
+                              .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
     struct redis_session *session = fs_calloc(1, sizeof(*session));
 
     session->store = store;
     session->context = redisConnectWithTimeout(store->url.host, store->url.port, timeout);
     if (session->context == NULL || session->context->err != 0) {
-        snprintf(error, POOL_ERROR_SIZE, "%s", session->context == NULL ? "out of memory" : session->context->errstr);
+        snprintf(error, POOL_ERROR_SIZE, "%s",
+                 session->context == NULL ? "out of memory" : session->context->errstr);
         session_close(session);
         return NULL;
     }
@@ -346,14 +366,15 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     store->probe_key = options->probe_key;
     store->probation_us = options->probation_ms * CLOCK_US_PER_MS;
     pthread_mutex_init(&store->lock, NULL);
-    store->pool = pool_create(&(struct pool_options){.store = options->store,
-                                                     .url = options->url,
-                                                     .size = options->pool_size,
-                                                     .connect_timeout_ms = options->connect_timeout_ms,
-                                                     .retry_ms = options->retry_ms,
-                                                     .probation_ms = options->probation_ms,
-                                                     .ops = {session_connect, session_alive, session_close},
-                                                     .context = store});
+    store->pool =
+        pool_create(&(struct pool_options){.store = options->store,
+                                           .url = options->url,
+                                           .size = options->pool_size,
+                                           .connect_timeout_ms = options->connect_timeout_ms,
+                                           .retry_ms = options->retry_ms,
+                                           .probation_ms = options->probation_ms,
+                                           .ops = {session_connect, session_alive, session_close},
+                                           .context = store});
     return store;
 }
 
@@ -367,7 +388,7 @@ void redis_store_destroy(struct redis_store *store)
     free(store);
 }
 
-/* --- sessions ----------------------------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
 {
@@ -377,7 +398,8 @@ void redis_release(struct redis_store *store, struct redis_session *session, enu
     pool_release(store->pool, session, last);
 }
 
-enum status redis_acquire(struct redis_store *store, int64_t deadline_us, struct redis_session **ret_session)
+enum status redis_acquire(struct redis_store *store, int64_t deadline_us,
+                          struct redis_session **ret_session)
 {
     void *connection = NULL;
     struct redis_session *session;
@@ -413,7 +435,8 @@ enum breaker_state redis_store_state(struct redis_store *store)
     return pool_breaker_state(store->pool);
 }
 
-enum status redis_mget(struct redis_session *session, const struct redis_bytes *keys, size_t count, int64_t deadline_us,
+enum status redis_mget(struct redis_session *session, const struct redis_bytes *keys, size_t count,
+                       int64_t deadline_us,
                        void (*each)(void *arg, size_t i, struct redis_bytes value), void *arg)
 {
     struct redis_bytes *words = fs_calloc(count + 1, sizeof(*words));
@@ -425,22 +448,24 @@ enum status redis_mget(struct redis_session *session, const struct redis_bytes *
     status = call(session, words, count + 1, deadline_us, &reply);
     if (status == STATUS_FAILED) {
         log_refusal(session, "MGET", reply);
-    } else if (status == STATUS_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
+    } else if (status == STATUS_OK &&
+               (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
         status = STATUS_FAILED;
     }
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         const redisReply *value = reply->element[i];
         bool there = value->type == REDIS_REPLY_STRING;
 
-        each(arg, i, (struct redis_bytes){there ? value->str : NULL, there ? (size_t)value->len : 0});
+        each(arg, i,
+             (struct redis_bytes){there ? value->str : NULL, there ? (size_t)value->len : 0});
     }
     freeReplyObject(reply);
     free(words);
     return status;
 }
 
-enum status redis_set_absent(struct redis_session *session, struct redis_bytes key, struct redis_bytes value,
-                             int64_t ttl_ms, int64_t deadline_us)
+enum status redis_set_absent(struct redis_session *session, struct redis_bytes key,
+                             struct redis_bytes value, int64_t ttl_ms, int64_t deadline_us)
 {
     char ttl_text[24];
     struct redis_bytes words[] = {word("SET"), key, value, word("NX"), word("PX"), {ttl_text, 0}};
@@ -456,8 +481,9 @@ enum status redis_set_absent(struct redis_session *session, struct redis_bytes k
     return status;
 }
 
-enum status redis_run_script(struct redis_session *session, const struct redis_bytes *keys, size_t key_count,
-                             const struct redis_bytes *args, size_t arg_count, int64_t deadline_us, int64_t *ret_answer)
+enum status redis_run_script(struct redis_session *session, const struct redis_bytes *keys,
+                             size_t key_count, const struct redis_bytes *args, size_t arg_count,
+                             int64_t deadline_us, int64_t *ret_answer)
 {
     size_t count = 3 + key_count + arg_count;
     struct redis_bytes *words = fs_calloc(count, sizeof(*words));
@@ -472,7 +498,8 @@ enum status redis_run_script(struct redis_session *session, const struct redis_b
     memcpy(words + 3, keys, key_count * sizeof(*keys));
     memcpy(words + 3 + key_count, args, arg_count * sizeof(*args));
     status = call(session, words, count, deadline_us, &reply);
-    if (status == STATUS_FAILED && strncmp(reply->str, "NOSCRIPT", 8) == 0) { /* somebody ran SCRIPT FLUSH */
+    if (status == STATUS_FAILED &&
+        strncmp(reply->str, "NOSCRIPT", 8) == 0) { /* somebody ran SCRIPT FLUSH */
         freeReplyObject(reply);
         reply = NULL;
         words[0] = word("EVAL");

@@ -33,10 +33,13 @@ static void print_help(const char *name, const struct config_option *options)
 {
     struct strbuf text = STRBUF_EMPTY;
 
-    strbuf_addf(&text,
-                "usage: %s [--config FILE] [--print-config | --check-config]\n       %s --help | --version\n\n"
-                "Settings come from the file (YAML, 'section:' and 'key: value' lines), then from the environment:\n\n",
-                name, name);
+    strbuf_addf(
+        &text,
+        "usage: %s [--config FILE] [--print-config | --check-config]\n"
+        "       %s --help | --version\n\n"
+        "Settings come from the file (YAML, 'section:' and 'key: value' lines), then from the "
+        "environment:\n\n",
+        name, name);
     config_help(options, &text);
     print_and_finish(&text, stdout);
 }
@@ -54,8 +57,8 @@ struct command_line {
 };
 
 /* -1, or the exit status. */
-static int read_command_line(const char *name, int argc, char **argv, const struct config_option *options,
-                             struct command_line *ret)
+static int read_command_line(const char *name, int argc, char **argv,
+                             const struct config_option *options, struct command_line *ret)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
@@ -75,13 +78,15 @@ static int read_command_line(const char *name, int argc, char **argv, const stru
         } else {
             bool no_file = strcmp(argv[i], "--config") == 0;
 
-            return bad_usage(name, no_file ? "a file is expected after" : "unknown argument", argv[i]);
+            return bad_usage(name, no_file ? "a file is expected after" : "unknown argument",
+                             argv[i]);
         }
     }
     return -1;
 }
 
-int service_configure(const char *name, int argc, char **argv, const struct config_option *options, void *settings)
+int service_configure(const char *name, int argc, char **argv, const struct config_option *options,
+                      void *settings)
 {
     struct command_line line = {NULL, false, false};
     struct strbuf text = STRBUF_EMPTY;
@@ -109,20 +114,21 @@ int service_configure(const char *name, int argc, char **argv, const struct conf
 
 static struct http_server *start_ops(const struct service_settings *settings)
 {
-    return http_server_start(&(struct http_server_options){.host = settings->ops_host,
-                                                           .port = settings->ops_port,
-                                                           .threads = OPS_THREADS,
-                                                           .request_timeout_ms = settings->http_request_timeout_ms,
-                                                           .read_timeout_ms = settings->http_read_timeout_ms,
-                                                           .keep_alive_timeout_ms = settings->http_read_timeout_ms,
-                                                           .body_bytes_max = settings->http_body_bytes_max,
-                                                           .routes = ops_routes,
-                                                           .log_sample = settings->log_sample,
-                                                           .log_slow_ms = settings->log_slow_ms});
+    return http_server_start(
+        &(struct http_server_options){.host = settings->ops_host,
+                                      .port = settings->ops_port,
+                                      .threads = OPS_THREADS,
+                                      .request_timeout_ms = settings->http_request_timeout_ms,
+                                      .read_timeout_ms = settings->http_read_timeout_ms,
+                                      .keep_alive_timeout_ms = settings->http_read_timeout_ms,
+                                      .body_bytes_max = settings->http_body_bytes_max,
+                                      .routes = ops_routes,
+                                      .log_sample = settings->log_sample,
+                                      .log_slow_ms = settings->log_slow_ms});
 }
 
-static struct http_server *start_public(const struct service_settings *settings, const struct http_route *routes,
-                                        void *context)
+static struct http_server *start_public(const struct service_settings *settings,
+                                        const struct http_route *routes, void *context)
 {
     return http_server_start(
         &(struct http_server_options){.host = settings->http_host,
@@ -145,21 +151,23 @@ static void drain(const struct service_settings *settings, struct http_server *s
     lifecycle_start_drain();
     lifecycle_sleep_ms(settings->http_drain_ms);
     http_server_stop_listening(server);
-    if (!http_server_wait_idle(server, clock_mono_us() + settings->http_request_timeout_ms * CLOCK_US_PER_MS)) {
+    if (!http_server_wait_idle(server, clock_mono_us() +
+                                           settings->http_request_timeout_ms * CLOCK_US_PER_MS)) {
         log_warn(log_msg("some requests are cut off"));
     }
 }
 
-int service_run(const struct service_settings *settings, const struct http_route *routes, void *context)
+int service_run(const struct service_settings *settings, const struct http_route *routes,
+                void *context)
 {
     struct http_server *server = start_public(settings, routes, context);
     struct http_server *ops = server == NULL ? NULL : start_ops(settings);
     int status = 1;
 
     if (ops != NULL) {
-        log_info(log_msg("serving"), log_str("version", service_version()), log_str("commit", service_commit()),
-                 log_int("port", settings->http_port), log_int("ops_port", settings->ops_port),
-                 log_int("pid", (int64_t)getpid()));
+        log_info(log_msg("serving"), log_str("version", service_version()),
+                 log_str("commit", service_commit()), log_int("port", settings->http_port),
+                 log_int("ops_port", settings->ops_port), log_int("pid", (int64_t)getpid()));
         lifecycle_wait_for_signal();
         drain(settings, server);
         status = 0;

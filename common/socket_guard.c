@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LOOK_MS 50           /* how often deadlines are looked at */
-#define DESCRIPTORS_MAX 8192 /* looked at: more than a service has threads and connections to stores */
+#define LOOK_MS 50 /* how often deadlines are looked at */
+#define DESCRIPTORS_MAX                                                                            \
+    8192 /* looked at: more than a service has threads and connections to stores */
 
 struct socket_guard {
     pthread_t thread;
@@ -50,8 +51,9 @@ static bool is_socket(int fd, int64_t local_port, bool listening)
     int accepts = 0;
     socklen_t accepts_len = sizeof(accepts);
 
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) == 0 && (accepts != 0) == listening &&
-           getsockname(fd, &address.any, &address_len) == 0 && port_of(&address) == local_port;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) == 0 &&
+           (accepts != 0) == listening && getsockname(fd, &address.any, &address_len) == 0 &&
+           port_of(&address) == local_port;
 }
 
 int socket_find(int64_t local_port, const char *remote_address, int remote_port)
@@ -81,7 +83,8 @@ static void *run(void *arg)
     while (!guard->stopping) {
         int64_t now_us = clock_mono_us();
 
-        for (const struct socket_guarded *guarded = guard->guarded; guarded != NULL; guarded = guarded->next) {
+        for (const struct socket_guarded *guarded = guard->guarded; guarded != NULL;
+             guarded = guarded->next) {
             if (guarded->deadline_us <= now_us) {
                 shutdown(guarded->socket, SHUT_RD);
             }
@@ -117,7 +120,8 @@ void socket_guard_destroy(struct socket_guard *guard)
     free(guard);
 }
 
-void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket, int64_t deadline_us)
+void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket,
+                        int64_t deadline_us)
 {
     *guarded = (struct socket_guarded){.socket = socket, .deadline_us = deadline_us};
     pthread_mutex_lock(&guard->lock);

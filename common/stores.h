@@ -50,37 +50,46 @@ struct pg_store *stores_open_database(const struct store_settings *settings,
 enum breaker_state stores_cache_state(void *cache);
 enum breaker_state stores_database_state(void *database);
 
-#define STORE_OPTION(type, common, member) (offsetof(type, common) + offsetof(struct store_settings, member))
+#define STORE_OPTION(type, common, member)                                                         \
+    (offsetof(type, common) + offsetof(struct store_settings, member))
 
-/* Rows for a service's table of options; the rows of one section must stand together, hence several macros. */
+/* Rows for a service's table of options; the rows of one section must stand together, hence several
+ * macros. */
 /* clang-format off */
-#define DATABASE_OPTIONS(type, common, pool_size, timeout_ms)                                                           \
-    {"database", "url", CONFIG_PG_URL, STORE_OPTION(type, common, database_url), "",                                    \
-     .required = true, .secret = true, .alias = "DATABASE_URL",                                                        \
-     .help = "PostgreSQL, through PgBouncer in transaction mode if there is one."},                                    \
-    {"database", "pool_size", CONFIG_INT, STORE_OPTION(type, common, database_pool_size), pool_size, 1, 256,            \
-     .help = "Connections kept open."},                                                                                \
-    {"database", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, database_timeout_ms), timeout_ms, 1, 600000,      \
-     .help = "Deadline of one statement."},                                                                            \
-    {"database", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common, database_connect_timeout_ms),             \
+#define DATABASE_OPTIONS(type, common, pool_size, timeout_ms)                                      \
+    {"database", "url", CONFIG_PG_URL, STORE_OPTION(type, common, database_url), "",               \
+     .required = true, .secret = true, .alias = "DATABASE_URL",                                    \
+     .help = "PostgreSQL, through PgBouncer in transaction mode if there is one."},                \
+    {"database", "pool_size", CONFIG_INT, STORE_OPTION(type, common, database_pool_size),          \
+     pool_size, 1, 256,                                                                            \
+     .help = "Connections kept open."},                                                            \
+    {"database", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, database_timeout_ms),        \
+     timeout_ms, 1, 600000,                                                                        \
+     .help = "Deadline of one statement."},                                                        \
+    {"database", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common,                      \
+     database_connect_timeout_ms),                                                                 \
      "1000", 1, 600000, .help = "Deadline for connecting and a first answer."}
 
-#define REDIS_OPTIONS(type, common, pool_size)                                                                         \
-    {"redis", "url", CONFIG_REDIS_URL, STORE_OPTION(type, common, redis_url), "",                                       \
-     .secret = true, .alias = "REDIS_URL",                                                                             \
-     .help = "Redis, the cache that all instances share; empty: do without."},                                         \
-    {"redis", "pool_size", CONFIG_INT, STORE_OPTION(type, common, redis_pool_size), pool_size, 1, 256,                  \
-     .help = "Connections kept open."},                                                                                \
-    {"redis", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, redis_timeout_ms), "250", 1, 60000,                  \
-     .help = "Deadline of one command."},                                                                              \
-    {"redis", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common, redis_connect_timeout_ms),                   \
-     "250", 1, 60000, .help = "Deadline for connecting and a first answer."},                                          \
-    {"redis", "key_prefix", CONFIG_STRING, STORE_OPTION(type, common, redis_key_prefix), "fs",                          \
-     .max = PRODUCT_CACHE_PREFIX_MAX,                                                                                  \
+#define REDIS_OPTIONS(type, common, pool_size)                                                     \
+    {"redis", "url", CONFIG_REDIS_URL, STORE_OPTION(type, common, redis_url), "",                  \
+     .secret = true, .alias = "REDIS_URL",                                                         \
+     .help = "Redis, the cache that all instances share; empty: do without."},                     \
+    {"redis", "pool_size", CONFIG_INT, STORE_OPTION(type, common, redis_pool_size), pool_size,     \
+     1, 256,                                                                                       \
+     .help = "Connections kept open."},                                                            \
+    {"redis", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, redis_timeout_ms), "250", 1,    \
+     60000,                                                                                        \
+     .help = "Deadline of one command."},                                                          \
+    {"redis", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common,                         \
+     redis_connect_timeout_ms),                                                                    \
+     "250", 1, 60000, .help = "Deadline for connecting and a first answer."},                      \
+    {"redis", "key_prefix", CONFIG_STRING, STORE_OPTION(type, common, redis_key_prefix), "fs",     \
+     .max = PRODUCT_CACHE_PREFIX_MAX,                                                              \
      .help = "First part of all keys; the same for all services of one system."}
 
-#define CACHE_OPTIONS(type, common)                                                                                    \
-    {"cache", "ttl_ms", CONFIG_INT, STORE_OPTION(type, common, cache_ttl_ms), "60000", 1, 86400000,                     \
+#define CACHE_OPTIONS(type, common)                                                                \
+    {"cache", "ttl_ms", CONFIG_INT, STORE_OPTION(type, common, cache_ttl_ms), "60000", 1,          \
+     86400000,                                                                                     \
      .help = "Lifetime of a product in Redis, a tenth more or less."}
 /* clang-format on */
 

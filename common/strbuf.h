@@ -12,9 +12,9 @@ struct strbuf {
     size_t capacity;
 };
 
-#define STRBUF_EMPTY                                                                                                   \
-    {                                                                                                                  \
-        NULL, 0, 0                                                                                                     \
+#define STRBUF_EMPTY                                                                               \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
     }
 
 void strbuf_finish(struct strbuf *buf);

@@ -1,4 +1,5 @@
-/* Threads that are there or the process ends, as memory (alloc.h): a service that lacks one of its few is broken. */
+/* Threads that are there or the process ends, as memory (alloc.h): a service that lacks one of its
+ * few is broken. */
 #ifndef FASTSTOCK_COMMON_THREAD_H
 #define FASTSTOCK_COMMON_THREAD_H
 

@@ -6,7 +6,8 @@
 
 struct ticker;
 
-/* Calls `tick(arg)` on a thread of its own, at once and then each time as many milliseconds later as it returned. */
+/* Calls `tick(arg)` on a thread of its own, at once and then each time as many milliseconds later
+ * as it returned. */
 struct ticker *ticker_create(int64_t (*tick)(void *arg), void *arg);
 
 /* Waits for the tick under way; none follows. NULL is fine. */

@@ -59,12 +59,14 @@ static bool parse_authority(const char *start, const char *end, struct redis_url
         host_end = memchr(start, ':', (size_t)(end - start));
         host_end = host_end == NULL ? end : host_end;
     }
-    if (host_end == start || !copy_part(start, (size_t)(host_end - start), url->host, sizeof(url->host))) {
+    if (host_end == start ||
+        !copy_part(start, (size_t)(host_end - start), url->host, sizeof(url->host))) {
         return false;
     }
     host_end += host_end < end && *host_end == ']' ? 1 : 0;
     if (host_end < end &&
-        (*host_end != ':' || !parse_int(host_end + 1, (size_t)(end - host_end - 1), 1, 65535, &port))) {
+        (*host_end != ':' ||
+         !parse_int(host_end + 1, (size_t)(end - host_end - 1), 1, 65535, &port))) {
         return false;
     }
     url->port = (int)port;
@@ -80,7 +82,8 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
     int64_t database = 0;
 
     if (strncmp(text, "rediss://", 9) == 0) {
-        snprintf(error, error_size, "TLS (rediss://) is not supported; use redis:// inside a trusted network");
+        snprintf(error, error_size,
+                 "TLS (rediss://) is not supported; use redis:// inside a trusted network");
         return false;
     }
     if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
@@ -102,7 +105,8 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
     }
     if (end[0] != '\0' && strcmp(end, "/") != 0 &&
         (end[0] != '/' || !parse_int(end + 1, strlen(end + 1), 0, 1023, &database))) {
-        snprintf(error, error_size, "expected nothing or a database number, e.g. /0, after the host");
+        snprintf(error, error_size,
+                 "expected nothing or a database number, e.g. /0, after the host");
         return false;
     }
     url.database = (int)database;
@@ -110,8 +114,8 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
     return true;
 }
 
-/* Where the password of "user:password@" begins and the '@' behind it stands. Taken widely: somebody may have forgotten
- * to escape a '/' or a '#' in it. */
+/* Where the password of "user:password@" begins and the '@' behind it stands. Taken widely:
+ * somebody may have forgotten to escape a '/' or a '#' in it. */
 static bool find_userinfo_password(const char *url, const char **ret_start, const char **ret_end)
 {
     const char *start = strstr(url, "://");
@@ -121,7 +125,8 @@ static bool find_userinfo_password(const char *url, const char **ret_start, cons
     start = start == NULL ? url : start + 3;
     at = strrchr(start, '@');
     colon = at == NULL ? NULL : memchr(start, ':', (size_t)(at - start));
-    if (at != NULL && colon == NULL && strncmp(url, "redis", 5) == 0) { /* there a user alone is a forgotten colon */
+    if (at != NULL && colon == NULL &&
+        strncmp(url, "redis", 5) == 0) { /* there a user alone is a forgotten colon */
         colon = start - 1;
     }
     if (colon == NULL || colon > start + strcspn(start, "/?#")) {
@@ -132,7 +137,8 @@ static bool find_userinfo_password(const char *url, const char **ret_start, cons
     return true;
 }
 
-/* "password=..." of a query or, with blanks around '=' or in it, of libpq's keywords: hides all up to the next '&'. */
+/* "password=..." of a query or, with blanks around '=' or in it, of libpq's keywords: hides all up
+ * to the next '&'. */
 static void hide_password_values(struct strbuf *shown, const char *text)
 {
     static const char key[] = "password";
@@ -156,7 +162,8 @@ void url_redact(const char *url, char *out, size_t out_size)
     const char *start;
     const char *end;
 
-    if (strstr(url, "://") == NULL && strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
+    if (strstr(url, "://") == NULL &&
+        strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
         strbuf_adds(&shown, "***");
     } else {
         if (find_userinfo_password(url, &start, &end)) {

@@ -20,12 +20,14 @@
 #define CHANGES_LIMIT "10001"
 #define CHANGES_IN_PLACE_MAX 8
 #define RELOAD_EVERY_S 10 /* at most that often */
-#define QUERY_S 30        /* deadline of a round; the store's own timeout for a statement is usually shorter */
+#define QUERY_S                                                                                    \
+    30 /* deadline of a round; the store's own timeout for a statement is usually shorter */
 
-static struct metric_family products_gauge =
-    METRIC_GAUGE("faststock_catalog_products", "Products in the catalogue held in memory.", METRIC_NO_LABELS);
-static struct metric_family age_gauge = METRIC_GAUGE(
-    "faststock_catalog_age_seconds", "Time since the catalogue was last known to be up to date.", METRIC_NO_LABELS);
+static struct metric_family products_gauge = METRIC_GAUGE(
+    "faststock_catalog_products", "Products in the catalogue held in memory.", METRIC_NO_LABELS);
+static struct metric_family age_gauge =
+    METRIC_GAUGE("faststock_catalog_age_seconds",
+                 "Time since the catalogue was last known to be up to date.", METRIC_NO_LABELS);
 
 struct catalog {
     struct pg_store *database;
@@ -48,7 +50,7 @@ struct catalog {
     int64_t mark_us; /* monotonic; 0 before the first round */
 };
 
-/* --- the ids, with the lock held for writing ---------------------------------------------------------------------- */
+/* --- the ids, with the lock held for writing -------------------------------------------------- */
 
 /* The place of the first id that is not less than `id`. */
 static size_t lower_bound(const struct catalog *catalog, int64_t id)
@@ -79,7 +81,8 @@ static void insert_id(struct catalog *catalog, int64_t id)
         catalog->capacity = catalog->capacity > 0 ? catalog->capacity * 2 : 1024;
         catalog->ids = fs_realloc(catalog->ids, catalog->capacity * sizeof(*catalog->ids));
     }
-    memmove(catalog->ids + at + 1, catalog->ids + at, (catalog->count - at) * sizeof(*catalog->ids));
+    memmove(catalog->ids + at + 1, catalog->ids + at,
+            (catalog->count - at) * sizeof(*catalog->ids));
     catalog->ids[at] = id;
     catalog->count++;
 }
@@ -90,19 +93,23 @@ static void remove_id(struct catalog *catalog, int64_t id)
 
     if (at < catalog->count && catalog->ids[at] == id) {
         catalog->count--;
-        memmove(catalog->ids + at, catalog->ids + at + 1, (catalog->count - at) * sizeof(*catalog->ids));
+        memmove(catalog->ids + at, catalog->ids + at + 1,
+                (catalog->count - at) * sizeof(*catalog->ids));
     }
 }
 
-/* --- following ---------------------------------------------------------------------------------------------------- */
+/* --- following -------------------------------------------------------------------------------- */
 
-/* Row 0 is the mark, the rest are changes, creations first: what was created and deleted stays deleted. */
+/* Row 0 is the mark, the rest are changes, creations first: what was created and deleted stays
+ * deleted. */
 static const char round_sql[] =
     "SELECT 0::bigint AS product_id, '' AS kind, pg_current_snapshot()::text AS snapshot,"
-    " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text AS lsn"
+    " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+    "  ELSE pg_current_wal_insert_lsn() END)::text AS lsn"
     " UNION ALL"
     " (SELECT product_id, kind, NULL, NULL FROM stock_movements"
-    "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT ")"
+    "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT
+                                        ")"
                                         " ORDER BY 2, 1";
 
 /* A snapshot that sees everything: no changes, just the mark. */
@@ -112,8 +119,8 @@ static bool ask_round(struct catalog *catalog, const char *seen, struct pg_resul
 {
     struct pg_error error;
     const char *const params[] = {seen};
-    enum status status = pg_query(catalog->database, round_sql, params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S,
-                                  ret_result, &error);
+    enum status status = pg_query(catalog->database, round_sql, params, 1,
+                                  clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
 
     if (status == STATUS_FAILED) {
         log_warn(log_msg("catalogue cannot be read"), log_str("sqlstate", error.sqlstate),
@@ -127,7 +134,8 @@ static void take_mark(struct catalog *catalog, const struct pg_result *result, i
     free(catalog->seen);
     catalog->seen = fs_strdup(pg_text(result, 0, 2));
     pthread_rwlock_wrlock(&catalog->lock);
-    snprintf(catalog->lsn, sizeof(catalog->lsn), "%s", pg_text(result, 0, 3) == NULL ? "0/0" : pg_text(result, 0, 3));
+    snprintf(catalog->lsn, sizeof(catalog->lsn), "%s",
+             pg_text(result, 0, 3) == NULL ? "0/0" : pg_text(result, 0, 3));
     catalog->mark_us = sent_us;
     pthread_rwlock_unlock(&catalog->lock);
 }
@@ -157,18 +165,22 @@ static void apply_in_place(struct catalog *catalog, const struct pg_result *resu
     }
 }
 
-/* The ids of the changes of one kind in order, from `*row` on, which moves behind them; the caller frees them. */
-static int64_t *take_kind(const struct pg_result *result, const char *kind, int *row, size_t *ret_count)
+/* The ids of the changes of one kind in order, from `*row` on, which moves behind them; the caller
+ * frees them. */
+static int64_t *take_kind(const struct pg_result *result, const char *kind, int *row,
+                          size_t *ret_count)
 {
     int64_t *ids = fs_calloc((size_t)pg_rows(result), sizeof(*ids));
 
-    for (*ret_count = 0; *row < pg_rows(result) && strcmp(pg_text(result, *row, 1), kind) == 0; (*row)++) {
+    for (*ret_count = 0; *row < pg_rows(result) && strcmp(pg_text(result, *row, 1), kind) == 0;
+         (*row)++) {
         ids[(*ret_count)++] = pg_int(result, *row, 0);
     }
     return ids;
 }
 
-/* What the ids will be, made beside them: readers do not wait for it. Only this thread changes the ids. */
+/* What the ids will be, made beside them: readers do not wait for it. Only this thread changes the
+ * ids. */
 static struct catalog merge(const struct catalog *catalog, const struct pg_result *result)
 {
     struct catalog merged = {.capacity = catalog->count + (size_t)pg_rows(result)};
@@ -202,7 +214,8 @@ static struct catalog merge(const struct catalog *catalog, const struct pg_resul
     return merged;
 }
 
-/* Each change in place moves what is behind it: a few of them, while readers wait; many are merged. */
+/* Each change in place moves what is behind it: a few of them, while readers wait; many are
+ * merged. */
 static void apply_changes(struct catalog *catalog, const struct pg_result *result)
 {
     if (pg_rows(result) - 1 <= CHANGES_IN_PLACE_MAX) {
@@ -222,7 +235,8 @@ static void give_up_if_too_large(struct catalog *catalog)
     struct catalog none = {.ids = NULL};
 
     if ((int64_t)catalog->count > catalog->products_max) { /* only this thread changes it */
-        log_warn(log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
+        log_warn(
+            log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
         install(catalog, &none, true);
     }
 }
@@ -237,8 +251,10 @@ static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t 
 
     snprintf(last_text, sizeof(last_text), "%" PRId64, last);
     if (pg_query(catalog->database,
-                 "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint ORDER BY id LIMIT " LOAD_CHUNK,
-                 params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &result, &error) != STATUS_OK) {
+                 "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+                 " ORDER BY id LIMIT " LOAD_CHUNK,
+                 params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &result,
+                 &error) != STATUS_OK) {
         return false;
     }
     *ret_rows = pg_rows(result);
@@ -249,7 +265,8 @@ static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t 
     return true;
 }
 
-/* The whole catalogue. The mark is taken first, so that the rounds that follow see whatever changes meanwhile. */
+/* The whole catalogue. The mark is taken first, so that the rounds that follow see whatever changes
+ * meanwhile. */
 static bool load(struct catalog *catalog)
 {
     struct catalog loaded = {.ids = NULL};
@@ -262,7 +279,8 @@ static bool load(struct catalog *catalog)
         return false;
     }
     while (rows > 0 && !is_too_large) {
-        if (!load_chunk(catalog, &loaded, loaded.count > 0 ? loaded.ids[loaded.count - 1] : 0, &rows)) {
+        if (!load_chunk(catalog, &loaded, loaded.count > 0 ? loaded.ids[loaded.count - 1] : 0,
+                        &rows)) {
             free(loaded.ids);
             pg_result_free(result);
             return false;
@@ -322,8 +340,9 @@ static void update_gauges(void *arg)
 
     pthread_rwlock_rdlock(&catalog->lock);
     metric_set(catalog->products, (double)catalog->count);
-    metric_set(catalog->age,
-               catalog->mark_us == 0 ? 0 : (double)(clock_mono_us() - catalog->mark_us) / (double)CLOCK_US_PER_S);
+    metric_set(catalog->age, catalog->mark_us == 0 ? 0
+                                                   : (double)(clock_mono_us() - catalog->mark_us) /
+                                                         (double)CLOCK_US_PER_S);
     pthread_rwlock_unlock(&catalog->lock);
 }
 
@@ -355,9 +374,10 @@ void catalog_destroy(struct catalog *catalog)
     free(catalog);
 }
 
-/* --- pages -------------------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
-static void copy_slice(const struct catalog *catalog, size_t start, size_t limit, struct catalog_page *page)
+static void copy_slice(const struct catalog *catalog, size_t start, size_t limit,
+                       struct catalog_page *page)
 {
     size_t left = start < catalog->count ? catalog->count - start : 0;
 
@@ -369,10 +389,10 @@ static void copy_slice(const struct catalog *catalog, size_t start, size_t limit
     page->total = (int64_t)catalog->count;
 }
 
-/* A page straight from PostgreSQL; each row is an id and the total. Asks for one id more than wanted, to know of more.
- */
-static enum status page_from_database(struct catalog *catalog, const char *sql, int64_t start, size_t limit,
-                                      int64_t deadline_us, struct catalog_page *page)
+/* A page straight from PostgreSQL; each row is an id and the total. Asks for one id more than
+ * wanted, to know of more. */
+static enum status page_from_database(struct catalog *catalog, const char *sql, int64_t start,
+                                      size_t limit, int64_t deadline_us, struct catalog_page *page)
 {
     char start_text[24];
     char limit_text[24];
@@ -413,12 +433,12 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        enum status status =
-            page_from_database(catalog,
-                               "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
-                               " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
-                               " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
-                               offset, limit, deadline_us, ret_page);
+        enum status status = page_from_database(
+            catalog,
+            "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
+            " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
+            " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
+            offset, limit, deadline_us, ret_page);
 
         if (status == STATUS_OK && ret_page->total < catalog->products_max / 10 * 9) {
             atomic_store(&catalog->has_shrunk, true);
@@ -435,13 +455,15 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        return page_from_database(catalog,
-                                  "SELECT 0::bigint AS id, 0::bigint UNION ALL"
-                                  " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-                                  " ORDER BY id LIMIT $2::bigint) ORDER BY id",
-                                  after, limit, deadline_us, ret_page);
+        return page_from_database(
+            catalog,
+            "SELECT 0::bigint AS id, 0::bigint UNION ALL"
+            " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+            " ORDER BY id LIMIT $2::bigint) ORDER BY id",
+            after, limit, deadline_us, ret_page);
     }
-    copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1), limit, ret_page);
+    copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1),
+               limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);
     return STATUS_OK;
 }

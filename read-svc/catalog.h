@@ -1,13 +1,14 @@
-/* The catalogue: which products there are, as sorted ids in memory (8 bytes each), so that a page at any depth is a
- * slice.
+/* The catalogue: which products there are, as sorted ids in memory (8 bytes each), so that a page
+ * at any depth is a slice.
  *
- * A thread loads it and then follows the ledger: each round reads the movements that created or deleted a product and
- * that the snapshot of the round before did not see (ledger.h). Each round is also a mark: "every commit before this
- * moment is in the WAL before that position", by which the rows of a replica are judged (loader.h).
+ * A thread loads it and then follows the ledger: each round reads the movements that created or
+ * deleted a product and that the snapshot of the round before did not see (ledger.h). Each round is
+ * also a mark: "every commit before this moment is in the WAL before that position", by which the
+ * rows of a replica are judged (loader.h).
  *
- * Before the catalogue is loaded, or when it is larger than products_max, pages come from PostgreSQL. Once such a page
- * tells that nine tenths of products_max are not reached any more, the catalogue is loaded again. All functions are
- * thread-safe. */
+ * Before the catalogue is loaded, or when it is larger than products_max, pages come from
+ * PostgreSQL. Once such a page tells that nine tenths of products_max are not reached any more, the
+ * catalogue is loaded again. All functions are thread-safe. */
 #ifndef FASTSTOCK_READ_SVC_CATALOG_H
 #define FASTSTOCK_READ_SVC_CATALOG_H
 
@@ -34,8 +35,8 @@ struct catalog_page {
 struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, int64_t products_max);
 void catalog_destroy(struct catalog *catalog); /* NULL is fine */
 
-/* `limit` <= CATALOG_PAGE_MAX ids from the offset-th on. Not STATUS_OK only when PostgreSQL had to be asked and did not
- * answer. */
+/* `limit` <= CATALOG_PAGE_MAX ids from the offset-th on. Not STATUS_OK only when PostgreSQL had to
+ * be asked and did not answer. */
 enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, int64_t deadline_us,
                          struct catalog_page *ret_page);
 
@@ -46,8 +47,8 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
 /* Was it read from PostgreSQL once? */
 bool catalog_is_loaded(struct catalog *catalog);
 
-/* The latest mark: the WAL position, and when (monotonic clock) at the latest it was true. False before the first one.
- */
+/* The latest mark: the WAL position, and when (monotonic clock) at the latest it was true. False
+ * before the first one. */
 bool catalog_mark(struct catalog *catalog, char ret_lsn[CATALOG_LSN_SIZE], int64_t *ret_mono_us);
 
 #endif

@@ -12,7 +12,7 @@
 #define PAGE_LIMIT_DEFAULT 20
 #define IDS_MAX 100
 
-/* --- answers ------------------------------------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static const char *cache_status(enum load_tier tier)
 {
@@ -30,15 +30,20 @@ static void add_read_headers(struct http_response *response, const char *status)
     http_add_header(response, "Cache-Status", status);
 }
 
-static void refuse_load(const struct http_request *request, struct http_response *response, enum status status)
+static void refuse_load(const struct http_request *request, struct http_response *response,
+                        enum status status)
 {
     http_problem(request, response, HTTP_UNAVAILABLE,
-                 status == STATUS_TIMEOUT ? "the stores did not answer in time" : "the stores do not answer", NULL);
+                 status == STATUS_TIMEOUT ? "the stores did not answer in time"
+                                          : "the stores do not answer",
+                 NULL);
     http_add_header(response, "Cache-Status", "faststock; fwd=miss");
 }
 
-/* The headers of a list: that of the worst tier, so that its Cache-Status does not promise too much. */
-static void add_list_headers(struct http_response *response, const struct load_item *items, size_t count)
+/* The headers of a list: that of the worst tier, so that its Cache-Status does not promise too
+ * much. */
+static void add_list_headers(struct http_response *response, const struct load_item *items,
+                             size_t count)
 {
     enum load_tier worst = LOAD_REDIS;
 
@@ -49,8 +54,8 @@ static void add_list_headers(struct http_response *response, const struct load_i
 }
 
 /* Loads all items; on false the response says why not. The products must be released either way. */
-static bool load_all(struct handlers *handlers, const struct http_request *request, struct http_response *response,
-                     struct load_item *items, size_t count)
+static bool load_all(struct handlers *handlers, const struct http_request *request,
+                     struct http_response *response, struct load_item *items, size_t count)
 {
     loader_load(handlers->loader, items, count, request->deadline_us);
     for (size_t i = 0; i < count; i++) {
@@ -69,9 +74,10 @@ static void release_all(struct load_item *items, size_t count)
     }
 }
 
-/* --- one product -------------------------------------------------------------------------------------------------- */
+/* --- one product ------------------------------------------------------------------------------ */
 
-static bool read_min_version(const struct http_request *request, struct http_response *response, int64_t *ret_version)
+static bool read_min_version(const struct http_request *request, struct http_response *response,
+                             int64_t *ret_version)
 {
     const char *value = http_header(request, "Min-Version");
 
@@ -79,8 +85,10 @@ static bool read_min_version(const struct http_request *request, struct http_res
     if (value == NULL) {
         return true;
     }
-    if (http_header_count(request, "Min-Version") > 1 || !parse_id(value, strlen(value), ret_version)) {
-        http_bad_field(request, response, "Min-Version", "expected one version, a whole number from 1");
+    if (http_header_count(request, "Min-Version") > 1 ||
+        !parse_id(value, strlen(value), ret_version)) {
+        http_bad_field(request, response, "Min-Version",
+                       "expected one version, a whole number from 1");
         return false;
     }
     return true;
@@ -92,13 +100,14 @@ static void refuse_old(const struct http_request *request, struct http_response 
     char detail[128];
     char members[64];
 
-    snprintf(detail, sizeof(detail), "the product is at version %" PRId64 ", not yet at %" PRId64, product->version,
-             min_version);
+    snprintf(detail, sizeof(detail), "the product is at version %" PRId64 ", not yet at %" PRId64,
+             product->version, min_version);
     snprintf(members, sizeof(members), ",\"version\":%" PRId64, product->version);
     http_problem(request, response, HTTP_PRECONDITION_FAILED, detail, members);
 }
 
-/* Does the client have this version already? If-None-Match may stand on several lines (RFC 9110 section 5.3). */
+/* Does the client have this version already? If-None-Match may stand on several lines (RFC 9110
+ * section 5.3). */
 static bool client_has(const struct http_request *request, int64_t version)
 {
     for (size_t i = 0; i < request->header_count; i++) {
@@ -122,7 +131,8 @@ static void answer_product(const struct http_request *request, struct http_respo
     char etag[32];
 
     if (!parse_id(request->params[0].start, request->params[0].len, &item.id)) {
-        http_bad_field(request, response, "id", "expected a product id, a whole number from 1 to 9223372036854775807");
+        http_bad_field(request, response, "id",
+                       "expected a product id, a whole number from 1 to 9223372036854775807");
         return;
     }
     if (!read_min_version(request, response, &item.min_version)) {
@@ -166,17 +176,19 @@ static void render_stock(struct strbuf *body, const struct product *product)
     strbuf_addc(body, '}');
 }
 
-static void handle_product(const struct http_request *request, struct http_response *response, void *context)
+static void handle_product(const struct http_request *request, struct http_response *response,
+                           void *context)
 {
     answer_product(request, response, context, render_product);
 }
 
-static void handle_product_stock(const struct http_request *request, struct http_response *response, void *context)
+static void handle_product_stock(const struct http_request *request, struct http_response *response,
+                                 void *context)
 {
     answer_product(request, response, context, render_stock);
 }
 
-/* --- lists -------------------------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 /* The products that are there, as a JSON array. */
 static void add_array(struct strbuf *body, const struct load_item *items, size_t count,
@@ -194,9 +206,10 @@ static void add_array(struct strbuf *body, const struct load_item *items, size_t
     strbuf_adds(body, *separator == '[' ? "[]" : "]");
 }
 
-/* The products of a page and the opening of the answer: {"data":[...],"meta":{ . On false the response is a problem. */
-static bool start_page(const struct http_request *request, struct http_response *response, struct handlers *handlers,
-                       const struct catalog_page *page)
+/* The products of a page and the opening of the answer: {"data":[...],"meta":{ . On false the
+ * response is a problem. */
+static bool start_page(const struct http_request *request, struct http_response *response,
+                       struct handlers *handlers, const struct catalog_page *page)
 {
     struct load_item items[CATALOG_PAGE_MAX];
     struct strbuf *body;
@@ -232,7 +245,8 @@ static void answer_numbered_page(const struct http_request *request, struct http
         refuse_load(request, response, status);
     } else if (start_page(request, response, handlers, &page)) {
         strbuf_addf(&response->body,
-                    "\"total\":%" PRId64 ",\"page\":%" PRId64 ",\"limit\":%" PRId64 ",\"totalPages\":%" PRId64 "}}",
+                    "\"total\":%" PRId64 ",\"page\":%" PRId64 ",\"limit\":%" PRId64
+                    ",\"totalPages\":%" PRId64 "}}",
                     page.total, number, limit, (page.total + limit - 1) / limit);
     }
 }
@@ -241,7 +255,8 @@ static void answer_page_after(const struct http_request *request, struct http_re
                               struct handlers *handlers, int64_t after, int64_t limit)
 {
     struct catalog_page page;
-    enum status status = catalog_after(handlers->catalog, after, (size_t)limit, request->deadline_us, &page);
+    enum status status =
+        catalog_after(handlers->catalog, after, (size_t)limit, request->deadline_us, &page);
 
     if (status != STATUS_OK) {
         refuse_load(request, response, status);
@@ -257,8 +272,8 @@ static void answer_page_after(const struct http_request *request, struct http_re
 
 /* A whole number of the query, `fallback` when it is absent. */
 static bool read_number(const struct http_request *request, struct http_response *response,
-                        const struct http_query_param *param, int64_t min, int64_t max, int64_t fallback,
-                        int64_t *ret_value)
+                        const struct http_query_param *param, int64_t min, int64_t max,
+                        int64_t fallback, int64_t *ret_value)
 {
     char detail[96];
 
@@ -266,21 +281,25 @@ static bool read_number(const struct http_request *request, struct http_response
     if (param->value == NULL || parse_int(param->value, param->len, min, max, ret_value)) {
         return true;
     }
-    snprintf(detail, sizeof(detail), "expected a whole number from %" PRId64 " to %" PRId64, min, max);
+    snprintf(detail, sizeof(detail), "expected a whole number from %" PRId64 " to %" PRId64, min,
+             max);
     http_bad_field(request, response, param->name, detail);
     return false;
 }
 
-static void handle_products(const struct http_request *request, struct http_response *response, void *context)
+static void handle_products(const struct http_request *request, struct http_response *response,
+                            void *context)
 {
-    struct http_query_param params[] = {{.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = NULL}};
+    struct http_query_param params[] = {
+        {.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = NULL}};
     int64_t page;
     int64_t limit;
     int64_t after;
 
     if (http_read_query(request, params, response) &&
         read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
-        read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, PAGE_LIMIT_DEFAULT, &limit) &&
+        read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, PAGE_LIMIT_DEFAULT,
+                    &limit) &&
         read_number(request, response, &params[2], 0, INT64_MAX, 0, &after)) {
         if (params[0].value != NULL && params[2].value != NULL) {
             http_bad_field(request, response, "after", "expected either page or after, not both");
@@ -293,7 +312,7 @@ static void handle_products(const struct http_request *request, struct http_resp
     http_query_finish(params);
 }
 
-/* --- many stocks -------------------------------------------------------------------------------------------------- */
+/* --- many stocks ------------------------------------------------------------------------------ */
 
 static bool is_repeated(const struct load_item *items, size_t count, int64_t id)
 {
@@ -342,8 +361,8 @@ static void add_missing(struct strbuf *body, const struct load_item *items, size
     strbuf_adds(body, *separator == '[' ? "[]" : "]");
 }
 
-static void answer_stocks(const struct http_request *request, struct http_response *response, struct handlers *handlers,
-                          struct load_item *items, size_t count)
+static void answer_stocks(const struct http_request *request, struct http_response *response,
+                          struct handlers *handlers, struct load_item *items, size_t count)
 {
     if (load_all(handlers, request, response, items, count)) {
         struct strbuf *body = http_start_json(response, 200);
@@ -358,7 +377,8 @@ static void answer_stocks(const struct http_request *request, struct http_respon
     release_all(items, count);
 }
 
-static void handle_stock(const struct http_request *request, struct http_response *response, void *context)
+static void handle_stock(const struct http_request *request, struct http_response *response,
+                         void *context)
 {
     struct http_query_param params[] = {{.name = "ids"}, {.name = NULL}};
     struct load_item items[IDS_MAX];
@@ -366,7 +386,8 @@ static void handle_stock(const struct http_request *request, struct http_respons
 
     if (http_read_query(request, params, response)) {
         if (params[0].value == NULL || !read_ids(params[0].value, items, &count)) {
-            http_bad_field(request, response, "ids", "expected 1 to 100 product ids with commas between them");
+            http_bad_field(request, response, "ids",
+                           "expected 1 to 100 product ids with commas between them");
         } else {
             answer_stocks(request, response, context, items, count);
         }

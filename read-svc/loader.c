@@ -20,21 +20,26 @@
 #include <unistd.h>
 
 #define BATCH_MAX PRODUCT_CACHE_BATCH_MAX
-#define BUCKETS 4096u        /* a power of two */
-#define CACHE_WORK_MS 2000   /* deadline of a worker's calls of Redis; its own timeout is usually shorter */
-#define REPLICA_WORK_MS 250  /* so that time is left for the primary */
-#define MARK_AGE_MS_MAX 2000 /* how old the mark may be by which a replica's rows are judged: the staleness bound */
+#define BUCKETS 4096u /* a power of two */
+#define CACHE_WORK_MS                                                                              \
+    2000 /* deadline of a worker's calls of Redis; its own timeout is usually shorter */
+#define REPLICA_WORK_MS 250 /* so that time is left for the primary */
+#define MARK_AGE_MS_MAX                                                                            \
+    2000 /* how old the mark may be by which a replica's rows are judged: the staleness bound */
 
-static struct metric_family requests_counter = METRIC_COUNTER(
-    "faststock_cache_requests_total", "Products looked up in a tier, by what came of it.", "tier", "result");
-static struct metric_family fills_counter = METRIC_COUNTER(
-    "faststock_cache_fills_total", "Products put into Redis after they were read from PostgreSQL.", "result");
-static struct metric_family batch_histogram =
-    METRIC_HISTOGRAM("faststock_load_batch_size", "Products per round trip to a tier.", metric_buckets_size, "tier");
-static struct metric_family shared_counter = METRIC_COUNTER(
-    "faststock_load_flights_shared_total", "Wanted products that joined a load of the same product.", METRIC_NO_LABELS);
-static struct metric_family waiting_gauge =
-    METRIC_GAUGE("faststock_load_flights", "Products being loaded or waiting for it.", METRIC_NO_LABELS);
+static struct metric_family requests_counter =
+    METRIC_COUNTER("faststock_cache_requests_total",
+                   "Products looked up in a tier, by what came of it.", "tier", "result");
+static struct metric_family fills_counter =
+    METRIC_COUNTER("faststock_cache_fills_total",
+                   "Products put into Redis after they were read from PostgreSQL.", "result");
+static struct metric_family batch_histogram = METRIC_HISTOGRAM(
+    "faststock_load_batch_size", "Products per round trip to a tier.", metric_buckets_size, "tier");
+static struct metric_family shared_counter =
+    METRIC_COUNTER("faststock_load_flights_shared_total",
+                   "Wanted products that joined a load of the same product.", METRIC_NO_LABELS);
+static struct metric_family waiting_gauge = METRIC_GAUGE(
+    "faststock_load_flights", "Products being loaded or waiting for it.", METRIC_NO_LABELS);
 
 enum flight_state {
     FLIGHT_QUEUED,   /* no store is being asked: may be joined */
@@ -42,7 +47,8 @@ enum flight_state {
     FLIGHT_FOLLOWING /* waits for the flight before it; may be joined */
 };
 
-/* One product being loaded. Held by the loader until it lands and by each request that waits for it. */
+/* One product being loaded. Held by the loader until it lands and by each request that waits for
+ * it. */
 struct flight {
     _Atomic int references;
     _Atomic uint32_t arrived; /* 1 once the outcome is set, for good; a futex */
@@ -53,7 +59,8 @@ struct flight {
     /* guarded by the loader's lock */
     int64_t id;
     bool is_demanding;   /* what Redis holds is too old for those who wait: asks PostgreSQL */
-    int64_t min_version; /* of a demanding one, the highest that somebody wants; a replica's older row is passed over */
+    int64_t min_version; /* of a demanding one, the highest that somebody wants; a replica's older
+                            row is passed over */
     enum flight_state state;
     struct flight *successor;
     struct flight *queue_next;
@@ -90,7 +97,7 @@ struct loader {
 
 enum result { RESULT_HIT, RESULT_MISS, RESULT_ERROR, RESULT_STALE };
 
-/* --- flights, with the lock held ---------------------------------------------------------------------------------- */
+/* --- flights, with the lock held -------------------------------------------------------------- */
 
 static struct flight **bucket_of(struct loader *loader, int64_t id)
 {
@@ -118,7 +125,8 @@ static void enqueue(struct queue *queue, struct flight *flight)
 
 static void start_flight(struct loader *loader, struct flight *flight)
 {
-    enqueue(loader->options.cache != NULL && !flight->is_demanding ? &loader->redis_queue : &loader->database_queue,
+    enqueue(loader->options.cache != NULL && !flight->is_demanding ? &loader->redis_queue
+                                                                   : &loader->database_queue,
             flight);
 }
 
@@ -195,8 +203,9 @@ static struct flight *pop(struct queue *queue)
     return flight;
 }
 
-/* Takes what waits. Flights that nobody waits for any more, all gave up, are not asked for: else a slow store would be
- * kept busy with them long after. (Nobody joins meanwhile: that takes the lock.) */
+/* Takes what waits. Flights that nobody waits for any more, all gave up, are not asked for: else a
+ * slow store would be kept busy with them long after. (Nobody joins meanwhile: that takes the
+ * lock.) */
 static size_t dequeue(struct loader *loader, struct queue *queue, struct flight *batch[BATCH_MAX])
 {
     size_t count = 0;
@@ -215,10 +224,12 @@ static size_t dequeue(struct loader *loader, struct queue *queue, struct flight 
     return count;
 }
 
-/* --- outcomes, without the lock ----------------------------------------------------------------------------------- */
+/* --- outcomes, without the lock --------------------------------------------------------------- */
 
-/* Gives the outcome to all who wait for it, with one call of the kernel however many they are. Takes over `product`. */
-static void arrive(struct flight *flight, enum status status, struct product *product, enum load_tier tier)
+/* Gives the outcome to all who wait for it, with one call of the kernel however many they are.
+ * Takes over `product`. */
+static void arrive(struct flight *flight, enum status status, struct product *product,
+                   enum load_tier tier)
 {
     flight->status = status;
     flight->product = product;
@@ -235,8 +246,8 @@ static bool wait_for(struct flight *flight, int64_t deadline_us)
 
     while (atomic_load_explicit(&flight->arrived, memory_order_acquire) == 0) {
         /* the timeout of FUTEX_WAIT_BITSET is a point of the monotonic clock */
-        if (syscall(SYS_futex, &flight->arrived, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY) !=
-                0 &&
+        if (syscall(SYS_futex, &flight->arrived, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL,
+                    FUTEX_BITSET_MATCH_ANY) != 0 &&
             errno == ETIMEDOUT) {
             return atomic_load_explicit(&flight->arrived, memory_order_acquire) != 0;
         }
@@ -244,7 +255,7 @@ static bool wait_for(struct flight *flight, int64_t deadline_us)
     return true;
 }
 
-/* --- Redis -------------------------------------------------------------------------------------------------------- */
+/* --- Redis ------------------------------------------------------------------------------------ */
 
 static void ask_redis(struct loader *loader, struct flight **batch, size_t count)
 {
@@ -258,8 +269,8 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
         ids[i] = batch[i]->id;
     }
     metric_observe(loader->redis_batch, (double)count);
-    status = product_cache_get(loader->options.cache, ids, count, clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
-                               products);
+    status = product_cache_get(loader->options.cache, ids, count,
+                               clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS, products);
     pthread_mutex_lock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
         found[i] = products[i] != NULL;
@@ -273,7 +284,8 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
     pthread_mutex_unlock(&loader->lock);
     /* before anybody has the answer, so that who has it finds it counted */
     metric_add(loader->redis_results[RESULT_HIT], hits);
-    metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR], count - hits);
+    metric_add(loader->redis_results[status == STATUS_OK ? RESULT_MISS : RESULT_ERROR],
+               count - hits);
     for (size_t i = 0; i < count; i++) {
         if (found[i]) {
             arrive(batch[i], STATUS_OK, products[i], LOAD_REDIS);
@@ -282,12 +294,13 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
     }
 }
 
-/* --- PostgreSQL --------------------------------------------------------------------------------------------------- */
+/* --- PostgreSQL ------------------------------------------------------------------------------- */
 
 /* The mark's number tells whether the WAL up to $2 has been replayed here. */
 static const char products_sql[] =
     PRODUCT_ROWS_MARK("(NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int",
-                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT " WHERE id = ANY($1::bigint[]) ORDER BY id";
+                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT
+                              " WHERE id = ANY($1::bigint[]) ORDER BY id";
 
 /* What a batch of flights came to. */
 struct answers {
@@ -296,7 +309,8 @@ struct answers {
     bool from_replica[BATCH_MAX];
 };
 
-static void add_id_array(struct strbuf *out, struct flight *const *batch, const struct answers *answers, size_t count)
+static void add_id_array(struct strbuf *out, struct flight *const *batch,
+                         const struct answers *answers, size_t count)
 {
     const char *separator = "{";
 
@@ -310,7 +324,8 @@ static void add_id_array(struct strbuf *out, struct flight *const *batch, const 
     strbuf_adds(out, *separator == '{' ? "{}" : "}");
 }
 
-/* The row of a product, 0 when there is none; `hint` is where the last search ended, as rows mostly come in order. */
+/* The row of a product, 0 when there is none; `hint` is where the last search ended, as rows mostly
+ * come in order. */
 static int find_row(const struct pg_result *result, int64_t id, int *hint)
 {
     int rows = pg_rows(result);
@@ -326,8 +341,8 @@ static int find_row(const struct pg_result *result, int64_t id, int *hint)
     return 0;
 }
 
-static void take_rows(const struct pg_result *result, struct flight *const *batch, struct answers *answers,
-                      size_t count, enum load_tier tier, bool is_replica)
+static void take_rows(const struct pg_result *result, struct flight *const *batch,
+                      struct answers *answers, size_t count, enum load_tier tier, bool is_replica)
 {
     int64_t read_us = product_rows_read_us(result);
     int hint = 0;
@@ -340,7 +355,8 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
             continue;
         }
         row = find_row(result, batch[i]->id, &hint);
-        product = row == 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
+        product =
+            row == 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
         if (is_replica && product->version < batch[i]->min_version) {
             product_unref(product);
             continue;
@@ -361,8 +377,8 @@ struct question {
 };
 
 /* Asks for all flights that have no answer. */
-static enum status ask_server(const struct question *question, struct flight *const *batch, struct answers *answers,
-                              size_t count)
+static enum status ask_server(const struct question *question, struct flight *const *batch,
+                              struct answers *answers, size_t count)
 {
     struct strbuf ids = STRBUF_EMPTY;
     struct pg_result *result = NULL;
@@ -370,9 +386,10 @@ static enum status ask_server(const struct question *question, struct flight *co
     enum status status;
 
     add_id_array(&ids, batch, answers, count);
-    status = pg_query(question->server, products_sql,
-                      (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
-                      clock_mono_us() + question->work_ms * CLOCK_US_PER_MS, &result, &error);
+    status =
+        pg_query(question->server, products_sql,
+                 (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
+                 clock_mono_us() + question->work_ms * CLOCK_US_PER_MS, &result, &error);
     if (status == STATUS_OK) {
         if (question->lsn == NULL || product_rows_number(result) == 1) {
             take_rows(result, batch, answers, count, question->tier, question->is_replica);
@@ -396,14 +413,18 @@ static bool all_answered(const struct answers *answers, size_t count)
     return true;
 }
 
-/* The replica as far as it is known to keep up, then the primary, then the replica whatever it knows. */
-static enum status ask_database(struct loader *loader, struct flight *const *batch, struct answers *answers,
-                                size_t count)
+/* The replica as far as it is known to keep up, then the primary, then the replica whatever it
+ * knows. */
+static enum status ask_database(struct loader *loader, struct flight *const *batch,
+                                struct answers *answers, size_t count)
 {
-    struct question primary = {
-        .server = loader->options.database, .work_ms = 2 * loader->options.database_timeout_ms, .tier = LOAD_DATABASE};
-    struct question replica = {
-        .server = loader->options.replica, .work_ms = REPLICA_WORK_MS, .tier = LOAD_DATABASE, .is_replica = true};
+    struct question primary = {.server = loader->options.database,
+                               .work_ms = 2 * loader->options.database_timeout_ms,
+                               .tier = LOAD_DATABASE};
+    struct question replica = {.server = loader->options.replica,
+                               .work_ms = REPLICA_WORK_MS,
+                               .tier = LOAD_DATABASE,
+                               .is_replica = true};
     char lsn[CATALOG_LSN_SIZE];
     int64_t mark_us;
     enum status status;
@@ -425,8 +446,9 @@ static enum status ask_database(struct loader *loader, struct flight *const *bat
     return status;
 }
 
-/* Puts what was read into Redis. A replica may be behind by as much as the mark is old: its row counts for an answer,
- * but is kept only when Redis knows of no publication, and only briefly, as Redis may have forgotten one. */
+/* Puts what was read into Redis. A replica may be behind by as much as the mark is old: its row
+ * counts for an answer, but is kept only when Redis knows of no publication, and only briefly, as
+ * Redis may have forgotten one. */
 static void fill_redis(struct loader *loader, const struct answers *answers, size_t count,
                        const struct product_cache_lease *lease)
 {
@@ -436,13 +458,15 @@ static void fill_redis(struct loader *loader, const struct answers *answers, siz
 
     for (size_t i = 0; i < count; i++) {
         bool keep = answers->products[i] != NULL && answers->tiers[i] == LOAD_DATABASE &&
-                    (!answers->from_replica[i] || strcmp(lease->versions[i], PRODUCT_CACHE_UNPUBLISHED) == 0);
+                    (!answers->from_replica[i] ||
+                     strcmp(lease->versions[i], PRODUCT_CACHE_UNPUBLISHED) == 0);
 
         fresh[i] = keep ? answers->products[i] : NULL;
         fresh_count += keep;
     }
     if (product_cache_fill(loader->options.cache, fresh, answers->from_replica, count, lease,
-                           clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS, &stored) == STATUS_OK) {
+                           clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+                           &stored) == STATUS_OK) {
         metric_add(loader->fills_stored, stored);
         metric_add(loader->fills_older, fresh_count - stored);
     } else {
@@ -471,11 +495,13 @@ static bool take_lease(struct loader *loader, struct flight *const *batch, size_
         ids[i] = batch[i]->id;
     }
     return loader->options.cache != NULL &&
-           product_cache_lease(loader->options.cache, ids, count, clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+           product_cache_lease(loader->options.cache, ids, count,
+                               clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
                                lease) == STATUS_OK;
 }
 
-/* Redis is filled before anybody hears of the outcome, so that who has seen a version finds none older there. */
+/* Redis is filled before anybody hears of the outcome, so that who has seen a version finds none
+ * older there. */
 static void load_from_database(struct loader *loader, struct flight **batch, size_t count)
 {
     struct answers answers = {.products = {NULL}};
@@ -495,12 +521,13 @@ static void load_from_database(struct loader *loader, struct flight **batch, siz
     pthread_mutex_unlock(&loader->lock);
     for (size_t i = 0; i < count; i++) {
         metric_add(loader->database_results[result_of(&answers, i)], 1);
-        arrive(batch[i], answers.products[i] == NULL ? status : STATUS_OK, answers.products[i], answers.tiers[i]);
+        arrive(batch[i], answers.products[i] == NULL ? status : STATUS_OK, answers.products[i],
+               answers.tiers[i]);
         release_flight(batch[i]);
     }
 }
 
-/* --- workers ------------------------------------------------------------------------------------------------------ */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 static void work(struct loader *loader, struct queue *queue,
                  void (*load)(struct loader *loader, struct flight **batch, size_t count))
@@ -561,7 +588,8 @@ static void init_metrics(struct loader *loader)
     static const char *const results[] = {"hit", "miss", "error", "stale"};
 
     for (size_t i = 0; i < FS_ARRAY_LEN(results); i++) {
-        loader->redis_results[i] = i == RESULT_STALE ? NULL : metric_get(&requests_counter, "redis", results[i]);
+        loader->redis_results[i] =
+            i == RESULT_STALE ? NULL : metric_get(&requests_counter, "redis", results[i]);
         loader->database_results[i] = metric_get(&requests_counter, "db", results[i]);
     }
     loader->fills_stored = metric_get(&fills_counter, "stored");
@@ -587,7 +615,8 @@ struct loader *loader_create(const struct loader_options *options)
     loader->thread_count = cache_workers + options->database_workers;
     loader->threads = fs_calloc((size_t)loader->thread_count, sizeof(*loader->threads));
     for (int i = 0; i < loader->thread_count; i++) {
-        loader->threads[i] = thread_start(i < cache_workers ? redis_worker : database_worker, loader);
+        loader->threads[i] =
+            thread_start(i < cache_workers ? redis_worker : database_worker, loader);
     }
     return loader;
 }
@@ -613,7 +642,7 @@ void loader_destroy(struct loader *loader)
     free(loader);
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void take_outcome(struct load_item *item, struct flight *flight, int64_t deadline_us)
 {
@@ -627,7 +656,8 @@ static void take_outcome(struct load_item *item, struct flight *flight, int64_t 
     }
 }
 
-/* Is what was found older than wanted, and a better answer possible? The primary's own is the best there is. */
+/* Is what was found older than wanted, and a better answer possible? The primary's own is the best
+ * there is. */
 static bool is_too_old(const struct loader *loader, const struct load_item *item)
 {
     bool from_primary = item->tier == LOAD_DATABASE && loader->options.replica == NULL;
@@ -635,10 +665,11 @@ static bool is_too_old(const struct loader *loader, const struct load_item *item
     return item->product != NULL && item->product->version < item->min_version && !from_primary;
 }
 
-/* With `is_demanding` loads those items again that are too old. They have flights of their own, so that nobody else
- * waits for PostgreSQL, or is refused when that is away, because of what one client wants. */
-static void load_some(struct loader *loader, struct load_item *items, size_t count, bool is_demanding,
-                      int64_t deadline_us)
+/* With `is_demanding` loads those items again that are too old. They have flights of their own, so
+ * that nobody else waits for PostgreSQL, or is refused when that is away, because of what one
+ * client wants. */
+static void load_some(struct loader *loader, struct load_item *items, size_t count,
+                      bool is_demanding, int64_t deadline_us)
 {
     struct flight *flights[BATCH_MAX] = {NULL};
 

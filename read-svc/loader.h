@@ -1,19 +1,22 @@
-/* The loader: brings products from Redis, and those it does not have from PostgreSQL, whose rows it then puts into
- * Redis.
+/* The loader: brings products from Redis, and those it does not have from PostgreSQL, whose rows it
+ * then puts into Redis.
  *
- * Loads of all requests are gathered. A product that is wanted is a *flight*; while workers are busy, flights wait in a
- * queue, and a worker that comes back takes all that wait as one batch:
+ * Loads of all requests are gathered. A product that is wanted is a *flight*; while workers are
+ * busy, flights wait in a queue, and a worker that comes back takes all that wait as one batch:
  *
  *      wanted --> [redis queue] --MGET--> found: done
- *                                  '----> [db queue] --id = ANY(...)--> --set-if-newer--> Redis --> done
+ *                                  '----> [db queue] --id = ANY(...)--> --set-if-newer--> Redis -->
+ * done
  *
- * Many requests for one product share its flight (single flight). Yet a request must see what was committed before it
- * came: it joins a flight only until a store is asked for it. Later ones share the *next* flight of the product, which
- * starts when this one is over and Redis is filled; so however many ask for a product, one load is under way, and one
- * more waits. Who wants a newer state than was found goes on to PostgreSQL, in a flight that only his like share. What
- * nobody waits for any more is not asked for.
+ * Many requests for one product share its flight (single flight). Yet a request must see what was
+ * committed before it came: it joins a flight only until a store is asked for it. Later ones share
+ * the *next* flight of the product, which starts when this one is over and Redis is filled; so
+ * however many ask for a product, one load is under way, and one more waits. Who wants a newer
+ * state than was found goes on to PostgreSQL, in a flight that only his like share. What nobody
+ * waits for any more is not asked for.
  *
- * All functions are thread-safe. A cache in front of the loader calls it for what it does not have. */
+ * All functions are thread-safe. A cache in front of the loader calls it for what it does not
+ * have. */
 #ifndef FASTSTOCK_READ_SVC_LOADER_H
 #define FASTSTOCK_READ_SVC_LOADER_H
 
@@ -39,7 +42,8 @@ struct load_item {
     int64_t id;
     int64_t min_version; /* an older tier is passed over, for this request alone; 0: any will do */
     enum status status;
-    struct product *product; /* on STATUS_OK: a reference of the caller's, never NULL; it may be missing or deleted */
+    struct product *product; /* on STATUS_OK: a reference of the caller's, never NULL; it may be
+                                missing or deleted */
     enum load_tier tier;
 };
 
@@ -61,8 +65,8 @@ struct loader *loader_create(const struct loader_options *options);
 /* No loader_load may be under way. NULL is fine. */
 void loader_destroy(struct loader *loader);
 
-/* Sets status, product and, on STATUS_OK, tier of each item; waits for all, or until the deadline. The caller releases
- * the products. */
+/* Sets status, product and, on STATUS_OK, tier of each item; waits for all, or until the deadline.
+ * The caller releases the products. */
 void loader_load(struct loader *loader, struct load_item *items, size_t count, int64_t deadline_us);
 
 #endif

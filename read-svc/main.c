@@ -1,8 +1,8 @@
 /* read-svc: answers reads from Redis, then from PostgreSQL.
  *
  *     http_server -> handlers -> catalog (which products there are)
- *                             -> loader (what they are) -> product_cache (Redis), pg_store (PostgreSQL)
- */
+ *                             -> loader (what they are) -> product_cache (Redis), pg_store
+ * (PostgreSQL) */
 #include "read-svc/catalog.h"
 #include "read-svc/handlers.h"
 #include "read-svc/loader.h"
@@ -17,7 +17,7 @@
 
 #define SERVICE "read-svc"
 #define RETRY_MS 250 /* between attempts to reach a store that is away */
-#define REDIS_PROBATION_MS                                                                                             \
+#define REDIS_PROBATION_MS                                                                         \
     1000 /* read-svc takes Redis back this much later than write-svc does, see common/breaker.h */
 
 struct stores {
@@ -29,21 +29,22 @@ struct stores {
 
 static struct product_cache *open_cache(const struct settings *s)
 {
-    return stores_open_cache(&s->stores, &(struct stores_cache_options){.retry_ms = RETRY_MS,
-                                                                        .probation_ms = REDIS_PROBATION_MS,
-                                                                        .replica_url = s->redis_replica_url,
-                                                                        .missing_ttl_ms = s->cache_missing_ttl_ms});
+    return stores_open_cache(
+        &s->stores, &(struct stores_cache_options){.retry_ms = RETRY_MS,
+                                                   .probation_ms = REDIS_PROBATION_MS,
+                                                   .replica_url = s->redis_replica_url,
+                                                   .missing_ttl_ms = s->cache_missing_ttl_ms});
 }
 
 static struct pg_store *open_database(const struct settings *s, const char *store, const char *url)
 {
     return stores_open_database(
-        &s->stores,
-        &(struct stores_database_options){.store = store, .application = SERVICE, .url = url, .retry_ms = RETRY_MS});
+        &s->stores, &(struct stores_database_options){
+                        .store = store, .application = SERVICE, .url = url, .retry_ms = RETRY_MS});
 }
 
-/* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while that is away, its
- * replica or Redis. */
+/* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
+ * that is away, its replica or Redis. */
 static bool is_ready(void *arg)
 {
     const struct stores *stores = arg;
@@ -59,7 +60,8 @@ static int serve(const struct settings *s)
 {
     struct stores stores = {.cache = open_cache(s),
                             .database = open_database(s, "postgres", s->stores.database_url),
-                            .replica = open_database(s, "postgres-replica", s->database_replica_url)};
+                            .replica =
+                                open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
     struct loader *loader;
     struct ops_dependency dependencies[4] = {{"postgres", stores_database_state, stores.database}};
@@ -72,19 +74,22 @@ static int serve(const struct settings *s)
     int status;
 
     if (stores.replica != NULL) {
-        dependencies[count++] = (struct ops_dependency){"postgres-replica", stores_database_state, stores.replica};
+        dependencies[count++] =
+            (struct ops_dependency){"postgres-replica", stores_database_state, stores.replica};
     }
     if (stores.cache != NULL) {
         dependencies[count++] = (struct ops_dependency){"redis", stores_cache_state, stores.cache};
     }
-    stores.catalog = catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
-    loader = loader_create(&(struct loader_options){.cache = stores.cache,
-                                                    .database = stores.database,
-                                                    .replica = stores.replica,
-                                                    .catalog = stores.catalog,
-                                                    .cache_workers = (int)s->stores.redis_pool_size,
-                                                    .database_workers = (int)s->stores.database_pool_size,
-                                                    .database_timeout_ms = s->stores.database_timeout_ms});
+    stores.catalog =
+        catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
+    loader = loader_create(
+        &(struct loader_options){.cache = stores.cache,
+                                 .database = stores.database,
+                                 .replica = stores.replica,
+                                 .catalog = stores.catalog,
+                                 .cache_workers = (int)s->stores.redis_pool_size,
+                                 .database_workers = (int)s->stores.database_pool_size,
+                                 .database_timeout_ms = s->stores.database_timeout_ms});
     handlers = (struct handlers){.catalog = stores.catalog, .loader = loader};
     ops_init(&ops);
 

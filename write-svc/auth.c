@@ -32,7 +32,8 @@ static void free_tokens(char **tokens, size_t count)
     free(tokens);
 }
 
-/* The tokens of a file: lines without the blanks around them; empty ones and those with '#' in front are left out. */
+/* The tokens of a file: lines without the blanks around them; empty ones and those with '#' in
+ * front are left out. */
 static char **read_tokens(FILE *file, size_t *ret_count)
 {
     char **tokens = NULL;
@@ -70,17 +71,20 @@ static void take_tokens_locked(struct auth *auth, char **tokens, size_t count, c
         free_tokens(auth->tokens, auth->count);
         auth->tokens = tokens;
         auth->count = count;
-        log_info(log_msg("tokens read"), log_str("file", auth->path), log_int("tokens", (int64_t)count));
+        log_info(log_msg("tokens read"), log_str("file", auth->path),
+                 log_int("tokens", (int64_t)count));
     } else if (auth->count > 0) {
         log_warn(log_msg("no token to be had from auth.tokens_file: those read before stay valid"),
-                 log_str("file", auth->path), log_str("error", why_none), log_int("tokens", (int64_t)auth->count));
+                 log_str("file", auth->path), log_str("error", why_none),
+                 log_int("tokens", (int64_t)auth->count));
     } else {
         log_error(log_msg("no token to be had from auth.tokens_file"), log_str("file", auth->path),
                   log_str("error", why_none));
     }
 }
 
-/* Looks at the file; does and says something each time that it has changed, or that it came or went. */
+/* Looks at the file; does and says something each time that it has changed, or that it came or
+ * went. */
 static void refresh_locked(struct auth *auth)
 {
     struct stat info = {.st_size = -1}; /* of no file */
@@ -90,7 +94,8 @@ static void refresh_locked(struct auth *auth)
     size_t count = 0;
 
     if (file != NULL) {
-        fstat(fileno(file), &info); /* before it is read: what is written meanwhile is seen the next time */
+        fstat(fileno(file),
+              &info); /* before it is read: what is written meanwhile is seen the next time */
     }
     if (!same_file(&info, &auth->file)) {
         if (file != NULL) {

@@ -12,14 +12,16 @@
 
 #define REASON_CHARACTERS_MAX 200
 
-/* --- what every write checks -------------------------------------------------------------------------------------- */
+/* --- what every write checks ------------------------------------------------------------------ */
 
-static bool check_token(const struct http_request *request, struct http_response *response, struct auth *auth)
+static bool check_token(const struct http_request *request, struct http_response *response,
+                        struct auth *auth)
 {
     if (auth_allows(auth, http_header(request, "Authorization"))) {
         return true;
     }
-    http_problem(request, response, HTTP_UNAUTHORIZED, "expected 'Authorization: Bearer' with a known token", NULL);
+    http_problem(request, response, HTTP_UNAUTHORIZED,
+                 "expected 'Authorization: Bearer' with a known token", NULL);
     http_add_header(response, "WWW-Authenticate", "Bearer");
     return false;
 }
@@ -30,32 +32,38 @@ static bool check_content_type(const struct http_request *request, struct http_r
     static const char json[] = "application/json";
     const char *type = http_header(request, "Content-Type");
 
-    if (type != NULL && strncasecmp(type, json, strlen(json)) == 0 && strchr("; \t", type[strlen(json)]) != NULL) {
+    if (type != NULL && strncasecmp(type, json, strlen(json)) == 0 &&
+        strchr("; \t", type[strlen(json)]) != NULL) {
         return true;
     }
-    http_problem(request, response, HTTP_UNSUPPORTED_MEDIA_TYPE, "expected Content-Type: application/json", NULL);
+    http_problem(request, response, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                 "expected Content-Type: application/json", NULL);
     return false;
 }
 
-static bool read_json(const struct http_request *request, struct http_response *response, struct json_field *fields)
+static bool read_json(const struct http_request *request, struct http_response *response,
+                      struct json_field *fields)
 {
     struct json_problem problem;
 
     if (http_header(request, "Content-Length") == NULL) {
-        http_problem(request, response, HTTP_LENGTH_REQUIRED, "expected a body and its Content-Length", NULL);
+        http_problem(request, response, HTTP_LENGTH_REQUIRED,
+                     "expected a body and its Content-Length", NULL);
         return false;
     }
     if (!check_content_type(request, response)) {
         return false;
     }
     if (!json_read_object(request->body, request->body_len, fields, &problem)) {
-        http_bad_field(request, response, problem.field[0] == '\0' ? "body" : problem.field, problem.detail);
+        http_bad_field(request, response, problem.field[0] == '\0' ? "body" : problem.field,
+                       problem.detail);
         return false;
     }
     return true;
 }
 
-static void refuse_status(const struct http_request *request, struct http_response *response, enum status status)
+static void refuse_status(const struct http_request *request, struct http_response *response,
+                          enum status status)
 {
     const char *detail = "PostgreSQL did not confirm the change: it may or may not have been made";
 
@@ -67,25 +75,28 @@ static void refuse_status(const struct http_request *request, struct http_respon
     http_problem(request, response, HTTP_UNAVAILABLE, detail, NULL);
 }
 
-/* --- update-stock ------------------------------------------------------------------------------------------------- */
+/* --- update-stock ----------------------------------------------------------------------------- */
 
 enum { FIELD_STOCK, FIELD_DELTA, FIELD_REASON, FIELDS };
 
 /* The change that the path, If-Match and the body ask for; the reason stays in `fields`. */
-static bool read_change(const struct http_request *request, struct http_response *response, struct json_field *fields,
-                        struct stock_change *change)
+static bool read_change(const struct http_request *request, struct http_response *response,
+                        struct json_field *fields, struct stock_change *change)
 {
     const char *if_match = http_header(request, "If-Match");
 
     if (!parse_id(request->params[0].start, request->params[0].len, &change->product_id)) {
-        http_bad_field(request, response, "id", "expected a product id, a whole number from 1 to 9223372036854775807");
+        http_bad_field(request, response, "id",
+                       "expected a product id, a whole number from 1 to 9223372036854775807");
         return false;
     }
     if (if_match != NULL) {
-        switch (http_header_count(request, "If-Match") > 1 ? ETAG_INVALID
-                                                           : parse_if_match(if_match, &change->expected_version)) {
+        switch (http_header_count(request, "If-Match") > 1
+                    ? ETAG_INVALID
+                    : parse_if_match(if_match, &change->expected_version)) {
         case ETAG_INVALID:
-            http_bad_field(request, response, "If-Match", "expected one entity tag, e.g. \"7\", or *");
+            http_bad_field(request, response, "If-Match",
+                           "expected one entity tag, e.g. \"7\", or *");
             return false;
         case ETAG_NONE:
             change->expected_version = INT64_MAX; /* a tag no version of ours has */
@@ -102,7 +113,8 @@ static bool read_change(const struct http_request *request, struct http_response
         return false;
     }
     change->is_absolute = fields[FIELD_STOCK].present;
-    change->amount = change->is_absolute ? fields[FIELD_STOCK].integer : fields[FIELD_DELTA].integer;
+    change->amount =
+        change->is_absolute ? fields[FIELD_STOCK].integer : fields[FIELD_DELTA].integer;
     change->reason = fields[FIELD_REASON].string;
     return true;
 }
@@ -112,50 +124,62 @@ static void answer_refused(const struct http_request *request, struct http_respo
 {
     char members[96];
 
-    snprintf(members, sizeof(members), ",\"stock\":%" PRId64 ",\"version\":%" PRId64, result->stock, result->version);
+    snprintf(members, sizeof(members), ",\"stock\":%" PRId64 ",\"version\":%" PRId64, result->stock,
+             result->version);
     switch (result->outcome) {
     case STOCK_NOT_FOUND:
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
         break;
     case STOCK_INSUFFICIENT:
-        http_problem(request, response, HTTP_INSUFFICIENT_STOCK, "the stock would fall below zero", members);
+        http_problem(request, response, HTTP_INSUFFICIENT_STOCK, "the stock would fall below zero",
+                     members);
         break;
     case STOCK_VERSION_MISMATCH:
-        http_problem(request, response, HTTP_PRECONDITION_FAILED, "the product is not at the version of If-Match",
-                     members);
+        http_problem(request, response, HTTP_PRECONDITION_FAILED,
+                     "the product is not at the version of If-Match", members);
         break;
     case STOCK_LOCKED:
         http_problem(request, response, HTTP_UNAVAILABLE,
                      "another change of this product takes long; nothing was changed", NULL);
         break;
     default:
-        http_problem(request, response, HTTP_OUT_OF_RANGE, "the stock would exceed 9007199254740991", members);
+        http_problem(request, response, HTTP_OUT_OF_RANGE,
+                     "the stock would exceed 9007199254740991", members);
         break;
     }
 }
 
-static void answer_applied(struct http_response *response, int64_t product_id, const struct stock_result *result)
+static void answer_applied(struct http_response *response, int64_t product_id,
+                           const struct stock_result *result)
 {
     char etag[32];
 
     strbuf_addf(http_start_json(response, 200),
-                "{\"id\":%" PRId64 ",\"stock\":%" PRId64 ",\"version\":%" PRId64 ",\"delta\":%" PRId64 "}", product_id,
-                result->stock, result->version, result->delta);
+                "{\"id\":%" PRId64 ",\"stock\":%" PRId64 ",\"version\":%" PRId64
+                ",\"delta\":%" PRId64 "}",
+                product_id, result->stock, result->version, result->delta);
     snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", result->version);
     http_add_header(response, "ETag", etag);
     http_add_header(response, "Cache-Control", "no-store");
 }
 
-static void handle_update_stock(const struct http_request *request, struct http_response *response, void *context)
+static void handle_update_stock(const struct http_request *request, struct http_response *response,
+                                void *context)
 {
     struct handlers *handlers = context;
     struct json_field fields[] = {
-        [FIELD_STOCK] = {.name = "stock", .type = JSON_FIELD_INT, .min = 0, .max = PARSE_JSON_INT_MAX},
+        [FIELD_STOCK] = {.name = "stock",
+                         .type = JSON_FIELD_INT,
+                         .min = 0,
+                         .max = PARSE_JSON_INT_MAX},
         [FIELD_DELTA] = {.name = "delta",
                          .type = JSON_FIELD_INT,
                          .min = -PARSE_JSON_INT_MAX,
                          .max = PARSE_JSON_INT_MAX},
-        [FIELD_REASON] = {.name = "reason", .type = JSON_FIELD_STRING, .min = 0, .max = REASON_CHARACTERS_MAX},
+        [FIELD_REASON] = {.name = "reason",
+                          .type = JSON_FIELD_STRING,
+                          .min = 0,
+                          .max = REASON_CHARACTERS_MAX},
         [FIELDS] = {.name = NULL},
     };
     struct stock_change change = {.expected_version = 0};
@@ -165,7 +189,8 @@ static void handle_update_stock(const struct http_request *request, struct http_
         return;
     }
     if (read_change(request, response, fields, &change)) {
-        enum status status = inventory_change(handlers->inventory, &change, request->deadline_us, &result);
+        enum status status =
+            inventory_change(handlers->inventory, &change, request->deadline_us, &result);
 
         if (status != STATUS_OK) {
             refuse_status(request, response, status);

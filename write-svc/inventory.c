@@ -16,13 +16,14 @@
 #define READY_CHECK_MS 1000 /* that long it may take, and that seldom it is made */
 #define PUBLISH_MS 1000     /* at most; also when the commit has used up the time of the request */
 
-static struct metric_family changes_counter = METRIC_COUNTER(
-    "faststock_stock_changes_total", "Stock changes that were asked for, by what came of them.", "outcome");
-static struct metric_family retries_counter =
-    METRIC_COUNTER("faststock_transaction_retries_total",
-                   "Transactions begun again after a deadlock or a serialization failure.", METRIC_NO_LABELS);
-static struct metric_family publish_counter =
-    METRIC_COUNTER("faststock_publish_total", "Committed states sent to Redis, by what came of it.", "result");
+static struct metric_family changes_counter =
+    METRIC_COUNTER("faststock_stock_changes_total",
+                   "Stock changes that were asked for, by what came of them.", "outcome");
+static struct metric_family retries_counter = METRIC_COUNTER(
+    "faststock_transaction_retries_total",
+    "Transactions begun again after a deadlock or a serialization failure.", METRIC_NO_LABELS);
+static struct metric_family publish_counter = METRIC_COUNTER(
+    "faststock_publish_total", "Committed states sent to Redis, by what came of it.", "result");
 
 static const char *const outcome_names[] = {
     [STOCK_APPLIED] = "applied",
@@ -33,7 +34,13 @@ static const char *const outcome_names[] = {
     [STOCK_LOCKED] = "locked",
 };
 
-enum publish_result { PUBLISH_STORED, PUBLISH_OLDER, PUBLISH_ERROR, PUBLISH_SKIPPED, PUBLISH_RESULTS };
+enum publish_result {
+    PUBLISH_STORED,
+    PUBLISH_OLDER,
+    PUBLISH_ERROR,
+    PUBLISH_SKIPPED,
+    PUBLISH_RESULTS
+};
 
 struct inventory {
     struct pg_store *database;
@@ -69,7 +76,7 @@ void inventory_destroy(struct inventory *inventory)
     free(inventory);
 }
 
-/* --- publishing --------------------------------------------------------------------------------------------------- */
+/* --- publishing ------------------------------------------------------------------------------- */
 
 static void publish(struct inventory *inventory, struct product *product,
                     const struct product_cache_generation *generation)
@@ -79,7 +86,8 @@ static void publish(struct inventory *inventory, struct product *product,
     size_t stored = 0;
 
     if (inventory->cache != NULL) {
-        enum status status = product_cache_publish(inventory->cache, &product, 1, generation, deadline_us, &stored);
+        enum status status =
+            product_cache_publish(inventory->cache, &product, 1, generation, deadline_us, &stored);
 
         if (status == STATUS_OK) {
             result = stored > 0 ? PUBLISH_STORED : PUBLISH_OLDER;
@@ -90,12 +98,13 @@ static void publish(struct inventory *inventory, struct product *product,
     metric_add(inventory->published[result], 1);
 }
 
-/* --- changes ------------------------------------------------------------------------------------------------------ */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static const char change_sql[] =
     "SELECT outcome, product_id, version, stock, delta, name, price, created_us, updated_us,"
     " (extract(epoch FROM now()) * 1000000)::bigint AS read_us"
-    " FROM apply_stock_changes($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], ARRAY[$5::text])";
+    " FROM apply_stock_changes($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
+    " ARRAY[$5::text])";
 
 static bool is_retryable(const struct pg_error *error)
 {
@@ -108,13 +117,14 @@ static bool is_locked(const struct pg_error *error)
     return strcmp(error->sqlstate, "55P03") == 0;
 }
 
-static enum status run_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
-                              struct pg_result **ret_result, bool *ret_locked)
+static enum status run_change(struct inventory *inventory, const struct stock_change *change,
+                              int64_t deadline_us, struct pg_result **ret_result, bool *ret_locked)
 {
     char id[32];
     char amount[32];
     char expected[32];
-    const char *const params[] = {id, amount, change->is_absolute ? "{t}" : "{f}", expected, change->reason};
+    const char *const params[] = {id, amount, change->is_absolute ? "{t}" : "{f}", expected,
+                                  change->reason};
     struct pg_error error = {"", ""};
     enum status status = STATUS_FAILED;
 
@@ -123,8 +133,8 @@ static enum status run_change(struct inventory *inventory, const struct stock_ch
     snprintf(expected, sizeof(expected), change->expected_version > 0 ? "{%" PRId64 "}" : "{NULL}",
              change->expected_version);
     for (int tries = 1; tries <= TRIES_MAX; tries++) {
-        status = pg_query(inventory->database, change_sql, params, (int)FS_ARRAY_LEN(params), deadline_us, ret_result,
-                          &error);
+        status = pg_query(inventory->database, change_sql, params, (int)FS_ARRAY_LEN(params),
+                          deadline_us, ret_result, &error);
         if (status != STATUS_FAILED || !is_retryable(&error)) {
             break;
         }
@@ -132,7 +142,8 @@ static enum status run_change(struct inventory *inventory, const struct stock_ch
     }
     *ret_locked = status == STATUS_FAILED && is_locked(&error);
     if (status == STATUS_FAILED && !*ret_locked) {
-        log_error(log_msg("a change failed"), log_str("sqlstate", error.sqlstate), log_str("error", error.message));
+        log_error(log_msg("a change failed"), log_str("sqlstate", error.sqlstate),
+                  log_str("error", error.message));
     }
     return status;
 }
@@ -165,8 +176,8 @@ static struct product *product_of(const struct pg_result *rows)
                            pg_int(rows, 0, 9));
 }
 
-enum status inventory_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
-                             struct stock_result *ret_result)
+enum status inventory_change(struct inventory *inventory, const struct stock_change *change,
+                             int64_t deadline_us, struct stock_result *ret_result)
 {
     struct stock_result result = {.outcome = STOCK_NOT_FOUND};
     struct product_cache_generation generation = {.epoch = ""};
@@ -208,10 +219,11 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
     return STATUS_OK;
 }
 
-/* --- readiness ---------------------------------------------------------------------------------------------------- */
+/* --- readiness -------------------------------------------------------------------------------- */
 
-/* Is the schema there? Unknown, so as before, when PostgreSQL does not answer. What an outage has left of idle
- * connections is gone through, so that the pool learns of it: a writer that nobody asks would not notice. */
+/* Is the schema there? Unknown, so as before, when PostgreSQL does not answer. What an outage has
+ * left of idle connections is gone through, so that the pool learns of it: a writer that nobody
+ * asks would not notice. */
 static void check_schema(struct inventory *inventory)
 {
     int64_t deadline_us = clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS;
@@ -222,7 +234,8 @@ static void check_schema(struct inventory *inventory)
     do {
         status = pg_query(
             inventory->database,
-            "SELECT to_regprocedure('apply_stock_changes(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
+            "SELECT to_regprocedure("
+            "'apply_stock_changes(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
             NULL, 0, deadline_us, &rows, &error);
     } while (status == STATUS_BROKEN && clock_left_ms(deadline_us) > 0);
     if (status == STATUS_OK) {
@@ -247,5 +260,6 @@ bool inventory_is_ready(struct inventory *inventory)
     if (pg_store_state(inventory->database) == BREAKER_CLOSED && is_check_due(inventory)) {
         check_schema(inventory);
     }
-    return pg_store_state(inventory->database) == BREAKER_CLOSED && atomic_load(&inventory->has_schema);
+    return pg_store_state(inventory->database) == BREAKER_CLOSED &&
+           atomic_load(&inventory->has_schema);
 }

@@ -1,6 +1,6 @@
-/* The inventory: changes of stock. A change is one transaction in PostgreSQL, with its movement in the ledger; once
- * that is committed the new state is published to Redis. The first decides; the second may fail and is never what
- * correctness rests on. Thread-safe. */
+/* The inventory: changes of stock. A change is one transaction in PostgreSQL, with its movement in
+ * the ledger; once that is committed the new state is published to Redis. The first decides; the
+ * second may fail and is never what correctness rests on. Thread-safe. */
 #ifndef FASTSTOCK_WRITE_SVC_INVENTORY_H
 #define FASTSTOCK_WRITE_SVC_INVENTORY_H
 
@@ -19,7 +19,8 @@ enum stock_outcome {
     STOCK_INSUFFICIENT,     /* it would fall below zero */
     STOCK_VERSION_MISMATCH, /* not at expected_version */
     STOCK_OUT_OF_RANGE,     /* it would exceed PARSE_JSON_INT_MAX */
-    STOCK_LOCKED,           /* somebody else holds the product for long (a lock_timeout); nothing is known of it */
+    STOCK_LOCKED, /* somebody else holds the product for long (a lock_timeout); nothing is known of
+                     it */
 };
 
 struct stock_change {
@@ -32,7 +33,8 @@ struct stock_change {
 
 struct stock_result {
     enum stock_outcome outcome;
-    int64_t stock; /* after the change, or that for which it was refused; 0 when not known, as is the version */
+    int64_t stock; /* after the change, or that for which it was refused; 0 when not known, as is
+                      the version */
     int64_t version;
     int64_t delta; /* 0 unless applied */
 };
@@ -41,11 +43,11 @@ struct stock_result {
 struct inventory *inventory_create(struct pg_store *database, struct product_cache *cache);
 void inventory_destroy(struct inventory *inventory); /* NULL is fine */
 
-/* STATUS_OK: durable, or refused, see ret_result, which is set then only. STATUS_UNAVAILABLE: not done. STATUS_TIMEOUT
- * and STATUS_BROKEN: nobody knows. STATUS_FAILED: not done, and logged. May take a second longer than the deadline: for
- * publishing what is committed. */
-enum status inventory_change(struct inventory *inventory, const struct stock_change *change, int64_t deadline_us,
-                             struct stock_result *ret_result);
+/* STATUS_OK: durable, or refused, see ret_result, which is set then only. STATUS_UNAVAILABLE: not
+ * done. STATUS_TIMEOUT and STATUS_BROKEN: nobody knows. STATUS_FAILED: not done, and logged. May
+ * take a second longer than the deadline: for publishing what is committed. */
+enum status inventory_change(struct inventory *inventory, const struct stock_change *change,
+                             int64_t deadline_us, struct stock_result *ret_result);
 
 /* Can changes be made: PostgreSQL answers, and has the schema? */
 bool inventory_is_ready(struct inventory *inventory);

@@ -2,8 +2,7 @@
  *
  *     http_server -> handlers -> auth
  *                             -> inventory -> pg_store (PostgreSQL), then product_cache (Redis)
- *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published
- */
+ *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
 #include "write-svc/auth.h"
 #include "write-svc/handlers.h"
 #include "write-svc/inventory.h"
@@ -25,27 +24,30 @@
 /* No probation: write-svc is to be back in Redis before read-svc is, see common/breaker.h. */
 static struct product_cache *open_cache(const struct settings *s)
 {
-    return stores_open_cache(&s->stores,
-                             &(struct stores_cache_options){.retry_ms = RETRY_MS, .missing_ttl_ms = MISSING_TTL_MS});
+    return stores_open_cache(
+        &s->stores,
+        &(struct stores_cache_options){.retry_ms = RETRY_MS, .missing_ttl_ms = MISSING_TTL_MS});
 }
 
 static struct pg_store *open_database(const struct settings *s)
 {
-    return stores_open_database(&s->stores, &(struct stores_database_options){.store = "postgres",
-                                                                              .application = SERVICE,
-                                                                              .url = s->stores.database_url,
-                                                                              .retry_ms = RETRY_MS});
+    return stores_open_database(&s->stores,
+                                &(struct stores_database_options){.store = "postgres",
+                                                                  .application = SERVICE,
+                                                                  .url = s->stores.database_url,
+                                                                  .retry_ms = RETRY_MS});
 }
 
 /* One connection, for the relay's lock. */
 static struct pg_store *open_direct(const struct settings *s)
 {
-    return stores_open_database(&s->stores, &(struct stores_database_options){.store = "postgres-direct",
-                                                                              .application = SERVICE,
-                                                                              .url = s->database_direct_url,
-                                                                              .retry_ms = RETRY_MS,
-                                                                              .pool_size = 1,
-                                                                              .timeout_ms = RELAY_TIMEOUT_MS});
+    return stores_open_database(&s->stores,
+                                &(struct stores_database_options){.store = "postgres-direct",
+                                                                  .application = SERVICE,
+                                                                  .url = s->database_direct_url,
+                                                                  .retry_ms = RETRY_MS,
+                                                                  .pool_size = 1,
+                                                                  .timeout_ms = RELAY_TIMEOUT_MS});
 }
 
 static bool is_ready(void *arg)
@@ -58,12 +60,14 @@ static int serve(const struct settings *s, struct auth *auth)
     struct product_cache *cache = open_cache(s);
     struct pg_store *database = open_database(s);
     struct pg_store *direct = cache == NULL ? NULL : open_direct(s);
-    struct relay *relay = direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
+    struct relay *relay =
+        direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct inventory *inventory = inventory_create(database, cache);
     struct handlers handlers = {.auth = auth, .inventory = inventory};
-    const struct ops_dependency dependencies[] = {{"postgres", stores_database_state, database},
-                                                  {cache == NULL ? NULL : "redis", stores_cache_state, cache},
-                                                  {NULL, NULL, NULL}};
+    const struct ops_dependency dependencies[] = {
+        {"postgres", stores_database_state, database},
+        {cache == NULL ? NULL : "redis", stores_cache_state, cache},
+        {NULL, NULL, NULL}};
     const struct ops_options ops = {.service = SERVICE,
                                     .http_port = s->service.http_port,
                                     .dependencies = dependencies,

@@ -19,21 +19,25 @@
 #define LOCK_TRY_MS 1000 /* between tries of the others */
 #define QUERY_S 10       /* deadline; as long as main.c lets a statement of the relay take */
 
-/* The lock is held by the session; taking it again is harmless. A session from which PostgreSQL has heard nothing for
- * long ends, and the lock with it: the process hangs, or its machine is gone. */
+/* The lock is held by the session; taking it again is harmless. A session from which PostgreSQL has
+ * heard nothing for long ends, and the lock with it: the process hangs, or its machine is gone. */
 #define LOCK "pg_try_advisory_lock(hashtext('faststock.relay'))"
 #define LOST_MS "5000"
-#define LIMIT_SESSION                                                                                                  \
-    "set_config('idle_session_timeout', '" LOST_MS "', false), set_config('tcp_user_timeout', '" LOST_MS "', false)"
+#define LIMIT_SESSION                                                                              \
+    "set_config('idle_session_timeout', '" LOST_MS                                                 \
+    "', false), set_config('tcp_user_timeout', '" LOST_MS "', false)"
 
-static struct metric_family active_gauge =
-    METRIC_GAUGE("faststock_relay_active", "1 while this process has the relay's lock.", METRIC_NO_LABELS);
+static struct metric_family active_gauge = METRIC_GAUGE(
+    "faststock_relay_active", "1 while this process has the relay's lock.", METRIC_NO_LABELS);
 static struct metric_family age_gauge =
     METRIC_GAUGE("faststock_relay_age_seconds",
-                 "Time since this relay last had all commits in Redis; 0 while it is not active.", METRIC_NO_LABELS);
+                 "Time since this relay last had all commits in Redis; 0 while it is not active.",
+                 METRIC_NO_LABELS);
 static struct metric_family published_counter = METRIC_COUNTER(
     "faststock_relay_published_total",
-    "States that the relay offered to Redis, by what came of it; what was there already is stored again.", "result");
+    "States that the relay offered to Redis, by what came of it; what was there already is stored "
+    "again.",
+    "result");
 
 struct relay {
     struct pg_store *direct;
@@ -50,8 +54,9 @@ struct relay {
 
     /* of the thread alone */
     bool has_lock;
-    struct product_cache_generation generation; /* of the Redis that `seen` is of; with an empty epoch: of none */
-    char *seen;           /* a snapshot: what it sees is in Redis, or was so long ago that it has expired */
+    struct product_cache_generation
+        generation; /* of the Redis that `seen` is of; with an empty epoch: of none */
+    char *seen; /* a snapshot: what it sees is in Redis, or was so long ago that it has expired */
     char *round_snapshot; /* of the first batch of the round under way; NULL between rounds */
     int64_t round_began_us;
     int64_t round_after_id;
@@ -61,8 +66,8 @@ static bool ask(struct relay *relay, const char *sql, const char *const *params,
                 struct pg_result **ret_result)
 {
     struct pg_error error;
-    enum status status =
-        pg_query(relay->direct, sql, params, count, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
+    enum status status = pg_query(relay->direct, sql, params, count,
+                                  clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
 
     if (status == STATUS_FAILED) {
         log_warn(log_msg("relay cannot read the ledger"), log_str("sqlstate", error.sqlstate),
@@ -83,20 +88,24 @@ static void set_lock(struct relay *relay, bool has_lock)
     if (relay->has_lock == has_lock) {
         return;
     }
-    log_info(log_msg(has_lock ? "relay: this process repairs Redis now" : "relay: another process may repair Redis"));
+    log_info(log_msg(has_lock ? "relay: this process repairs Redis now"
+                              : "relay: another process may repair Redis"));
     relay->has_lock = has_lock;
     relay->generation.epoch[0] = '\0'; /* nothing is known of what is in Redis */
     atomic_store(&relay->complete_us, has_lock ? clock_mono_us() : 0);
 }
 
-/* --- where to begin ----------------------------------------------------------------------------------------------- */
+/* --- where to begin --------------------------------------------------------------------------- */
 
-/* A snapshot that sees nothing of the transactions whose states may still be in Redis, by their age: twice the lifetime
- * of an entry, as that is jittered and a fill comes after its read. The newest 100,000 movements are looked at: in a
- * lifetime with more than these, all that is older is left to its expiry. */
+/* A snapshot that sees nothing of the transactions whose states may still be in Redis, by their
+ * age: twice the lifetime of an entry, as that is jittered and a fill comes after its read. The
+ * newest 100,000 movements are looked at: in a lifetime with more than these, all that is older is
+ * left to its expiry. */
 static const char begin_sql[] =
-    "SELECT xid || ':' || xid || ':' FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid UNION ALL"
-    " SELECT xid FROM (SELECT xid, created_at FROM stock_movements ORDER BY xid DESC LIMIT 100000) AS recent"
+    "SELECT xid || ':' || xid || ':' FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid"
+    " UNION ALL"
+    " SELECT xid FROM (SELECT xid, created_at FROM stock_movements ORDER BY xid DESC LIMIT 100000)"
+    " AS recent"
     " WHERE created_at > now() - $1::bigint * interval '1 millisecond') AS candidates"
     " ORDER BY candidates.xid LIMIT 1";
 
@@ -140,16 +149,19 @@ static void keep_lock(struct relay *relay)
     }
 }
 
-/* Begins anew for a Redis that is new to this relay: it was started, or promoted, or emptied. What was published until
- * now may be where nobody looks any more, also what other processes publish that learn of it a moment later. */
+/* Begins anew for a Redis that is new to this relay: it was started, or promoted, or emptied. What
+ * was published until now may be where nobody looks any more, also what other processes publish
+ * that learn of it a moment later. */
 static bool follow_generation(struct relay *relay)
 {
     struct product_cache_generation now;
 
-    if (product_cache_generation(relay->cache, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &now) != STATUS_OK) {
+    if (product_cache_generation(relay->cache, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &now) !=
+        STATUS_OK) {
         return false;
     }
-    if (strcmp(now.epoch, relay->generation.epoch) == 0 && strcmp(now.nonce, relay->generation.nonce) == 0) {
+    if (strcmp(now.epoch, relay->generation.epoch) == 0 &&
+        strcmp(now.nonce, relay->generation.nonce) == 0) {
         return true;
     }
     if (!begin_anew(relay)) {
@@ -159,10 +171,11 @@ static bool follow_generation(struct relay *relay)
     return true;
 }
 
-/* --- a round ------------------------------------------------------------------------------------------------------ */
+/* --- a round ---------------------------------------------------------------------------------- */
 
-/* Up to a batch of products, after id $2, that changed in transactions which snapshot $1 does not see: those that were
- * under way then, and all later ones. The mark tells whether the lock is still held, and the snapshot of this batch. */
+/* Up to a batch of products, after id $2, that changed in transactions which snapshot $1 does not
+ * see: those that were under way then, and all later ones. The mark tells whether the lock is still
+ * held, and the snapshot of this batch. */
 #define MARK PRODUCT_ROWS_MARK("SELECT " LOCK "::int", "pg_current_snapshot()")
 #define CHANGED_IDS "SELECT product_id FROM stock_movements WHERE " LEDGER_NOT_SEEN_BY("$1")
 
@@ -211,7 +224,8 @@ static bool run_batch(struct relay *relay, bool *ret_more)
     if (!ask(relay, changed_sql, params, 3, &result)) {
         return false;
     }
-    if (product_rows_number(result) != 1) { /* the connection was lost, and with it the lock, and another took it */
+    if (product_rows_number(result) !=
+        1) { /* the connection was lost, and with it the lock, and another took it */
         set_lock(relay, false);
         pg_result_free(result);
         return false;
@@ -228,9 +242,9 @@ static bool run_batch(struct relay *relay, bool *ret_more)
     return ok;
 }
 
-/* Publishes one batch of what changed since the last complete round; true when more of the round is left. What the
- * *first* batch's snapshot sees is done after the last one: what became visible while later batches were read may
- * belong before their ids. */
+/* Publishes one batch of what changed since the last complete round; true when more of the round is
+ * left. What the *first* batch's snapshot sees is done after the last one: what became visible
+ * while later batches were read may belong before their ids. */
 static bool continue_round(struct relay *relay)
 {
     bool more = false;
@@ -253,7 +267,7 @@ static bool continue_round(struct relay *relay)
     return false;
 }
 
-/* --- the thread --------------------------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static int64_t tick(void *arg)
 {
@@ -275,7 +289,9 @@ static void update_gauges(void *arg)
     int64_t complete_us = atomic_load(&relay->complete_us);
 
     metric_set(relay->active, complete_us != 0 && atomic_load(&relay->is_connected));
-    metric_set(relay->age, complete_us == 0 ? 0 : (double)(clock_mono_us() - complete_us) / (double)CLOCK_US_PER_S);
+    metric_set(relay->age, complete_us == 0
+                               ? 0
+                               : (double)(clock_mono_us() - complete_us) / (double)CLOCK_US_PER_S);
 }
 
 struct relay *relay_create(struct pg_store *direct, struct product_cache *cache, int64_t ttl_ms)

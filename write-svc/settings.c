@@ -3,14 +3,17 @@
 const struct config_option settings_options[] = {
     SERVICE_OPTIONS(struct settings, service),
     DATABASE_OPTIONS(struct settings, stores, "8", "2000"),
-    {"database", "direct_url", CONFIG_PG_URL, offsetof(struct settings, database_direct_url), "", .secret = true,
-     .alias = "DIRECT_URL",
-     .help = "PostgreSQL without PgBouncer, for the relay's session lock; empty: this process has no relay."},
+    {"database", "direct_url", CONFIG_PG_URL, offsetof(struct settings, database_direct_url), "",
+     .secret = true, .alias = "DIRECT_URL",
+     .help =
+         "PostgreSQL without PgBouncer, for the relay's session lock; empty: this process has no "
+         "relay."},
     REDIS_OPTIONS(struct settings, stores, "4"),
     CACHE_OPTIONS(struct settings, stores),
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
      .help =
-         "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is read again when "
-         "it changes; while it is away or holds no token, those read before stay valid, with a warning in the log."},
+         "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is "
+         "read again when it changes; while it is away or holds no token, those read before stay "
+         "valid, with a warning in the log."},
     {.section = NULL},
 };

@@ -1,4 +1,5 @@
-/* Files of settings: whatever is in them, they load or say why not, and what is printed loads again. */
+/* Files of settings: whatever is in them, they load or say why not, and what is printed loads
+ * again. */
 #include "fuzz.h"
 
 #include "common/config.h"
@@ -19,16 +20,22 @@ struct settings {
 static const char *const levels[] = {"debug", "info", NULL};
 
 static const struct config_option options[] = {
-    {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, .help = "A port."},
+    {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535,
+     .help = "A port."},
     {"http", "host", CONFIG_STRING, offsetof(struct settings, host), "::", .help = "A host."},
-    {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels, .help = "A level."},
-    {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .secret = true, .help = "A URL."},
-    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true, .help = "A URL."},
-    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .secret = true, .help = "A token."},
+    {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels,
+     .help = "A level."},
+    {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .secret = true,
+     .help = "A URL."},
+    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true,
+     .help = "A URL."},
+    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .secret = true,
+     .help = "A token."},
     {.section = NULL},
 };
 
-/* Loads a file in memory that holds these bytes, and puts what it makes of them, or the error, into `printed`. */
+/* Loads a file in memory that holds these bytes, and puts what it makes of them, or the error, into
+ * `printed`. */
 static bool load(const char *bytes, size_t len, struct strbuf *printed)
 {
     char *environment[] = {NULL};

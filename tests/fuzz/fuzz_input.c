@@ -97,7 +97,8 @@ static void read_etags(const char *text)
 
 static void read_head(const char *text)
 {
-    struct http_request request = {.headers = {{"X-Request-Id", text}, {"traceparent", text}}, .header_count = 2};
+    struct http_request request = {.headers = {{"X-Request-Id", text}, {"traceparent", text}},
+                                   .header_count = 2};
 
     http_identify(&request);
     must(*request.id != '\0' && strlen(request.id) < HTTP_REQUEST_ID_SIZE);
@@ -132,7 +133,8 @@ static void write_json(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const of_text[])(const char *text) = {read_query, read_etags, read_head, read_url, write_json};
+    static void (*const of_text[])(const char *text) = {read_query, read_etags, read_head, read_url,
+                                                        write_json};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -145,7 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     choice = (size_t)(data[0] - '0') % choices; /* '0' to '6' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
-        copy = malloc(len > 0 ? len : 1); /* of exactly that size, so that a look beyond the end is seen */
+        copy = malloc(
+            len > 0 ? len : 1); /* of exactly that size, so that a look beyond the end is seen */
         must(copy != NULL);
         memcpy(copy, data + 1, len);
         of_bytes[choice](copy, len);

@@ -20,8 +20,8 @@ struct fixture {
     time_t changed_at;
 };
 
-/* The file as it is from now on, changed a second later than before: no test depends on how fine the file system's
- * clock is. */
+/* The file as it is from now on, changed a second later than before: no test depends on how fine
+ * the file system's clock is. */
 static void put_file(struct fixture *fixture, const char *content, size_t len)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = ++fixture->changed_at}};
@@ -61,7 +61,7 @@ static struct auth *create_with(struct fixture *fixture, const char *content)
     return fixture->auth;
 }
 
-/* --- headers -------------------------------------------------------------------------------------------------- */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 static void test_without_a_file_everybody_may(void **state)
 {
@@ -110,12 +110,14 @@ static void test_headers(void **state)
 
     assert_non_null(create_with(fixture, "abcabc\nsecret-1\n"));
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        check_row(auth_allows(fixture->auth, rows[i].authorization) == rows[i].allowed, "row %zu: '%s'", i,
+        check_row(auth_allows(fixture->auth, rows[i].authorization) == rows[i].allowed,
+                  "row %zu: '%s'", i,
                   rows[i].authorization == NULL ? "none" : rows[i].authorization);
     }
 }
 
-/* Lengths that differ by 256 must not look the same to a comparison that gathers differences in a byte. */
+/* Lengths that differ by 256 must not look the same to a comparison that gathers differences in a
+ * byte. */
 static void test_lengths_that_differ_by_256(void **state)
 {
     struct fixture *fixture = *state;
@@ -128,14 +130,15 @@ static void test_lengths_that_differ_by_256(void **state)
     assert_true(auth_allows(fixture->auth, header));
 }
 
-/* --- files ---------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static void test_comments_and_blanks(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_non_null(
-        create_with(fixture, "# a comment\n\n  \t \n  # another\n  one\t \r\ntwo#three\n#four\nfive")); /* no newline */
+    assert_non_null(create_with(
+        fixture,
+        "# a comment\n\n  \t \n  # another\n  one\t \r\ntwo#three\n#four\nfive")); /* no newline */
     assert_true(auth_allows(fixture->auth, "Bearer one"));
     assert_true(auth_allows(fixture->auth, "Bearer two#three"));
     assert_true(auth_allows(fixture->auth, "Bearer five"));
@@ -171,7 +174,8 @@ static void test_nul_in_a_file_makes_no_empty_token(void **state)
     assert_false(auth_allows(fixture->auth, "Bearer "));
 }
 
-/* --- changes of the file: the first question after auth_create looks at it again, so that nothing here waits ----- */
+/* --- changes of the file: the first question after auth_create looks at it again, so that nothing
+ * here waits */
 
 static void test_a_changed_file_is_read_again(void **state)
 {
@@ -230,7 +234,8 @@ static void test_a_file_that_is_empty_leaves_the_tokens(void **state)
     assert_true(auth_allows(fixture->auth, "Bearer old"));
 }
 
-/* Goes through the times the file changes, also while it is not there, as an editor or a mounted secret does it. */
+/* Goes through the times the file changes, also while it is not there, as an editor or a mounted
+ * secret does it. */
 static void test_changes_are_seen_in_time(void **state)
 {
     struct fixture *fixture = *state;
@@ -244,7 +249,7 @@ static void test_changes_are_seen_in_time(void **state)
     assert_false(auth_allows(fixture->auth, "Bearer first"));
 }
 
-/* --- many threads --------------------------------------------------------------------------------------------- */
+/* --- many threads ----------------------------------------------------------------------------- */
 
 #define THREADS 4
 
@@ -259,7 +264,8 @@ static void *ask(void *arg)
     struct asking *asking = arg;
 
     while (!atomic_load(&asking->stop)) {
-        if (!auth_allows(asking->auth, "Bearer stays") || auth_allows(asking->auth, "Bearer never")) {
+        if (!auth_allows(asking->auth, "Bearer stays") ||
+            auth_allows(asking->auth, "Bearer never")) {
             atomic_fetch_add(&asking->wrong, 1);
         }
     }

@@ -83,7 +83,8 @@ static void test_openings_are_counted_once_each(void **state)
     assert_int_equal(breaker.opened, 2);
 }
 
-/* Calls that were under way when it opened end later; they neither trip it again nor count for the time after. */
+/* Calls that were under way when it opened end later; they neither trip it again nor count for the
+ * time after. */
 static void test_failures_while_open_do_not_count(void **state)
 {
     struct breaker breaker = closed_breaker();

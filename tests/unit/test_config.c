@@ -22,17 +22,21 @@ struct settings {
 static const char *const levels[] = {"debug", "info", "warn", NULL};
 
 static const struct config_option options[] = {
-    {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, .alias = "PORT", .help = "A port."},
-    {"http", "threads", CONFIG_INT, offsetof(struct settings, threads), "4", 1, 64, .help = "Threads."},
+    {"http", "port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, .alias = "PORT",
+     .help = "A port."},
+    {"http", "threads", CONFIG_INT, offsetof(struct settings, threads), "4", 1, 64,
+     .help = "Threads."},
     {"http", "host", CONFIG_STRING, offsetof(struct settings, host), "0.0.0.0", .help = "A host."},
-    {"log", "offset", CONFIG_INT, offsetof(struct settings, offset), "0", -10, 10, .help = "May be negative."},
-    {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels, .help = "A level."},
+    {"log", "offset", CONFIG_INT, offsetof(struct settings, offset), "0", -10, 10,
+     .help = "May be negative."},
+    {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels,
+     .help = "A level."},
     {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .secret = true,
      .alias = "DATABASE_URL", .help = "A database."},
-    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true, .alias = "REDIS_URL",
-     .help = "A cache."},
-    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .max = 32, .secret = true,
-     .help = "A token."},
+    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true,
+     .alias = "REDIS_URL", .help = "A cache."},
+    {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .max = 32,
+     .secret = true, .help = "A token."},
     {.section = NULL},
 };
 
@@ -67,7 +71,8 @@ static int teardown(void **state)
 #define NO_ENVIRONMENT ((char *const[]){NULL})
 
 /* Loads what the file holds and the environment says; `len` of the file, as it may hold NULs. */
-static bool load_bytes(struct fixture *fixture, const char *content, size_t len, char *const *environment)
+static bool load_bytes(struct fixture *fixture, const char *content, size_t len,
+                       char *const *environment)
 {
     FILE *file = fopen(fixture->path, "w");
 
@@ -76,7 +81,8 @@ static bool load_bytes(struct fixture *fixture, const char *content, size_t len,
     fclose(file);
     config_free(options, &fixture->settings);
     strbuf_clear(&fixture->error);
-    fixture->loaded = config_load(options, fixture->path, environment, &fixture->settings, &fixture->error);
+    fixture->loaded =
+        config_load(options, fixture->path, environment, &fixture->settings, &fixture->error);
     assert_true(fixture->loaded == (fixture->error.len == 0)); /* nothing fails silently */
     return fixture->loaded;
 }
@@ -96,7 +102,8 @@ static size_t count_lines(const char *text)
     return lines;
 }
 
-/* The load failed with one line that begins with the file and the number of its line, and holds `what`. */
+/* The load failed with one line that begins with the file and the number of its line, and holds
+ * `what`. */
 static void check_error_at(struct fixture *fixture, int line, const char *what)
 {
     const char *error = strbuf_text(&fixture->error);
@@ -104,12 +111,13 @@ static void check_error_at(struct fixture *fixture, int line, const char *what)
 
     assert_false(fixture->loaded);
     snprintf(where, sizeof(where), "%s:%d: ", fixture->path, line);
-    check_row(strncmp(error, where, strlen(where)) == 0, "expected '%s' at the start of: %s", where, error);
+    check_row(strncmp(error, where, strlen(where)) == 0, "expected '%s' at the start of: %s", where,
+              error);
     assert_contains(error, what);
     assert_int_equal(count_lines(error), 1);
 }
 
-/* --- values --------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static void check_defaults(const struct settings *settings)
 {
@@ -133,11 +141,13 @@ static void test_defaults(void **state)
 
 static void test_files_that_set_nothing(void **state)
 {
-    static const char *const rows[] = {"", "\n\n", "# nothing\n", "---\n", "http:\n", "{}", "http: {}\nlog:\n"};
+    static const char *const rows[] = {"",        "\n\n", "# nothing\n",     "---\n",
+                                       "http:\n", "{}",   "http: {}\nlog:\n"};
     struct fixture *fixture = *state;
 
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        check_row(load(fixture, rows[i], NO_ENVIRONMENT), "'%s': %s", rows[i], strbuf_text(&fixture->error));
+        check_row(load(fixture, rows[i], NO_ENVIRONMENT), "'%s': %s", rows[i],
+                  strbuf_text(&fixture->error));
         check_defaults(&fixture->settings);
     }
 }
@@ -231,11 +241,14 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"stores: {redis: 'redis://cache:0'}", "stores.redis: bad value", "redis://"},
         {"stores: {database: 'mysql://db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres:db'}", "stores.database: bad value", "postgres://"},
-        {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value", "percent-encoded"},
-        {"stores: {database: 'postgres://u:p@w@db/x'}", "stores.database: bad value", "percent-encoded"},
+        {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value",
+         "percent-encoded"},
+        {"stores: {database: 'postgres://u:p@w@db/x'}", "stores.database: bad value",
+         "percent-encoded"},
         {"stores: {database: 'postgres://db:0/x'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://a:1,b:x/x'}", "stores.database: bad value", "postgres://"},
-        {"stores: {database: 'postgres://db/x?nonsense=1'}", "stores.database: bad value", "postgres://"},
+        {"stores: {database: 'postgres://db/x?nonsense=1'}", "stores.database: bad value",
+         "postgres://"},
     };
     struct fixture *fixture = *state;
 
@@ -246,18 +259,20 @@ static void test_bad_values_tell_what_is_allowed(void **state)
     }
 }
 
-/* --- mistakes in the file ------------------------------------------------------------------------------------- */
+/* --- mistakes in the file --------------------------------------------------------------------- */
 
 static void test_unknown_names_list_the_known_ones(void **state)
 {
     struct fixture *fixture = *state;
 
     load(fixture, "http:\n  threads: 5\n  prot: 80\n", NO_ENVIRONMENT);
-    check_error_at(fixture, 3, "unknown setting 'http.prot', expected one of port, threads, host\n");
+    check_error_at(fixture, 3,
+                   "unknown setting 'http.prot', expected one of port, threads, host\n");
     load(fixture, "\n\nhtpp:\n  port: 80\n", NO_ENVIRONMENT);
     check_error_at(fixture, 3, "unknown section 'htpp', expected one of http, log, stores\n");
     load(fixture, "http:\n  level: info\n", NO_ENVIRONMENT); /* a key of another section */
-    check_error_at(fixture, 2, "unknown setting 'http.level', expected one of port, threads, host\n");
+    check_error_at(fixture, 2,
+                   "unknown setting 'http.level', expected one of port, threads, host\n");
     load(fixture, "HTTP:\n  port: 80\n", NO_ENVIRONMENT);
     check_error_at(fixture, 1, "unknown section 'HTTP'");
 }
@@ -351,8 +366,10 @@ static void test_missing_file(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_false(config_load(options, "/nowhere/settings.yaml", NO_ENVIRONMENT, &fixture->settings, &fixture->error));
-    assert_string_equal(fixture->error.text, "/nowhere/settings.yaml: cannot be read: No such file or directory\n");
+    assert_false(config_load(options, "/nowhere/settings.yaml", NO_ENVIRONMENT, &fixture->settings,
+                             &fixture->error));
+    assert_string_equal(fixture->error.text,
+                        "/nowhere/settings.yaml: cannot be read: No such file or directory\n");
 }
 
 static void test_a_folder_is_no_file(void **state)
@@ -363,13 +380,14 @@ static void test_a_folder_is_no_file(void **state)
     assert_contains(fixture->error.text, "/tmp");
 }
 
-/* --- the environment ------------------------------------------------------------------------------------------ */
+/* --- the environment -------------------------------------------------------------------------- */
 
 static void test_environment_wins_over_file_over_default(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_true(load(fixture, "http:\n  port: 1\n  threads: 2\n", ENVIRONMENT("FASTSTOCK_HTTP_PORT=3")));
+    assert_true(
+        load(fixture, "http:\n  port: 1\n  threads: 2\n", ENVIRONMENT("FASTSTOCK_HTTP_PORT=3")));
     assert_int_equal(fixture->settings.port, 3);
     assert_int_equal(fixture->settings.threads, 2);
     assert_string_equal(fixture->settings.host, "0.0.0.0");
@@ -379,10 +397,12 @@ static void test_aliases_win_over_the_file(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_true(load(fixture, "http:\n  port: 1\n",
-                     ENVIRONMENT("PORT=2", "DATABASE_URL=postgresql://db/a=b", "REDIS_URL=redis://cache")));
+    assert_true(
+        load(fixture, "http:\n  port: 1\n",
+             ENVIRONMENT("PORT=2", "DATABASE_URL=postgresql://db/a=b", "REDIS_URL=redis://cache")));
     assert_int_equal(fixture->settings.port, 2);
-    assert_string_equal(fixture->settings.database, "postgresql://db/a=b"); /* '=' may stand in a value */
+    assert_string_equal(fixture->settings.database,
+                        "postgresql://db/a=b"); /* '=' may stand in a value */
     assert_string_equal(fixture->settings.redis, "redis://cache");
 }
 
@@ -390,9 +410,11 @@ static void test_full_names_win_over_aliases_in_any_order(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_true(load(fixture, "http:\n  port: 1\n", ENVIRONMENT("PORT=2", "FASTSTOCK_HTTP_PORT=3")));
+    assert_true(
+        load(fixture, "http:\n  port: 1\n", ENVIRONMENT("PORT=2", "FASTSTOCK_HTTP_PORT=3")));
     assert_int_equal(fixture->settings.port, 3);
-    assert_true(load(fixture, "http:\n  port: 1\n", ENVIRONMENT("FASTSTOCK_HTTP_PORT=3", "PORT=2")));
+    assert_true(
+        load(fixture, "http:\n  port: 1\n", ENVIRONMENT("FASTSTOCK_HTTP_PORT=3", "PORT=2")));
     assert_int_equal(fixture->settings.port, 3);
 }
 
@@ -400,7 +422,8 @@ static void test_environment_may_set_text_to_nothing(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_true(load(fixture, "stores:\n  redis: redis://cache\n", ENVIRONMENT("FASTSTOCK_STORES_REDIS=")));
+    assert_true(
+        load(fixture, "stores:\n  redis: redis://cache\n", ENVIRONMENT("FASTSTOCK_STORES_REDIS=")));
     assert_string_equal(fixture->settings.redis, "");
 }
 
@@ -411,14 +434,19 @@ static void test_mistakes_in_the_environment_name_the_variable(void **state)
         const char *error;
     } rows[] = {
         {"FASTSTOCK_HTTP_PORT=x",
-         "FASTSTOCK_HTTP_PORT: http.port: bad value 'x', expected a whole number from 1 to 65535\n"},
+         "FASTSTOCK_HTTP_PORT: http.port: bad value 'x', expected a whole number from 1 to "
+         "65535\n"},
         {"FASTSTOCK_HTTP_PORT=",
          "FASTSTOCK_HTTP_PORT: http.port: bad value '', expected a whole number from 1 to 65535\n"},
-        {"PORT=65536", "PORT: http.port: bad value '65536', expected a whole number from 1 to 65535\n"},
-        {"FASTSTOCK_HTTP_PROT=1", "FASTSTOCK_HTTP_PROT: no setting has this name; --help lists them\n"},
+        {"PORT=65536",
+         "PORT: http.port: bad value '65536', expected a whole number from 1 to 65535\n"},
+        {"FASTSTOCK_HTTP_PROT=1",
+         "FASTSTOCK_HTTP_PROT: no setting has this name; --help lists them\n"},
         {"FASTSTOCK_HTTP_=1", "FASTSTOCK_HTTP_: no setting has this name; --help lists them\n"},
-        {"FASTSTOCK_HTTP_PORT_=1", "FASTSTOCK_HTTP_PORT_: no setting has this name; --help lists them\n"},
-        {"FASTSTOCK_HTTP_port=1", "FASTSTOCK_HTTP_port: no setting has this name; --help lists them\n"},
+        {"FASTSTOCK_HTTP_PORT_=1",
+         "FASTSTOCK_HTTP_PORT_: no setting has this name; --help lists them\n"},
+        {"FASTSTOCK_HTTP_port=1",
+         "FASTSTOCK_HTTP_port: no setting has this name; --help lists them\n"},
     };
     struct fixture *fixture = *state;
 
@@ -428,15 +456,17 @@ static void test_mistakes_in_the_environment_name_the_variable(void **state)
     }
 }
 
-/* Variables of other programs, and of other parts of FastStock: a section of the table makes it ours. */
+/* Variables of other programs, and of other parts of FastStock: a section of the table makes it
+ * ours. */
 static void test_other_variables_are_left_alone(void **state)
 {
     struct fixture *fixture = *state;
 
     assert_true(load(fixture, "",
-                     ENVIRONMENT("HOME=/", "HTTP_PORT=x", "FASTSTOCK=x", "FASTSTOCK_=x", "FASTSTOCK_HTTP=x",
-                                 "FASTSTOCK_PRESET=asan", "FASTSTOCK_PORT_BASE=18000", "faststock_http_port=x",
-                                 "PORTS=x", "PORT_=x", "no equals sign", "=x", "")));
+                     ENVIRONMENT("HOME=/", "HTTP_PORT=x", "FASTSTOCK=x", "FASTSTOCK_=x",
+                                 "FASTSTOCK_HTTP=x", "FASTSTOCK_PRESET=asan",
+                                 "FASTSTOCK_PORT_BASE=18000", "faststock_http_port=x", "PORTS=x",
+                                 "PORT_=x", "no equals sign", "=x", "")));
     check_defaults(&fixture->settings);
 }
 
@@ -468,28 +498,32 @@ static void test_urls_that_libpq_can_read(void **state)
 static void test_required(void **state)
 {
     static const struct config_option required[] = {
-        {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .required = true,
-         .alias = "DATABASE_URL", .help = "A database."},
-        {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .required = true, .help = "A token."},
+        {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "",
+         .required = true, .alias = "DATABASE_URL", .help = "A database."},
+        {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .required = true,
+         .help = "A token."},
         {.section = NULL},
     };
     struct fixture *fixture = *state;
 
     assert_true(load(fixture, "stores: {token: x}", NO_ENVIRONMENT));
-    assert_true(config_check_required(options, &fixture->settings, &fixture->error)); /* nothing there is required */
+    assert_true(config_check_required(options, &fixture->settings,
+                                      &fixture->error)); /* nothing there is required */
     assert_false(config_check_required(required, &fixture->settings, &fixture->error));
-    assert_contains(fixture->error.text, "stores.database is empty; set it in the file, or DATABASE_URL in the");
+    assert_contains(fixture->error.text,
+                    "stores.database is empty; set it in the file, or DATABASE_URL in the");
     assert_int_equal(count_lines(fixture->error.text), 1);
 
     assert_true(load(fixture, "stores: {database: 'postgres://db'}", NO_ENVIRONMENT));
     assert_false(config_check_required(required, &fixture->settings, &fixture->error));
-    assert_contains(fixture->error.text, "stores.token is empty; set it in the file, or FASTSTOCK_STORES_TOKEN in the");
+    assert_contains(fixture->error.text,
+                    "stores.token is empty; set it in the file, or FASTSTOCK_STORES_TOKEN in the");
 
     assert_true(load(fixture, "stores: {database: 'postgres://db', token: x}", NO_ENVIRONMENT));
     assert_true(config_check_required(required, &fixture->settings, &fixture->error));
 }
 
-/* --- printing ------------------------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static void test_printed_defaults(void **state)
 {
@@ -534,7 +568,8 @@ static void test_secrets_are_hidden_in_messages(void **state)
     struct fixture *fixture = *state;
 
     assert_false(load(fixture, "",
-                      ENVIRONMENT("REDIS_URL=rediss://:s3cret@cache", "DATABASE_URL=mysql://user:s3cret@db/stock")));
+                      ENVIRONMENT("REDIS_URL=rediss://:s3cret@cache",
+                                  "DATABASE_URL=mysql://user:s3cret@db/stock")));
     assert_lacks(fixture->error.text, "s3cret");
     assert_contains(fixture->error.text, "rediss://:***@cache");
     assert_false(load(fixture, "stores:\n  redis: user:s3cret@cache\n", NO_ENVIRONMENT));
@@ -544,7 +579,8 @@ static void test_secrets_are_hidden_in_messages(void **state)
 /* The ways in which people get a URL wrong must not put its password into a log. */
 static void test_secrets_of_bad_urls_are_hidden_in_messages(void **state)
 {
-    static char *const rows[] = {"REDIS_URL=redis://:ab/s3cret@cache", "REDIS_URL=redis://:s3cret#@cache",
+    static char *const rows[] = {"REDIS_URL=redis://:ab/s3cret@cache",
+                                 "REDIS_URL=redis://:s3cret#@cache",
                                  "DATABASE_URL=host=db password=s3cret"};
     struct fixture *fixture = *state;
 
@@ -562,8 +598,10 @@ static void check_reads_back(struct fixture *fixture, const char *host)
     char variable[300];
 
     snprintf(variable, sizeof(variable), "FASTSTOCK_HTTP_HOST=%s", host);
-    assert_true(load(fixture, "http: {port: 81}\nlog: {level: warn, offset: -3}\nstores: {redis: 'redis://cache/1'}\n",
-                     ENVIRONMENT(variable)));
+    assert_true(load(
+        fixture,
+        "http: {port: 81}\nlog: {level: warn, offset: -3}\nstores: {redis: 'redis://cache/1'}\n",
+        ENVIRONMENT(variable)));
     config_print(options, &fixture->settings, &printed);
     check_row(load(fixture, printed.text, NO_ENVIRONMENT), "%s", strbuf_text(&fixture->error));
     assert_string_equal(fixture->settings.host, host);
@@ -599,7 +637,8 @@ static void test_printed_settings_read_back_the_same(void **state)
 
 static void test_printed_control_characters_read_back_the_same(void **state)
 {
-    static const char *const hosts[] = {"a\tb", "a\nb", "a\n\nb", "a\r\nb", "a\x01\x1B\x7F", "\xC2\x85\xE2\x80\xA8"};
+    static const char *const hosts[] = {"a\tb",   "a\nb",          "a\n\nb",
+                                        "a\r\nb", "a\x01\x1B\x7F", "\xC2\x85\xE2\x80\xA8"};
 
     for (size_t i = 0; i < FS_ARRAY_LEN(hosts); i++) {
         check_reads_back(*state, hosts[i]);
@@ -619,10 +658,13 @@ static void test_help_tells_all_of_each_setting(void **state)
         assert_contains(help.text, name);
         assert_contains(help.text, o->help);
     }
+    assert_contains(help.text, "a whole number from 1 to 65535; default: 8080\n"
+                               "      environment: FASTSTOCK_HTTP_PORT or PORT\n");
+    assert_contains(
+        help.text,
+        "one of debug, info, warn; default: info\n      environment: FASTSTOCK_LOG_LEVEL\n");
     assert_contains(help.text,
-                    "a whole number from 1 to 65535; default: 8080\n      environment: FASTSTOCK_HTTP_PORT or PORT\n");
-    assert_contains(help.text, "one of debug, info, warn; default: info\n      environment: FASTSTOCK_LOG_LEVEL\n");
-    assert_contains(help.text, "default: empty\n      environment: FASTSTOCK_STORES_REDIS or REDIS_URL\n");
+                    "default: empty\n      environment: FASTSTOCK_STORES_REDIS or REDIS_URL\n");
     strbuf_finish(&help);
 }
 

@@ -27,11 +27,12 @@ static struct http_request request_with(const char *name, const char *value)
                                  .id = "req-1"};
 }
 
-/* --- headers -------------------------------------------------------------------------------------------------- */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 static void test_headers_are_found_by_any_case(void **state)
 {
-    struct http_request request = {.headers = {{"If-Match", "1"}, {"if-match", "2"}, {"X", ""}}, .header_count = 3};
+    struct http_request request = {.headers = {{"If-Match", "1"}, {"if-match", "2"}, {"X", ""}},
+                                   .header_count = 3};
 
     (void)state;
     assert_string_equal(http_header(&request, "IF-MATCH"), "1");
@@ -56,12 +57,13 @@ static void test_added_headers(void **state)
     finish(&response);
 }
 
-/* --- who asks ------------------------------------------------------------------------------------------------- */
+/* --- who asks --------------------------------------------------------------------------------- */
 
 static void test_request_ids_are_taken(void **state)
 {
     char longest[129];
-    const char *const rows[] = {"a", "0", "-", "AZaz09._-", "3f2b8c1e-77aa-4c1d-9d1e-0123456789ab", longest};
+    const char *const rows[] = {
+        "a", "0", "-", "AZaz09._-", "3f2b8c1e-77aa-4c1d-9d1e-0123456789ab", longest};
 
     (void)state;
     memset(longest, 'x', 128);
@@ -83,7 +85,8 @@ static void check_made_up(const char *id)
 static void test_unusable_request_ids_are_replaced(void **state)
 {
     char too_long[130];
-    const char *const rows[] = {"", " ", "a b", "a\"b", "a\\b", "a/b", "a:b", "a\r\nb", "caf\xC3\xA9", "{}", too_long};
+    const char *const rows[] = {"",    " ",      "a b",         "a\"b", "a\\b",  "a/b",
+                                "a:b", "a\r\nb", "caf\xC3\xA9", "{}",   too_long};
 
     (void)state;
     memset(too_long, 'x', 129);
@@ -142,7 +145,8 @@ static void check_trace_ids(const struct trace_row *rows, size_t count)
 
         memset(request.trace_id, 'x', sizeof(request.trace_id) - 1); /* of the request before */
         http_identify(&request);
-        check_row(strcmp(request.trace_id, rows[i].trace_id) == 0, "'%s': '%s'", rows[i].header, request.trace_id);
+        check_row(strcmp(request.trace_id, rows[i].trace_id) == 0, "'%s': '%s'", rows[i].header,
+                  request.trace_id);
     }
 }
 
@@ -204,7 +208,7 @@ static void test_no_trace_id_without_header(void **state)
     assert_string_equal(request.trace_id, "");
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void test_start_json_forgets_what_was_there(void **state)
 {
@@ -262,9 +266,11 @@ static void test_problems(void **state)
         snprintf(status, sizeof(status), "\"status\":%d,", rows[i].status);
         assert_contains(response.body.text, type);
         assert_contains(response.body.text, status);
-        assert_contains(response.body.text, "\"detail\":\"why\",\"instance\":\"urn:request:req-1\"}");
+        assert_contains(response.body.text,
+                        "\"detail\":\"why\",\"instance\":\"urn:request:req-1\"}");
         assert_string_equal(response.headers.text,
-                            retry ? "Cache-Control: no-store\r\nRetry-After: 1\r\n" : "Cache-Control: no-store\r\n");
+                            retry ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
+                                  : "Cache-Control: no-store\r\n");
         assert_string_equal(http_reason(rows[i].status), rows[i].reason);
         finish(&response);
     }
@@ -285,11 +291,14 @@ static void test_problem_with_members_and_text_to_escape(void **state)
 
     (void)state;
     strbuf_adds(&response.body, "{\"half\":");
-    http_problem(&request, &response, HTTP_INSUFFICIENT_STOCK, "a \"b\" \\ \n \xFF", ",\"stock\":3,\"version\":7");
-    assert_string_equal(response.body.text,
-                        "{\"type\":\"/problems/insufficient-stock\",\"title\":\"Insufficient stock\",\"status\":409,"
-                        "\"detail\":\"a \\\"b\\\" \\\\ \\n \xEF\xBF\xBD\",\"instance\":\"urn:request:req-1\","
-                        "\"stock\":3,\"version\":7}");
+    http_problem(&request, &response, HTTP_INSUFFICIENT_STOCK, "a \"b\" \\ \n \xFF",
+                 ",\"stock\":3,\"version\":7");
+    assert_string_equal(
+        response.body.text,
+        "{\"type\":\"/problems/insufficient-stock\",\"title\":\"Insufficient stock\","
+        "\"status\":409,"
+        "\"detail\":\"a \\\"b\\\" \\\\ \\n \xEF\xBF\xBD\",\"instance\":\"urn:request:req-1\","
+        "\"stock\":3,\"version\":7}");
     assert_true(support_is_json_object(response.body.text, response.body.len));
     finish(&response);
 }
@@ -304,14 +313,15 @@ static void test_bad_field_names_the_field(void **state)
     assert_int_equal(response.status, 400);
     assert_contains(response.body.text, "\"type\":\"/problems/bad-request\"");
     assert_contains(response.body.text, "\"detail\":\"sto\\\"ck: expected \\\"more\\\"\"");
-    assert_contains(response.body.text, "\"errors\":[{\"field\":\"sto\\\"ck\",\"detail\":\"expected \\\"more\\\"\"}]");
+    assert_contains(response.body.text,
+                    "\"errors\":[{\"field\":\"sto\\\"ck\",\"detail\":\"expected \\\"more\\\"\"}]");
     assert_true(support_is_json_object(response.body.text, response.body.len));
     http_bad_field(&request, &response, "", "expected less");
     assert_contains(response.body.text, "\"detail\":\"expected less\",\"instance\"");
     finish(&response);
 }
 
-/* --- queries -------------------------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static void test_queries(void **state)
 {
@@ -351,7 +361,8 @@ static void test_queries(void **state)
         check_row(http_read_query(&request, params, &response), "refused: %s", rows[i].query);
         assert_int_equal(response.status, 0);
         for (size_t p = 0; p < 2; p++) {
-            check_row((params[p].value == NULL) == (wanted[p] == NULL), "%s: %s", rows[i].query, params[p].name);
+            check_row((params[p].value == NULL) == (wanted[p] == NULL), "%s: %s", rows[i].query,
+                      params[p].name);
             if (wanted[p] != NULL) {
                 assert_string_equal(params[p].value, wanted[p]);
                 assert_int_equal(params[p].len, strlen(wanted[p]));

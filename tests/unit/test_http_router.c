@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void answer(const struct http_request *request, struct http_response *response, void *context)
+static void answer(const struct http_request *request, struct http_response *response,
+                   void *context)
 {
     (void)request;
     (void)response;
     (void)context;
 }
 
-/* --- paths ---------------------------------------------------------------------------------------------------- */
+/* --- paths ------------------------------------------------------------------------------------ */
 
 static void test_paths(void **state)
 {
@@ -56,20 +57,21 @@ static void test_paths(void **state)
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
         struct http_text params[HTTP_PARAMS_MAX] = {{NULL, 0}};
 
-        check_row(http_path_matches(rows[i].pattern, rows[i].path, params) == rows[i].ok, "%s %s", rows[i].pattern,
-                  rows[i].path);
+        check_row(http_path_matches(rows[i].pattern, rows[i].path, params) == rows[i].ok, "%s %s",
+                  rows[i].pattern, rows[i].path);
         assert_true(http_path_matches(rows[i].pattern, rows[i].path, NULL) == rows[i].ok);
         for (size_t p = 0; rows[i].ok && p < HTTP_PARAMS_MAX; p++) {
             const char *wanted = rows[i].params[p] == NULL ? "" : rows[i].params[p];
 
-            check_row(params[p].len == strlen(wanted) &&
-                          memcmp(params[p].len == 0 ? "" : params[p].start, wanted, params[p].len) == 0,
-                      "%s %s: parameter %zu", rows[i].pattern, rows[i].path, p);
+            check_row(
+                params[p].len == strlen(wanted) &&
+                    memcmp(params[p].len == 0 ? "" : params[p].start, wanted, params[p].len) == 0,
+                "%s %s: parameter %zu", rows[i].pattern, rows[i].path, p);
         }
     }
 }
 
-/* --- routes --------------------------------------------------------------------------------------------------- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 enum { PRODUCTS, PRODUCT, PRODUCT_STOCK, UPDATE_STOCK, HEALTH };
 
@@ -81,7 +83,8 @@ static const struct http_route all_routes[] = {
     [HEALTH] = {"GET", "/health", answer},
     {NULL, NULL, NULL},
 };
-static const struct http_route *const other_routes = all_routes + HEALTH; /* of a service that has none of the API */
+static const struct http_route *const other_routes =
+    all_routes + HEALTH; /* of a service that has none of the API */
 
 static struct http_request request_of(const char *method, const char *path)
 {
@@ -111,8 +114,8 @@ static void test_routes(void **state)
         struct http_request request = request_of(rows[i].method, rows[i].path);
         struct http_response response = {.status = 0};
 
-        check_row(http_find_route(all_routes, &request, &response) == &all_routes[rows[i].route], "%s %s",
-                  rows[i].method, rows[i].path);
+        check_row(http_find_route(all_routes, &request, &response) == &all_routes[rows[i].route],
+                  "%s %s", rows[i].method, rows[i].path);
         assert_int_equal(response.status, 0);
         assert_int_equal(request.params[0].len, strlen(rows[i].param));
         if (*rows[i].param != '\0') {
@@ -121,8 +124,8 @@ static void test_routes(void **state)
     }
 }
 
-static void check_refused(const struct http_route *routes, const char *method, const char *path, int status,
-                          const char *allow)
+static void check_refused(const struct http_route *routes, const char *method, const char *path,
+                          int status, const char *allow)
 {
     struct http_request request = request_of(method, path);
     struct http_response response = {.status = 0};
@@ -172,12 +175,14 @@ static void test_wrong_methods(void **state)
     check_refused(all_routes, "OPTIONS", "/health", 405, "GET, HEAD");
     check_refused(all_routes, "GET", "/api/products/7/update-stock", 405, "POST");
     check_refused(all_routes, "HEAD", "/api/products/7/update-stock", 405, "POST");
-    check_refused(all_routes, "get", "/api/products", 405, "GET, HEAD"); /* methods are case-sensitive */
+    check_refused(all_routes, "get", "/api/products", 405,
+                  "GET, HEAD"); /* methods are case-sensitive */
     check_refused(all_routes, "", "/api/products", 405, "GET, HEAD");
     check_refused(all_routes, "GET, HEAD", "/api/products", 405, "GET, HEAD");
 }
 
-/* A path of the other service: the right method is not found here, a wrong one is wrong everywhere. */
+/* A path of the other service: the right method is not found here, a wrong one is wrong
+ * everywhere. */
 static void test_paths_of_the_other_service(void **state)
 {
     (void)state;
@@ -186,8 +191,8 @@ static void test_paths_of_the_other_service(void **state)
         const char *brace = strchr(known->path, '{');
         bool is_get = strcmp(known->allow, "GET, HEAD") == 0;
 
-        snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(known->path, "{"), known->path, brace == NULL ? "" : "7",
-                 brace == NULL ? "" : strchr(brace, '}') + 1);
+        snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(known->path, "{"), known->path,
+                 brace == NULL ? "" : "7", brace == NULL ? "" : strchr(brace, '}') + 1);
         assert_true(is_get || strcmp(known->allow, "POST") == 0);
         check_refused(other_routes, is_get ? "GET" : "POST", path, 404, NULL);
         check_refused(other_routes, is_get ? "POST" : "GET", path, 405, known->allow);

@@ -8,9 +8,10 @@
 #include <string.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD"
-#define TEN_E_ACUTE "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
+#define TEN_E_ACUTE                                                                                \
+    "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
 
-/* --- writing -------------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void test_strings_are_escaped(void **state)
 {
@@ -47,7 +48,8 @@ static void test_strings_are_escaped(void **state)
     }
 }
 
-/* Every byte alone, and every pair: what comes out is JSON, and goes back to the same text where the text was UTF-8. */
+/* Every byte alone, and every pair: what comes out is JSON, and goes back to the same text where
+ * the text was UTF-8. */
 static void test_all_pairs_of_bytes_make_json(void **state)
 {
     struct strbuf buf = STRBUF_EMPTY;
@@ -55,22 +57,24 @@ static void test_all_pairs_of_bytes_make_json(void **state)
     (void)state;
     for (unsigned pair = 1; pair < 0x10000; pair++) {
         const char text[] = {(char)(pair & 0xFF), (char)(pair >> 8), '\0'};
-        struct json_field fields[] = {{.name = "x", .type = JSON_FIELD_STRING, .max = 2}, {.name = NULL}};
+        struct json_field fields[] = {{.name = "x", .type = JSON_FIELD_STRING, .max = 2},
+                                      {.name = NULL}};
         struct json_problem problem;
 
         strbuf_clear(&buf);
         strbuf_adds(&buf, "{\"x\":");
         json_add_string(&buf, text);
         strbuf_addc(&buf, '}');
-        check_row(json_read_object(buf.text, buf.len, fields, &problem), "%04x: %s", pair, problem.detail);
-        check_row(!parse_is_utf8(text, strlen(text)) || strcmp(fields[0].string, text) == 0, "%04x: another text",
-                  pair);
+        check_row(json_read_object(buf.text, buf.len, fields, &problem), "%04x: %s", pair,
+                  problem.detail);
+        check_row(!parse_is_utf8(text, strlen(text)) || strcmp(fields[0].string, text) == 0,
+                  "%04x: another text", pair);
         json_fields_finish(fields);
     }
     strbuf_finish(&buf);
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The fields of update-stock, the widest and the narrowest range, and a short string. */
 enum { STOCK, DELTA, ANY, ONE, REASON, FIELDS };
@@ -85,8 +89,12 @@ static void read_bytes(struct reading *reading, const char *body, size_t len)
 {
     *reading = (struct reading){
         .fields = {
-            [STOCK] = {.name = "stock", .type = JSON_FIELD_INT, .min = 0, .max = PARSE_JSON_INT_MAX},
-            [DELTA] = {.name = "delta", .type = JSON_FIELD_INT, .min = -PARSE_JSON_INT_MAX, .max = PARSE_JSON_INT_MAX},
+            [STOCK] =
+                {.name = "stock", .type = JSON_FIELD_INT, .min = 0, .max = PARSE_JSON_INT_MAX},
+            [DELTA] = {.name = "delta",
+                       .type = JSON_FIELD_INT,
+                       .min = -PARSE_JSON_INT_MAX,
+                       .max = PARSE_JSON_INT_MAX},
             [ANY] = {.name = "any", .type = JSON_FIELD_INT, .min = INT64_MIN, .max = INT64_MAX},
             [ONE] = {.name = "one", .type = JSON_FIELD_INT, .min = 1, .max = 1},
             [REASON] = {.name = "reason", .type = JSON_FIELD_STRING, .min = 1, .max = 10},
@@ -127,7 +135,8 @@ static void test_integers(void **state)
         read_bytes(&reading, rows[i].body, strlen(rows[i].body));
         check_row(reading.ok, "%s: %s", rows[i].body, reading.problem.detail);
         for (size_t field = 0; field < FIELDS; field++) {
-            check_row(reading.fields[field].present == (field == rows[i].field), "%s: field %zu", rows[i].body, field);
+            check_row(reading.fields[field].present == (field == rows[i].field), "%s: field %zu",
+                      rows[i].body, field);
         }
         check_row(reading.fields[rows[i].field].integer == rows[i].value, "%s", rows[i].body);
         finish(&reading);
@@ -337,7 +346,8 @@ static void test_brackets_in_strings_are_no_depth(void **state)
     finish(&reading);
 }
 
-/* Names and messages that do not fit are cut, also in the middle of a character; the JSON made of them stays JSON. */
+/* Names and messages that do not fit are cut, also in the middle of a character; the JSON made of
+ * them stays JSON. */
 static void test_long_names_are_cut(void **state)
 {
     struct strbuf body = STRBUF_EMPTY;

@@ -28,7 +28,7 @@ static void log_line(enum log_level level, const struct log_field *fields, struc
     check_row(support_is_json_object(line->text, line->len), "no JSON: %s", line->text);
 }
 
-/* --- lines ---------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 static void test_a_line(void **state)
 {
@@ -41,15 +41,18 @@ static void test_a_line(void **state)
     log_init("read-svc", LOG_INFO);
     clock_format_rfc3339(clock_wall_us(), before);
     log_line(LOG_INFO,
-             LOG_FIELDS(log_msg("listening"), log_str("host", "::"), log_int("port", 8080), log_num("took_ms", 0.25)),
+             LOG_FIELDS(log_msg("listening"), log_str("host", "::"), log_int("port", 8080),
+                        log_num("took_ms", 0.25)),
              &line);
     clock_format_rfc3339(clock_wall_us(), after);
     assert_int_equal(strncmp(line.text, "{\"ts\":\"", 7), 0);
     assert_true(strncmp(line.text + 7, before, strlen(before)) >= 0);
     assert_true(strncmp(line.text + 7, after, strlen(after)) <= 0);
     rest = line.text + 7 + strlen(before);
-    assert_string_equal(rest, "\",\"level\":\"info\",\"service\":\"read-svc\",\"msg\":\"listening\",\"host\":\"::\","
-                              "\"port\":8080,\"took_ms\":0.250}");
+    assert_string_equal(
+        rest,
+        "\",\"level\":\"info\",\"service\":\"read-svc\",\"msg\":\"listening\",\"host\":\"::\","
+        "\"port\":8080,\"took_ms\":0.250}");
     strbuf_finish(&line);
 }
 
@@ -64,9 +67,12 @@ static void test_extremes_stay_json(void **state)
     for (size_t i = 0; i < FS_ARRAY_LEN(texts); i++) {
         log_line(LOG_INFO, LOG_FIELDS(log_msg(texts[i]), log_str(texts[i], texts[i])), &line);
     }
-    log_line(LOG_INFO, LOG_FIELDS(log_int("least", INT64_MIN), log_int("most", INT64_MAX), log_num("neg", -1e300)),
-             &line);
-    assert_contains(line.text, "\"least\":-9223372036854775808,\"most\":9223372036854775807,\"neg\":-1");
+    log_line(
+        LOG_INFO,
+        LOG_FIELDS(log_int("least", INT64_MIN), log_int("most", INT64_MAX), log_num("neg", -1e300)),
+        &line);
+    assert_contains(line.text,
+                    "\"least\":-9223372036854775808,\"most\":9223372036854775807,\"neg\":-1");
     strbuf_finish(&line);
 }
 
@@ -87,8 +93,10 @@ static void test_empty_texts_are_left_out(void **state)
 
     (void)state;
     log_init("read-svc", LOG_INFO);
-    log_line(LOG_INFO, LOG_FIELDS(log_str("none", NULL), log_msg("m"), log_str("empty", ""), log_int("zero", 0)),
-             &line);
+    log_line(
+        LOG_INFO,
+        LOG_FIELDS(log_str("none", NULL), log_msg("m"), log_str("empty", ""), log_int("zero", 0)),
+        &line);
     assert_contains(line.text, "\"service\":\"read-svc\",\"msg\":\"m\",\"zero\":0}");
     strbuf_finish(&line);
 }
@@ -121,7 +129,8 @@ static void test_levels(void **state)
 
             snprintf(level, sizeof(level), "\"level\":\"%s\"", rows[i].lines[l]);
             at = strstr(at, level);
-            check_row(at != NULL, "no %s from level %d on, in order", rows[i].lines[l], (int)rows[i].least);
+            check_row(at != NULL, "no %s from level %d on, in order", rows[i].lines[l],
+                      (int)rows[i].least);
             at = strchr(at, '\n') + 1;
         }
         assert_string_equal(at, "");
@@ -130,7 +139,7 @@ static void test_levels(void **state)
     log_init("s", LOG_INFO);
 }
 
-/* --- many threads --------------------------------------------------------------------------------------------- */
+/* --- many threads ----------------------------------------------------------------------------- */
 
 #define THREADS 6
 #define LINES 40
@@ -170,10 +179,12 @@ static void check_lines(char *text, size_t text_len)
     char *rest = NULL;
     size_t lines = 0;
 
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         const char *value = strstr(line, "\"text\":\"");
 
-        check_row(support_is_json_object(line, strlen(line)), "line %zu is no JSON: %.100s...", lines, line);
+        check_row(support_is_json_object(line, strlen(line)), "line %zu is no JSON: %.100s...",
+                  lines, line);
         assert_non_null(value);
         value += strlen("\"text\":\"");
         assert_int_equal(strspn(value, (const char[]){*value, '\0'}), text_len);
@@ -182,8 +193,8 @@ static void check_lines(char *text, size_t text_len)
     assert_int_equal(lines, THREADS * LINES);
 }
 
-/* Threads write while this one reads slower than they do, as a collector of logs may: the pipe is full most of the
- * time. */
+/* Threads write while this one reads slower than they do, as a collector of logs may: the pipe is
+ * full most of the time. */
 static void check_threads(size_t text_len)
 {
     struct writer writers[THREADS];
@@ -198,7 +209,8 @@ static void check_threads(size_t text_len)
         writers[i].text_len = text_len;
         pthread_create(&writers[i].thread, NULL, write_lines, &writers[i]);
     }
-    while (lines < (size_t)THREADS * LINES && (len = read(capture.read_end, chunk, sizeof(chunk))) > 0) {
+    while (lines < (size_t)THREADS * LINES &&
+           (len = read(capture.read_end, chunk, sizeof(chunk))) > 0) {
         strbuf_add(&text, chunk, (size_t)len);
         lines += count_newlines(chunk, (size_t)len);
     }
@@ -218,7 +230,8 @@ static void test_lines_of_threads_never_mix(void **state)
     check_threads(200);
 }
 
-/* A line may be longer than what a pipe takes in one go (PIPE_BUF, 4 KiB): the path of a request may have 16 KiB. */
+/* A line may be longer than what a pipe takes in one go (PIPE_BUF, 4 KiB): the path of a request
+ * may have 16 KiB. */
 static void test_long_lines_of_threads_never_mix(void **state)
 {
     (void)state;

@@ -29,7 +29,8 @@ static void check_rendered(const char *expected)
 
 static void test_counter(void **state)
 {
-    static struct metric_family family = METRIC_COUNTER("a_total", "What it counts.", "store", "kind");
+    static struct metric_family family =
+        METRIC_COUNTER("a_total", "What it counts.", "store", "kind");
     struct metric *one = metric_get(&family, "redis", "timeout");
 
     (void)state;
@@ -65,8 +66,13 @@ static void test_gauge(void **state)
         double value;
         const char *line;
     } rows[] = {
-        {0, "\nc 0\n"},       {1, "\nc 1\n"},        {-3, "\nc -3\n"},           {0.25, "\nc 0.25\n"},
-        {-0.5, "\nc -0.5\n"}, {1e-6, "\nc 1e-06\n"}, {1048576, "\nc 1048576\n"},
+        {0, "\nc 0\n"},
+        {1, "\nc 1\n"},
+        {-3, "\nc -3\n"},
+        {0.25, "\nc 0.25\n"},
+        {-0.5, "\nc -0.5\n"},
+        {1e-6, "\nc 1e-06\n"},
+        {1048576, "\nc 1048576\n"},
     };
     struct metric *metric = metric_get(&family);
 
@@ -134,7 +140,8 @@ static void test_labels_are_escaped(void **state)
 
 static void test_help_is_escaped(void **state)
 {
-    static struct metric_family family = METRIC_GAUGE("g", "A \"quote\", a \\ and\na line.", METRIC_NO_LABELS);
+    static struct metric_family family =
+        METRIC_GAUGE("g", "A \"quote\", a \\ and\na line.", METRIC_NO_LABELS);
 
     (void)state;
     metric_get(&family);
@@ -165,7 +172,8 @@ static void test_histogram_is_cumulative(void **state)
 
 static void test_histogram_without_labels_and_values(void **state)
 {
-    static struct metric_family family = METRIC_HISTOGRAM("i_seconds", "I.", bounds, METRIC_NO_LABELS);
+    static struct metric_family family =
+        METRIC_HISTOGRAM("i_seconds", "I.", bounds, METRIC_NO_LABELS);
 
     (void)state;
     metric_get(&family);
@@ -179,8 +187,10 @@ static void test_histogram_without_labels_and_values(void **state)
 
 static void test_shared_buckets(void **state)
 {
-    static struct metric_family seconds = METRIC_HISTOGRAM("j_seconds", "J.", metric_buckets_seconds, METRIC_NO_LABELS);
-    static struct metric_family size = METRIC_HISTOGRAM("j_size", "J.", metric_buckets_size, METRIC_NO_LABELS);
+    static struct metric_family seconds =
+        METRIC_HISTOGRAM("j_seconds", "J.", metric_buckets_seconds, METRIC_NO_LABELS);
+    static struct metric_family size =
+        METRIC_HISTOGRAM("j_size", "J.", metric_buckets_size, METRIC_NO_LABELS);
 
     (void)state;
     metric_observe(metric_get(&seconds), 0.0001);
@@ -188,8 +198,10 @@ static void test_shared_buckets(void **state)
     metric_observe(metric_get(&size), 1024);
     metric_observe(metric_get(&size), 1025);
     check_rendered("j_seconds_bucket{le=\"0.0001\"} 1\nj_seconds_bucket{le=\"0.00025\"} 1\n");
-    check_rendered("j_seconds_bucket{le=\"10\"} 1\nj_seconds_bucket{le=\"+Inf\"} 2\nj_seconds_sum 11.0001\n");
-    check_rendered("j_size_bucket{le=\"512\"} 0\nj_size_bucket{le=\"1024\"} 1\nj_size_bucket{le=\"+Inf\"} 2\n");
+    check_rendered(
+        "j_seconds_bucket{le=\"10\"} 1\nj_seconds_bucket{le=\"+Inf\"} 2\nj_seconds_sum 11.0001\n");
+    check_rendered("j_size_bucket{le=\"512\"} 0\nj_size_bucket{le=\"1024\"} 1\n"
+                   "j_size_bucket{le=\"+Inf\"} 2\n");
     for (size_t i = 1; metric_buckets_seconds[i] > 0; i++) {
         assert_true(metric_buckets_seconds[i] > metric_buckets_seconds[i - 1]);
     }
@@ -213,7 +225,9 @@ static void test_families_are_in_order_and_appear_once_used(void **state)
     metric_get(&early, "1");
     text = rendered();
     assert_lacks(text.text, "never_total");
-    at = strstr(text.text, "# HELP yy_total Y.\n# TYPE yy_total counter\nyy_total{x=\"2\"} 0\nyy_total{x=\"1\"} 0\n");
+    at = strstr(
+        text.text,
+        "# HELP yy_total Y.\n# TYPE yy_total counter\nyy_total{x=\"2\"} 0\nyy_total{x=\"1\"} 0\n");
     assert_non_null(at);
     assert_non_null(strstr(at, "# HELP zz_total"));
     assert_null(strstr(at + 1, "# HELP yy_total"));
@@ -221,7 +235,7 @@ static void test_families_are_in_order_and_appear_once_used(void **state)
     strbuf_finish(&text);
 }
 
-/* --- hooks ---------------------------------------------------------------------------------------------------- */
+/* --- hooks ------------------------------------------------------------------------------------ */
 
 static void set_from_hook(void *arg)
 {
@@ -297,13 +311,14 @@ static void test_hooks_make_room_for_others(void **state)
     assert_int_equal(runs, 0);
 }
 
-/* --- many threads --------------------------------------------------------------------------------------------- */
+/* --- many threads ----------------------------------------------------------------------------- */
 
 #define THREADS 8
 #define ROUNDS 5000
 
 static struct metric_family shared_counter = METRIC_COUNTER("shared_total", "S.", "x");
-static struct metric_family shared_histogram = METRIC_HISTOGRAM("shared_seconds", "S.", bounds, METRIC_NO_LABELS);
+static struct metric_family shared_histogram =
+    METRIC_HISTOGRAM("shared_seconds", "S.", bounds, METRIC_NO_LABELS);
 
 static void *use_metrics(void *arg)
 {
@@ -341,8 +356,8 @@ static void test_nothing_is_lost_between_threads(void **state)
     assert_int_equal(sum, THREADS * ROUNDS);
     snprintf(line, sizeof(line), "shared_seconds_bucket{le=\"0.5\"} %d\n", THREADS * ROUNDS / 2);
     check_rendered(line);
-    snprintf(line, sizeof(line), "shared_seconds_sum %d\nshared_seconds_count %d\n", THREADS * ROUNDS / 2 * 9 / 4,
-             THREADS * ROUNDS);
+    snprintf(line, sizeof(line), "shared_seconds_sum %d\nshared_seconds_count %d\n",
+             THREADS * ROUNDS / 2 * 9 / 4, THREADS * ROUNDS);
     check_rendered(line);
 }
 

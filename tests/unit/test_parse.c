@@ -57,7 +57,8 @@ static void test_numbers(void **state)
         bool ok = parse_int(rows[i].text, rows[i].len, rows[i].min, rows[i].max, &value);
 
         check_row(ok == rows[i].ok, "row %zu, '%s': %s", i, rows[i].text, ok ? "taken" : "refused");
-        check_row(value == (ok ? rows[i].value : 4242), "row %zu, '%s': %lld", i, rows[i].text, (long long)value);
+        check_row(value == (ok ? rows[i].value : 4242), "row %zu, '%s': %lld", i, rows[i].text,
+                  (long long)value);
     }
 }
 
@@ -181,8 +182,8 @@ static void test_percent_decoding(void **state)
         memcpy(text, rows[i].in, len);
         ok = parse_percent_decode(text, &len);
         check_row(ok == (rows[i].out != NULL), "'%s': %s", rows[i].in, ok ? "taken" : "refused");
-        check_row(!ok || (len == strlen(rows[i].out) && memcmp(text, rows[i].out, len) == 0), "'%s': '%.*s'",
-                  rows[i].in, (int)len, text);
+        check_row(!ok || (len == strlen(rows[i].out) && memcmp(text, rows[i].out, len) == 0),
+                  "'%s': '%.*s'", rows[i].in, (int)len, text);
     }
 }
 
@@ -239,7 +240,8 @@ static void test_etag_lists(void **state)
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        check_row(parse_etag_list(rows[i].list, 5, false) == rows[i].strong, "strong: %s", rows[i].list);
+        check_row(parse_etag_list(rows[i].list, 5, false) == rows[i].strong, "strong: %s",
+                  rows[i].list);
         check_row(parse_etag_list(rows[i].list, 5, true) == rows[i].weak, "weak: %s", rows[i].list);
     }
 }
@@ -291,8 +293,8 @@ static void test_if_match(void **state)
         int64_t version = 4242;
 
         check_row(parse_if_match(rows[i].text, &version) == rows[i].match, "%s", rows[i].text);
-        check_row(version == (rows[i].match == ETAG_FOUND ? rows[i].version : 4242), "%s: version %lld", rows[i].text,
-                  (long long)version);
+        check_row(version == (rows[i].match == ETAG_FOUND ? rows[i].version : 4242),
+                  "%s: version %lld", rows[i].text, (long long)version);
     }
 }
 

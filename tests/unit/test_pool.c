@@ -1,4 +1,5 @@
-/* The pool against a store of this file: it can be away, let connecting wait, and break the connections it gave. */
+/* The pool against a store of this file: it can be away, let connecting wait, and break the
+ * connections it gave. */
 #include "support.h"
 
 #include "common/pool.h"
@@ -78,15 +79,15 @@ static void connection_close(void *arg)
     free(connection); /* a second close is for the sanitizer to see */
 }
 
-/* --- a pool to test ------------------------------------------------------------------------------------------- */
+/* --- a pool to test --------------------------------------------------------------------------- */
 
 struct fixture {
     struct store store;
     struct pool *pool;
 };
 
-static struct pool *create_pool(struct fixture *fixture, const char *name, int size, int64_t retry_ms,
-                                int64_t probation_ms)
+static struct pool *create_pool(struct fixture *fixture, const char *name, int size,
+                                int64_t retry_ms, int64_t probation_ms)
 {
     struct pool_options options = {.store = name,
                                    .url = "unit://store",
@@ -165,7 +166,8 @@ static long labelled_metric_of(const char *name, const char *store, const char *
     const char *at;
     long value;
 
-    snprintf(series, sizeof(series), "\n%s{store=\"%s\"%s%s} ", name, store, *label == '\0' ? "" : ",", label);
+    snprintf(series, sizeof(series), "\n%s{store=\"%s\"%s%s} ", name, store,
+             *label == '\0' ? "" : ",", label);
     metrics_render(&text);
     at = strstr(text.text, series);
     value = at == NULL ? -1 : strtol(at + strlen(series), NULL, 10);
@@ -183,7 +185,7 @@ static long times_opened(const struct fixture *fixture)
     return metric_of("faststock_breaker_opened_total", fixture->store.name);
 }
 
-/* --- taking and giving back ----------------------------------------------------------------------------------- */
+/* --- taking and giving back ------------------------------------------------------------------- */
 
 static void test_opens_as_many_as_it_is_to_keep(void **state)
 {
@@ -224,15 +226,18 @@ static void test_waits_for_half_of_the_time(void **state)
     int64_t start_us = clock_mono_us();
     void *connection = NULL;
 
-    assert_int_equal(pool_acquire(pool, start_us + 2 * CLOCK_US_PER_S, &connection), STATUS_UNAVAILABLE);
+    assert_int_equal(pool_acquire(pool, start_us + 2 * CLOCK_US_PER_S, &connection),
+                     STATUS_UNAVAILABLE);
     assert_true(clock_mono_us() >= start_us + CLOCK_US_PER_S);
     assert_true(clock_mono_us() < start_us + 2 * CLOCK_US_PER_S); /* the rest is for the call */
     assert_null(connection);
     assert_int_equal(pool_acquire(pool, 0, &connection), STATUS_UNAVAILABLE); /* long over */
     assert_int_equal(metric_of("faststock_pool_timeouts_total", "deadline"), 2);
-    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED); /* a busy pool is not a store that is away */
+    assert_int_equal(pool_breaker_state(pool),
+                     BREAKER_CLOSED); /* a busy pool is not a store that is away */
     pool_release(pool, held, STATUS_OK);
-    assert_int_equal(pool_acquire(pool, 0, &connection), STATUS_OK); /* there is one: nothing to wait for */
+    assert_int_equal(pool_acquire(pool, 0, &connection),
+                     STATUS_OK); /* there is one: nothing to wait for */
     pool_release(pool, connection, STATUS_OK);
 }
 
@@ -301,7 +306,7 @@ static void test_who_comes_before_the_first_connection_waits(void **state)
     check_takers(takers, FS_ARRAY_LEN(takers), STATUS_OK);
 }
 
-/* --- connections that break ----------------------------------------------------------------------------------- */
+/* --- connections that break ------------------------------------------------------------------- */
 
 static void test_an_answer_keeps_the_connection(void **state)
 {
@@ -401,8 +406,9 @@ static void test_broken_connections_alone_do_not_open_the_breaker(void **state)
     }
     assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
     assert_int_equal(times_opened(fixture), 0);
-    assert_int_equal(labelled_metric_of("faststock_store_errors_total", "only-broken", "kind=\"broken\""),
-                     4 * BREAKER_TIMEOUTS);
+    assert_int_equal(
+        labelled_metric_of("faststock_store_errors_total", "only-broken", "kind=\"broken\""),
+        4 * BREAKER_TIMEOUTS);
 }
 
 /* A connect that fails while others are open: the store is there. */
@@ -424,15 +430,17 @@ static void test_a_failed_connect_beside_open_connections(void **state)
     wait_until(pool_open_connections(pool) == 2);
 }
 
-/* --- a store that is away ------------------------------------------------------------------------------------- */
+/* --- a store that is away --------------------------------------------------------------------- */
 
-/* The answer comes at once: with a deadline that is far away, waiting would be a timeout of the test. */
+/* The answer comes at once: with a deadline that is far away, waiting would be a timeout of the
+ * test. */
 static void check_unavailable(struct pool *pool)
 {
     void *connection = NULL;
 
-    assert_int_equal(pool_acquire(pool, clock_mono_us() + FOREVER_MS * CLOCK_US_PER_MS, &connection),
-                     STATUS_UNAVAILABLE);
+    assert_int_equal(
+        pool_acquire(pool, clock_mono_us() + FOREVER_MS * CLOCK_US_PER_MS, &connection),
+        STATUS_UNAVAILABLE);
     assert_null(connection);
 }
 
@@ -450,7 +458,8 @@ static void test_a_store_away_at_the_start(void **state)
     assert_int_equal(pool_open_connections(pool), 0);
     wait_until(atomic_load(&fixture->store.connects) >= 4); /* it tries again and again, */
     assert_int_equal(times_opened(fixture), 1);             /* which is still the same outage */
-    assert_true(labelled_metric_of("faststock_store_errors_total", "away", "kind=\"connect\"") >= 3);
+    assert_true(labelled_metric_of("faststock_store_errors_total", "away", "kind=\"connect\"") >=
+                3);
     atomic_store(&fixture->store.is_up, true);
     wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
     connection = acquire(pool);
@@ -478,8 +487,8 @@ static void test_timeouts_in_a_row_open_the_breaker(void **state)
     assert_int_equal(times_opened(fixture), 1);
 }
 
-/* Takes `count` connections; no new ones come until connects are held no longer, so that what the test says of each is
- * all that the pool hears. */
+/* Takes `count` connections; no new ones come until connects are held no longer, so that what the
+ * test says of each is all that the pool hears. */
 static void take_all(struct fixture *fixture, struct connection **held, size_t count)
 {
     wait_until(pool_open_connections(fixture->pool) == (int)count);
@@ -495,14 +504,17 @@ static void test_an_answer_forgets_the_timeouts_before(void **state)
 
     take_all(fixture, held, FS_ARRAY_LEN(held));
     release_all(pool, held, BREAKER_TIMEOUTS - 1, STATUS_TIMEOUT);
-    pool_release(pool, held[BREAKER_TIMEOUTS - 1], STATUS_FAILED); /* an error of the store is an answer */
+    pool_release(pool, held[BREAKER_TIMEOUTS - 1],
+                 STATUS_FAILED); /* an error of the store is an answer */
     release_all(pool, &held[BREAKER_TIMEOUTS], BREAKER_TIMEOUTS - 1, STATUS_TIMEOUT);
     assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
     pool_release(pool, held[FS_ARRAY_LEN(held) - 1], STATUS_TIMEOUT);
     assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
-    assert_int_equal(labelled_metric_of("faststock_store_errors_total", "slow-at-times", "kind=\"timeout\""),
-                     2 * BREAKER_TIMEOUTS - 1);
-    assert_int_equal(labelled_metric_of("faststock_store_errors_total", "slow-at-times", "kind=\"failed\""), 1);
+    assert_int_equal(
+        labelled_metric_of("faststock_store_errors_total", "slow-at-times", "kind=\"timeout\""),
+        2 * BREAKER_TIMEOUTS - 1);
+    assert_int_equal(
+        labelled_metric_of("faststock_store_errors_total", "slow-at-times", "kind=\"failed\""), 1);
 }
 
 /* A store that lets one in and then answers no request is away too. */
@@ -532,8 +544,8 @@ static void test_who_waits_hears_that_the_store_is_away(void **state)
     assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
 }
 
-/* Opens the breaker of a pool of BREAKER_TIMEOUTS + 1 and returns the connection that is still in use. The store lets
- * the next one in. */
+/* Opens the breaker of a pool of BREAKER_TIMEOUTS + 1 and returns the connection that is still in
+ * use. The store lets the next one in. */
 static struct connection *open_breaker(struct fixture *fixture)
 {
     struct connection *held[BREAKER_TIMEOUTS + 1];
@@ -552,7 +564,8 @@ static void test_probation_refuses_requests(void **state)
     struct connection *held;
 
     wait_until(pool_open_connections(pool) == BREAKER_TIMEOUTS + 1);
-    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED); /* the first connection is no return from an outage */
+    assert_int_equal(pool_breaker_state(pool),
+                     BREAKER_CLOSED); /* the first connection is no return from an outage */
     held = open_breaker(fixture);
     wait_until(pool_breaker_state(pool) == BREAKER_HALF_OPEN);
     check_unavailable(pool);
@@ -582,11 +595,13 @@ static void test_probation_ends(void **state)
 static void test_one_timeout_in_probation_opens_again(void **state)
 {
     struct fixture *fixture = *state;
-    struct pool *pool = create_pool(fixture, "probation-fails", BREAKER_TIMEOUTS + 1, 1, FOREVER_MS);
+    struct pool *pool =
+        create_pool(fixture, "probation-fails", BREAKER_TIMEOUTS + 1, 1, FOREVER_MS);
     struct connection *held;
 
     held = open_breaker(fixture);
-    wait_until(pool_open_connections(pool) == BREAKER_TIMEOUTS + 1); /* no connect is under way any more */
+    wait_until(pool_open_connections(pool) ==
+               BREAKER_TIMEOUTS + 1); /* no connect is under way any more */
     assert_int_equal(pool_breaker_state(pool), BREAKER_HALF_OPEN);
     assert_int_equal(times_opened(fixture), 1);
     atomic_store(&fixture->store.is_up, false);
@@ -630,14 +645,15 @@ static void test_a_store_that_lets_in_only_some_is_used(void **state)
     pool_release(pool, held, STATUS_BROKEN);
     wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
     held = acquire(pool);
-    wait_until(labelled_metric_of("faststock_store_errors_total", "crowded", "kind=\"connect\"") > 3);
+    wait_until(labelled_metric_of("faststock_store_errors_total", "crowded", "kind=\"connect\"") >
+               3);
     assert_int_equal(pool_open_connections(pool), 2);
     assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
     assert_int_equal(times_opened(fixture), 1);
     pool_release(pool, held, STATUS_OK);
 }
 
-/* --- metrics and the end -------------------------------------------------------------------------------------- */
+/* --- metrics and the end ---------------------------------------------------------------------- */
 
 static void test_metrics_count_connections(void **state)
 {
@@ -645,12 +661,15 @@ static void test_metrics_count_connections(void **state)
     struct pool *pool = create_filled_pool(fixture, "counted", 3);
     struct connection *held = acquire(pool);
 
-    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"idle\""), 2);
-    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"busy\""), 1);
+    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"idle\""),
+                     2);
+    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"busy\""),
+                     1);
     assert_int_equal(metric_of("faststock_breaker_state", "counted"), BREAKER_CLOSED);
     assert_int_equal(metric_of("faststock_pool_wait_seconds_count", "counted"), 1);
     pool_release(pool, held, STATUS_OK);
-    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"idle\""), 3);
+    assert_int_equal(labelled_metric_of("faststock_pool_connections", "counted", "state=\"idle\""),
+                     3);
 }
 
 static void test_destroy_while_the_store_is_away(void **state)
@@ -695,10 +714,11 @@ static void test_destroy_waits_for_a_connect_under_way(void **state)
     assert_false(atomic_load(&destroyer.done));
     atomic_store(&fixture->store.hold_connects, false);
     pthread_join(thread, NULL);
-    assert_int_equal(fixture->store.closed, fixture->store.opened); /* the one that came too late too */
+    assert_int_equal(fixture->store.closed,
+                     fixture->store.opened); /* the one that came too late too */
 }
 
-/* --- many threads --------------------------------------------------------------------------------------------- */
+/* --- many threads ----------------------------------------------------------------------------- */
 
 #define HAMMERS 12
 #define HAMMER_SIZE 4
@@ -751,7 +771,8 @@ static void *run_hammer(void *arg)
 static void start_hammers(struct hammer *hammers, struct pool *pool, bool with_faults)
 {
     for (size_t i = 0; i < HAMMERS; i++) {
-        hammers[i] = (struct hammer){.pool = pool, .seed = (unsigned)i + 1, .with_faults = with_faults};
+        hammers[i] =
+            (struct hammer){.pool = pool, .seed = (unsigned)i + 1, .with_faults = with_faults};
         pthread_create(&hammers[i].thread, NULL, run_hammer, &hammers[i]);
     }
 }
@@ -783,7 +804,8 @@ static void test_many_threads(void **state)
     assert_int_equal(fixture->store.opened, HAMMER_SIZE);
     assert_int_equal(metric_of("faststock_pool_timeouts_total", "hammer"), HAMMERS * ROUNDS - ok);
     assert_int_equal(metric_of("faststock_pool_wait_seconds_count", "hammer"), HAMMERS * ROUNDS);
-    assert_int_equal(labelled_metric_of("faststock_pool_connections", "hammer", "state=\"idle\""), HAMMER_SIZE);
+    assert_int_equal(labelled_metric_of("faststock_pool_connections", "hammer", "state=\"idle\""),
+                     HAMMER_SIZE);
 }
 
 static void test_many_threads_and_a_store_that_comes_and_goes(void **state)
@@ -793,7 +815,8 @@ static void test_many_threads_and_a_store_that_comes_and_goes(void **state)
     struct hammer hammers[HAMMERS];
     int most = 0;
 
-    wait_until(pool_open_connections(pool) == HAMMER_SIZE); /* else all rounds may be over before the store is there */
+    wait_until(pool_open_connections(pool) ==
+               HAMMER_SIZE); /* else all rounds may be over before the store is there */
     start_hammers(hammers, pool, true);
     for (int i = 0; i < 40; i++) {
         int open = pool_open_connections(pool);
@@ -808,7 +831,8 @@ static void test_many_threads_and_a_store_that_comes_and_goes(void **state)
     wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
     wait_until(pool_open_connections(pool) == HAMMER_SIZE);
     pool_release(pool, acquire(pool), STATUS_OK);
-    assert_int_equal(labelled_metric_of("faststock_pool_connections", "outages", "state=\"busy\""), 0);
+    assert_int_equal(labelled_metric_of("faststock_pool_connections", "outages", "state=\"busy\""),
+                     0);
     pool_destroy(pool);
     fixture->pool = NULL;
     assert_int_equal(fixture->store.opened, fixture->store.closed);

@@ -20,7 +20,7 @@ static const char row_json[] =
     "\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
     "\"updatedAt\":\"1970-01-01T00:00:01.000001Z\"}";
 
-/* --- making --------------------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static void test_present(void **state)
 {
@@ -89,7 +89,7 @@ static void test_references_of_many_threads(void **state)
     product_unref(product);
 }
 
-/* --- the form in Redis ---------------------------------------------------------------------------------------- */
+/* --- the form in Redis ------------------------------------------------------------------------ */
 
 static void check_encoded(struct product *product, const char *expected)
 {
@@ -109,18 +109,21 @@ static void test_encoding(void **state)
 
     (void)state;
     check_encoded(product_deleted(8, 5, 99), "00000000000000000005 d 0 99\n");
-    check_encoded(product_deleted(8, INT64_MAX, INT64_MAX), "09223372036854775807 d 0 9223372036854775807\n");
+    check_encoded(product_deleted(8, INT64_MAX, INT64_MAX),
+                  "09223372036854775807 d 0 9223372036854775807\n");
     check_encoded(product_missing(9, 98), "00000000000000000000 m 0 98\n");
     check_encoded(product_present(&minimal, 0),
                   "00000000000000000001 p 0 0\n"
                   "{\"id\":1,\"name\":\"\",\"price\":0.00,\"stock\":0,\"version\":1,"
-                  "\"createdAt\":\"1970-01-01T00:00:00.000000Z\",\"updatedAt\":\"1970-01-01T00:00:00.000000Z\"}");
+                  "\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
+                  "\"updatedAt\":\"1970-01-01T00:00:00.000000Z\"}");
 }
 
 /* As the script in Redis compares versions as text, their order as text is their order. */
 static void test_encoded_versions_sort_as_text(void **state)
 {
-    static const int64_t versions[] = {0, 1, 9, 10, 99, 100, INT64_C(9007199254740993), INT64_MAX - 1, INT64_MAX};
+    static const int64_t versions[] = {
+        0, 1, 9, 10, 99, 100, INT64_C(9007199254740993), INT64_MAX - 1, INT64_MAX};
     struct strbuf last = STRBUF_EMPTY;
     struct strbuf bytes = STRBUF_EMPTY;
 
@@ -262,7 +265,8 @@ static void test_malformed_bytes_are_refused(void **state)
     }
 }
 
-/* A present product has its JSON, the others have none: else an answer would be empty, or that of a product gone. */
+/* A present product has its JSON, the others have none: else an answer would be empty, or that of a
+ * product gone. */
 static void test_json_belongs_to_present_products_only(void **state)
 {
     (void)state;

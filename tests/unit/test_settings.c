@@ -11,7 +11,8 @@ static void test_defaults_are_valid(void **state)
     struct strbuf error = STRBUF_EMPTY;
 
     (void)state;
-    check_row(config_load(settings_options, NULL, (char *const[]){NULL}, &settings, &error), "%s", strbuf_text(&error));
+    check_row(config_load(settings_options, NULL, (char *const[]){NULL}, &settings, &error), "%s",
+              strbuf_text(&error));
     assert_int_equal(settings.service.http_port, 8080);
     assert_int_equal(settings.service.ops_port, 9090);
     assert_string_equal(service_log_levels[settings.service.log_level], "info");
@@ -33,16 +34,18 @@ static void test_each_setting_is_one_of_its_own(void **state)
 {
     (void)state;
     for (const struct config_option *a = settings_options; a->section != NULL; a++) {
-        check_row(a->offset + sizeof(int64_t) <= sizeof(struct settings), "%s.%s", a->section, a->key);
+        check_row(a->offset + sizeof(int64_t) <= sizeof(struct settings), "%s.%s", a->section,
+                  a->key);
         check_row(a->help != NULL && *a->help != '\0', "%s.%s has no help", a->section, a->key);
         for (const struct config_option *b = a + 1; b->section != NULL; b++) {
-            check_row(!is_of_other_option(a, b), "%s.%s and %s.%s", a->section, a->key, b->section, b->key);
+            check_row(!is_of_other_option(a, b), "%s.%s and %s.%s", a->section, a->key, b->section,
+                      b->key);
         }
     }
 }
 
-/* A section is opened where it differs from the one before: --print-config must not open one twice, as a YAML file that
- * repeats a key is none. */
+/* A section is opened where it differs from the one before: --print-config must not open one twice,
+ * as a YAML file that repeats a key is none. */
 static void test_rows_of_a_section_stand_together(void **state)
 {
     (void)state;
@@ -53,7 +56,8 @@ static void test_rows_of_a_section_stand_together(void **state)
             b++;
         }
         for (; b->section != NULL; b++) {
-            check_row(strcmp(a->section, b->section) != 0, "%s.%s stands apart from its section", b->section, b->key);
+            check_row(strcmp(a->section, b->section) != 0, "%s.%s stands apart from its section",
+                      b->section, b->key);
         }
     }
 }

@@ -50,7 +50,8 @@ static void test_bytes_may_be_nul(void **state)
     strbuf_finish(&buf);
 }
 
-/* Grows over every size of its memory, by each way of adding, without losing a byte or the NUL behind the last. */
+/* Grows over every size of its memory, by each way of adding, without losing a byte or the NUL
+ * behind the last. */
 static void test_growing(void **state)
 {
     struct strbuf buf = STRBUF_EMPTY;
@@ -112,9 +113,20 @@ static void test_truncate(void **state)
 
 static void test_integers(void **state)
 {
-    static const int64_t values[] = {
-        0,         1,         -1,           9, 10, -10, 99, 100, INT32_MAX, INT32_MIN, INT64_C(9007199254740991),
-        INT64_MAX, INT64_MIN, INT64_MIN + 1};
+    static const int64_t values[] = {0,
+                                     1,
+                                     -1,
+                                     9,
+                                     10,
+                                     -10,
+                                     99,
+                                     100,
+                                     INT32_MAX,
+                                     INT32_MIN,
+                                     INT64_C(9007199254740991),
+                                     INT64_MAX,
+                                     INT64_MIN,
+                                     INT64_MIN + 1};
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(values); i++) {

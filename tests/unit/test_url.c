@@ -22,7 +22,8 @@ static void test_redis_urls(void **state)
         {"redis://[::1]", {.host = "::1", .port = 6379}},
         {"redis://[fe80::1]:6380/2", {.host = "fe80::1", .port = 6380, .database = 2}},
         {"redis://:secret@cache", {.host = "cache", .port = 6379, .password = "secret"}},
-        {"redis://user:secret@cache:6380", {.host = "cache", .port = 6380, .user = "user", .password = "secret"}},
+        {"redis://user:secret@cache:6380",
+         {.host = "cache", .port = 6380, .user = "user", .password = "secret"}},
         {"redis://:@cache", {.host = "cache", .port = 6379}},
         {"redis://:s%40c%2Fr%3Aet@cache", {.host = "cache", .port = 6379, .password = "s@c/r:et"}},
         {"redis://:a+b%2Bc@cache", {.host = "cache", .port = 6379, .password = "a+b+c"}},
@@ -36,7 +37,8 @@ static void test_redis_urls(void **state)
         struct redis_url url = {.port = -1};
         char error[128] = "";
 
-        check_row(url_parse_redis(rows[i].text, &url, error, sizeof(error)), "%s: %s", rows[i].text, error);
+        check_row(url_parse_redis(rows[i].text, &url, error, sizeof(error)), "%s: %s", rows[i].text,
+                  error);
         assert_string_equal(url.host, rows[i].url.host);
         assert_int_equal(url.port, rows[i].url.port);
         assert_string_equal(url.user, rows[i].url.user);
@@ -91,7 +93,8 @@ static void test_bad_redis_urls(void **state)
         struct redis_url url = {.port = -1};
         char error[128] = "";
 
-        check_row(!url_parse_redis(rows[i].text, &url, error, sizeof(error)), "taken: %s", rows[i].text);
+        check_row(!url_parse_redis(rows[i].text, &url, error, sizeof(error)), "taken: %s",
+                  rows[i].text);
         assert_contains(error, rows[i].error);
         assert_lacks(error, "secret");
         assert_int_equal(url.port, -1);
@@ -101,8 +104,8 @@ static void test_bad_redis_urls(void **state)
 /* What is not understood must not be passed over: whoever writes it expects it to do something. */
 static void test_redis_urls_have_no_query_and_no_fragment(void **state)
 {
-    static const char *const rows[] = {"redis://cache?db=3", "redis://cache/0?db=3", "redis://cache#3",
-                                       "redis://cache/#"};
+    static const char *const rows[] = {"redis://cache?db=3", "redis://cache/0?db=3",
+                                       "redis://cache#3", "redis://cache/#"};
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
@@ -136,7 +139,8 @@ static void test_passwords_are_hidden(void **state)
 static void test_urls_without_password_are_shown(void **state)
 {
     static const char *const rows[] = {"", "redis://cache:6379/0", "redis://[::1]:6379",
-                                       "postgres://user@db:5432/stock", "postgres://db/stock?application_name=a@b:c"};
+                                       "postgres://user@db:5432/stock",
+                                       "postgres://db/stock?application_name=a@b:c"};
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
@@ -169,7 +173,8 @@ static void test_passwords_in_the_query_are_hidden(void **state)
     check_hides_secret("postgresql://db/stock?user=u&password=s3cret");
     check_hides_secret("postgresql://user@db/stock?password=s3cret&sslmode=require");
     check_hides_secret("postgresql://db/stock?sslpassword=s3cret");
-    check_hides_secret("postgresql://db/stock?password=a s3cret&sslmode=require"); /* up to the '&' */
+    check_hides_secret(
+        "postgresql://db/stock?password=a s3cret&sslmode=require"); /* up to the '&' */
 }
 
 /* Another form libpq takes, but FastStock does not; it turns up in the message that says so. */
