@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
-#include "common/service.h"
+#include "common/version.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -84,7 +84,7 @@ void ops_init(const struct ops_options *options)
 {
     ops = options;
     started_at = (double)clock_wall_us() / (double)CLOCK_US_PER_S;
-    metric_set(metric_get(&build_info, options->service, service_version(), service_commit()), 1);
+    metric_set(metric_get(&build_info, options->service, version_number(), version_commit()), 1);
     metrics_add_hook(update_process_metrics, NULL);
 }
 
@@ -137,7 +137,7 @@ static void handle_version(const struct http_request *request, struct http_respo
     (void)context;
     strbuf_addf(http_start_json(response, 200),
                 "{\"service\":\"%s\",\"version\":\"%s\",\"commit\":\"%s\"}", ops->service,
-                service_version(), service_commit());
+                version_number(), version_commit());
 }
 
 void ops_health(const struct http_request *request, struct http_response *response, void *context)

@@ -4,6 +4,7 @@
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/ops.h"
+#include "common/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,16 +13,6 @@
 #define OPS_THREADS 8
 
 const char *const service_log_levels[] = {"debug", "info", "warn", "error", NULL};
-
-const char *service_version(void)
-{
-    return FASTSTOCK_VERSION;
-}
-
-const char *service_commit(void)
-{
-    return FASTSTOCK_COMMIT;
-}
 
 static void print_and_finish(struct strbuf *text, FILE *to)
 {
@@ -66,7 +57,7 @@ static int read_command_line(const char *name, int argc, char **argv,
             return 0;
         }
         if (strcmp(argv[i], "--version") == 0) {
-            printf("%s %s (%s)\n", name, service_version(), service_commit());
+            printf("%s %s (%s)\n", name, version_number(), version_commit());
             return 0;
         }
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
@@ -165,8 +156,8 @@ int service_run(const struct service_settings *settings, const struct http_route
     int status = 1;
 
     if (ops != NULL) {
-        log_info(log_msg("serving"), log_str("version", service_version()),
-                 log_str("commit", service_commit()), log_int("port", settings->http_port),
+        log_info(log_msg("serving"), log_str("version", version_number()),
+                 log_str("commit", version_commit()), log_int("port", settings->http_port),
                  log_int("ops_port", settings->ops_port), log_int("pid", (int64_t)getpid()));
         lifecycle_wait_for_signal();
         drain(settings, server);

@@ -71,9 +71,6 @@ extern const char *const service_log_levels[];
      .help = "A request that takes this long is logged."}
 /* clang-format on */
 
-const char *service_version(void);
-const char *service_commit(void);
-
 /* Reads the command line and the settings. Returns -1 when the service is to run, else the exit
  * status: 0 after --help,
  * --version, --print-config or --check-config, 2 after a mistake that was told on stderr. */
