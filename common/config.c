@@ -2,8 +2,6 @@
 
 #include "common/alloc.h"
 #include "common/parse.h"
-#include "common/pg_store.h"
-#include "common/url.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -32,11 +30,6 @@ static bool holds_text(const struct config_option *option)
     return option->type != CONFIG_INT && option->type != CONFIG_CHOICE;
 }
 
-static bool holds_url(const struct config_option *option)
-{
-    return option->type == CONFIG_REDIS_URL || option->type == CONFIG_PG_URL;
-}
-
 /* What a value may be, in words. */
 static void add_allowed(struct strbuf *out, const struct config_option *option)
 {
@@ -51,12 +44,8 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
             strbuf_addf(out, "%s %s", i > 0 ? "," : "", option->choices[i]);
         }
         break;
-    case CONFIG_REDIS_URL:
-        strbuf_adds(out, "redis://[[user]:password@]host[:port][/database]");
-        break;
-    case CONFIG_PG_URL:
-        strbuf_adds(out, "postgres://user:password@host:port/database "
-                         "(a password's '/', '@' and '%' percent-encoded)");
+    case CONFIG_URL:
+        strbuf_adds(out, option->url->expected);
         break;
     case CONFIG_STRING:
         strbuf_adds(out, "text");
@@ -65,7 +54,7 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
         }
         break;
     }
-    if (holds_url(option) && !option->required) {
+    if (option->type == CONFIG_URL && !option->required) {
         strbuf_adds(out, ", or empty for none");
     }
 }
@@ -81,24 +70,18 @@ static bool choice_index(const struct config_option *option, const char *value, 
     return false;
 }
 
-static bool text_is_valid(const struct config_option *option, const char *value)
+static bool text_is_valid(const struct config_option *option, const char *value,
+                          char ret_why[CONFIG_WHY_SIZE])
 {
-    struct redis_url url;
-    char why[128];
-
     if (option->type == CONFIG_STRING) {
         return option->max == 0 || strlen(value) <= (size_t)option->max;
     }
-    if (*value == '\0') {
-        return true;
-    }
-    if (option->type == CONFIG_REDIS_URL) {
-        return url_parse_redis(value, &url, why, sizeof(why));
-    }
-    return pg_url_is_valid(value);
+    return *value == '\0' || option->url->is_valid(value, ret_why);
 }
 
-static bool store(const struct config_option *option, void *settings, const char *value)
+/* On false ret_why may say more than what is allowed. */
+static bool store(const struct config_option *option, void *settings, const char *value,
+                  char ret_why[CONFIG_WHY_SIZE])
 {
     if (option->type == CONFIG_INT) {
         return parse_int(value, strlen(value), option->min, option->max, slot(option, settings));
@@ -106,7 +89,7 @@ static bool store(const struct config_option *option, void *settings, const char
     if (option->type == CONFIG_CHOICE) {
         return choice_index(option, value, slot(option, settings));
     }
-    if (!text_is_valid(option, value)) {
+    if (!text_is_valid(option, value, ret_why)) {
         return false;
     }
     free(*(char **)slot(option, settings));
@@ -119,8 +102,8 @@ static void add_shown(struct strbuf *out, const struct config_option *option, co
 {
     char hidden[1024];
 
-    if (holds_url(option)) {
-        url_redact(value, hidden, sizeof(hidden));
+    if (option->type == CONFIG_URL) {
+        option->url->redact(value, hidden, sizeof(hidden));
         strbuf_adds(out, hidden);
     } else {
         strbuf_adds(out, option->secret && *value != '\0' ? "***" : value);
@@ -131,14 +114,16 @@ static void add_shown(struct strbuf *out, const struct config_option *option, co
 static bool set_value(struct loading *loading, const struct config_option *option,
                       const char *where, const char *value)
 {
-    if (store(option, loading->settings, value)) {
+    char why[CONFIG_WHY_SIZE] = "";
+
+    if (store(option, loading->settings, value, why)) {
         return true;
     }
     strbuf_addf(loading->error, "%s: %s.%s: bad value '", where, option->section, option->key);
     add_shown(loading->error, option, value);
     strbuf_adds(loading->error, "', expected ");
     add_allowed(loading->error, option);
-    strbuf_addc(loading->error, '\n');
+    strbuf_addf(loading->error, "%s%s\n", why[0] == '\0' ? "" : ": ", why);
     return false;
 }
 

@@ -18,11 +18,23 @@
 #include <stdint.h>
 
 enum config_type {
-    CONFIG_INT,       /* int64_t, in [min, max] */
-    CONFIG_STRING,    /* const char *, any text, "" allowed, at most max bytes unless that is 0 */
-    CONFIG_CHOICE,    /* int64_t, the index in `choices` */
-    CONFIG_REDIS_URL, /* const char *, "" or a redis:// URL */
-    CONFIG_PG_URL,    /* const char *, "" or what pg_url_is_valid takes */
+    CONFIG_INT,    /* int64_t, in [min, max] */
+    CONFIG_STRING, /* const char *, any text, "" allowed, at most max bytes unless that is 0 */
+    CONFIG_CHOICE, /* int64_t, the index in `choices` */
+    CONFIG_URL,    /* const char *, "" or a URL that its kind takes */
+};
+
+#define CONFIG_WHY_SIZE 160
+
+/* A kind of URL. The module that reads such URLs gives it, so that settings know no store. */
+struct config_url_kind {
+    const char *expected; /* its form, for messages and --help */
+    /* Can `url` be used? On false ret_why says what is wrong with it, without its password; or it
+     * is
+     * "" when there is no more to say than what is expected. */
+    bool (*is_valid)(const char *url, char ret_why[CONFIG_WHY_SIZE]);
+    /* The URL without its password, for messages and --print-config; `out` is always terminated. */
+    void (*redact)(const char *url, char *out, size_t out_size);
 };
 
 struct config_option {
@@ -33,8 +45,9 @@ struct config_option {
     const char *fallback; /* the default, as one would write it in the file */
     int64_t min;
     int64_t max;
-    const char *const *choices; /* ended by NULL */
-    bool required;              /* text that may not be empty, see config_check_required */
+    const char *const *choices;        /* of a CONFIG_CHOICE; ended by NULL */
+    const struct config_url_kind *url; /* of a CONFIG_URL */
+    bool required;                     /* text that may not be empty, see config_check_required */
     bool
         secret; /* of a URL the password, of another value the whole is hidden when it is printed */
     const char *alias; /* an environment variable with a name of its own, or NULL */

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/parse.h"
 #include "common/pool.h"
+#include "common/url.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
@@ -323,6 +324,19 @@ bool pg_url_is_valid(const char *url)
     PQconninfoFree(options);
     return ok;
 }
+
+static bool url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
+{
+    ret_why[0] = '\0';
+    return pg_url_is_valid(url);
+}
+
+const struct config_url_kind pg_url_kind = {
+    .expected = "postgres://user:password@host:port/database "
+                "(a password's '/', '@' and '%' percent-encoded)",
+    .is_valid = url_is_valid,
+    .redact = url_redact,
+};
 
 struct pg_store *pg_store_create(const struct pg_options *options)
 {

@@ -5,6 +5,7 @@
 #define FASTSTOCK_COMMON_PG_STORE_H
 
 #include "common/breaker.h"
+#include "common/config.h"
 #include "common/status.h"
 
 #include <stdbool.h>
@@ -32,6 +33,8 @@ struct pg_error {
 /* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts
  * have no '@': a '/' or '@' in a password that is not percent-encoded shows here. */
 bool pg_url_is_valid(const char *url);
+
+extern const struct config_url_kind pg_url_kind;
 
 /* Never fails: connections come when PostgreSQL is there. */
 struct pg_store *pg_store_create(const struct pg_options *options);

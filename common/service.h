@@ -28,46 +28,51 @@ struct service_settings {
 
 extern const char *const service_log_levels[];
 
-/* The rows of these in a service's table of options; `type` is the service's struct, `common` the
- * member in it. */
-#define SERVICE_OPTION(type, common, member)                                                       \
-    (offsetof(type, common) + offsetof(struct service_settings, member))
+/* The rows of these in a service's table of options; `base` is the offset of the struct above in
+ * the service's own. */
+#define SERVICE_AT(base, member) ((base) + offsetof(struct service_settings, member))
 /* clang-format off */
-#define SERVICE_OPTIONS(type, common)                                                              \
-    {"http", "host", CONFIG_STRING, SERVICE_OPTION(type, common, http_host), "0.0.0.0",            \
+#define SERVICE_OPTIONS(base)                                                                      \
+    {"http", "host", CONFIG_STRING, SERVICE_AT(base, http_host), "0.0.0.0",                        \
      .help = "Address of the public port."},                                                       \
-    {"http", "port", CONFIG_INT, SERVICE_OPTION(type, common, http_port), "8080", 1, 65535,        \
-     .alias = "PORT", .help = "Public port: /api."},                                               \
-    {"http", "threads", CONFIG_INT, SERVICE_OPTION(type, common, http_threads), "128", 4, 4096,    \
-     .help = "One thread per connection: more than the keep-alive connections of all proxies "     \
-             "in front."},                                                                         \
-    {"http", "keep_alive_timeout_ms", CONFIG_INT, SERVICE_OPTION(type, common,                     \
-     http_keep_alive_timeout_ms), "75000", 1, 3600000,                                             \
+    {"http", "port", CONFIG_INT, SERVICE_AT(base, http_port), "8080",                              \
+     1, 65535, .alias = "PORT",                                                                    \
+     .help = "Public port: /api."},                                                                \
+    {"http", "threads", CONFIG_INT, SERVICE_AT(base, http_threads), "128",                         \
+     4, 4096,                                                                                      \
+     .help = "One thread per connection: more than the keep-alive connections of all "             \
+             "proxies in front."},                                                                 \
+    {"http", "keep_alive_timeout_ms", CONFIG_INT, SERVICE_AT(base, http_keep_alive_timeout_ms),    \
+     "75000", 1, 3600000,                                                                          \
      .help = "How long an idle connection is kept; longer than the proxy in front keeps it "       \
-             "(nginx: 60 s), "                                                                     \
-             "or it may send a request into a closing connection."},                               \
-    {"http", "request_timeout_ms", CONFIG_INT, SERVICE_OPTION(type, common,                        \
-     http_request_timeout_ms), "2000", 1, 600000,                                                  \
+             "(nginx: 60 s), or it may send a request into a closing connection."},                \
+    {"http", "request_timeout_ms", CONFIG_INT, SERVICE_AT(base, http_request_timeout_ms), "2000",  \
+     1, 600000,                                                                                    \
      .help = "Deadline of a request; each call to a store gets what is left of it."},              \
-    {"http", "read_timeout_ms", CONFIG_INT, SERVICE_OPTION(type, common, http_read_timeout_ms),    \
-     "5000", 1, 600000,                                                                            \
-     .help = "How long a client may take to send a head, or a body, or to take in an answer."},    \
-    {"http", "body_bytes_max", CONFIG_INT, SERVICE_OPTION(type, common, http_body_bytes_max),      \
-     "65536", 0, 16777216,                                                                         \
+    {"http", "read_timeout_ms", CONFIG_INT, SERVICE_AT(base, http_read_timeout_ms), "5000",        \
+     1, 600000,                                                                                    \
+     .help = "How long a client may take to send a head, or a body, or to take in an "             \
+             "answer."},                                                                           \
+    {"http", "body_bytes_max", CONFIG_INT, SERVICE_AT(base, http_body_bytes_max), "65536",         \
+     0, 16777216,                                                                                  \
      .help = "Largest body of a request."},                                                        \
-    {"http", "drain_ms", CONFIG_INT, SERVICE_OPTION(type, common, http_drain_ms), "5000", 0,       \
-     600000,                                                                                       \
-     .help = "After SIGTERM: how long requests are still taken, so that whoever sends them "       \
-             "learns to stop."},                                                                   \
-    {"ops", "host", CONFIG_STRING, SERVICE_OPTION(type, common, ops_host), "0.0.0.0",              \
+    {"http", "drain_ms", CONFIG_INT, SERVICE_AT(base, http_drain_ms), "5000",                      \
+     0, 600000,                                                                                    \
+     .help = "After SIGTERM: how long requests are still taken, so that a proxy has time "         \
+             "to learn that it must stop sending them."},                                          \
+    {"ops", "host", CONFIG_STRING, SERVICE_AT(base, ops_host), "0.0.0.0",                          \
      .help = "Address of the operations port."},                                                   \
-    {"ops", "port", CONFIG_INT, SERVICE_OPTION(type, common, ops_port), "9090", 1, 65535,          \
+    {"ops", "port", CONFIG_INT, SERVICE_AT(base, ops_port), "9090",                                \
+     1, 65535,                                                                                     \
      .help = "Operations port: /livez, /readyz, /startupz, /metrics, /version."},                  \
-    {"log", "level", CONFIG_CHOICE, SERVICE_OPTION(type, common, log_level), "info",               \
-     .choices = service_log_levels, .help = "Least level that is logged."},                        \
-    {"log", "sample", CONFIG_INT, SERVICE_OPTION(type, common, log_sample), "100", 1, 1000000000,  \
+    {"log", "level", CONFIG_CHOICE, SERVICE_AT(base, log_level), "info",                           \
+     .choices = service_log_levels,                                                                \
+     .help = "Least level that is logged."},                                                       \
+    {"log", "sample", CONFIG_INT, SERVICE_AT(base, log_sample), "100",                             \
+     1, 1000000000,                                                                                \
      .help = "One in so many requests is logged; errors and slow ones always are."},               \
-    {"log", "slow_ms", CONFIG_INT, SERVICE_OPTION(type, common, log_slow_ms), "100", 0, 600000,    \
+    {"log", "slow_ms", CONFIG_INT, SERVICE_AT(base, log_slow_ms), "100",                           \
+     0, 600000,                                                                                    \
      .help = "A request that takes this long is logged."}
 /* clang-format on */
 

@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/pg_store.h"
 #include "common/product_cache.h"
+#include "common/url.h"
 
 #include <stdint.h>
 
@@ -50,46 +51,44 @@ struct pg_store *stores_open_database(const struct store_settings *settings,
 enum breaker_state stores_cache_state(void *cache);
 enum breaker_state stores_database_state(void *database);
 
-#define STORE_OPTION(type, common, member)                                                         \
-    (offsetof(type, common) + offsetof(struct store_settings, member))
-
-/* Rows for a service's table of options; the rows of one section must stand together, hence several
- * macros. */
+/* Rows for a service's table of options, `base` as in service.h; the rows of one section must stand
+ * together, hence several macros. */
+#define STORE_AT(base, member) ((base) + offsetof(struct store_settings, member))
 /* clang-format off */
-#define DATABASE_OPTIONS(type, common, pool_size, timeout_ms)                                      \
-    {"database", "url", CONFIG_PG_URL, STORE_OPTION(type, common, database_url), "",               \
-     .required = true, .secret = true, .alias = "DATABASE_URL",                                    \
+#define DATABASE_OPTIONS(base, pool_size, timeout_ms)                                              \
+    {"database", "url", CONFIG_URL, STORE_AT(base, database_url), "",                              \
+     .url = &pg_url_kind, .required = true, .secret = true, .alias = "DATABASE_URL",               \
      .help = "PostgreSQL, through PgBouncer in transaction mode if there is one."},                \
-    {"database", "pool_size", CONFIG_INT, STORE_OPTION(type, common, database_pool_size),          \
-     pool_size, 1, 256,                                                                            \
-     .help = "Connections kept open."},                                                            \
-    {"database", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, database_timeout_ms),        \
-     timeout_ms, 1, 600000,                                                                        \
-     .help = "Deadline of one statement."},                                                        \
-    {"database", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common,                      \
-     database_connect_timeout_ms),                                                                 \
-     "1000", 1, 600000, .help = "Deadline for connecting and a first answer."}
-
-#define REDIS_OPTIONS(type, common, pool_size)                                                     \
-    {"redis", "url", CONFIG_REDIS_URL, STORE_OPTION(type, common, redis_url), "",                  \
-     .secret = true, .alias = "REDIS_URL",                                                         \
-     .help = "Redis, the cache that all instances share; empty: do without."},                     \
-    {"redis", "pool_size", CONFIG_INT, STORE_OPTION(type, common, redis_pool_size), pool_size,     \
+    {"database", "pool_size", CONFIG_INT, STORE_AT(base, database_pool_size), pool_size,           \
      1, 256,                                                                                       \
      .help = "Connections kept open."},                                                            \
-    {"redis", "timeout_ms", CONFIG_INT, STORE_OPTION(type, common, redis_timeout_ms), "250", 1,    \
-     60000,                                                                                        \
+    {"database", "timeout_ms", CONFIG_INT, STORE_AT(base, database_timeout_ms), timeout_ms,        \
+     1, 600000,                                                                                    \
+     .help = "Deadline of one statement."},                                                        \
+    {"database", "connect_timeout_ms", CONFIG_INT, STORE_AT(base, database_connect_timeout_ms),    \
+     "1000", 1, 600000,                                                                            \
+     .help = "Deadline for connecting and a first answer."}
+
+#define REDIS_OPTIONS(base, pool_size)                                                             \
+    {"redis", "url", CONFIG_URL, STORE_AT(base, redis_url), "",                                    \
+     .url = &redis_url_kind, .secret = true, .alias = "REDIS_URL",                                 \
+     .help = "Redis, the cache that all instances share; empty: do without."},                     \
+    {"redis", "pool_size", CONFIG_INT, STORE_AT(base, redis_pool_size), pool_size,                 \
+     1, 256,                                                                                       \
+     .help = "Connections kept open."},                                                            \
+    {"redis", "timeout_ms", CONFIG_INT, STORE_AT(base, redis_timeout_ms), "250",                   \
+     1, 60000,                                                                                     \
      .help = "Deadline of one command."},                                                          \
-    {"redis", "connect_timeout_ms", CONFIG_INT, STORE_OPTION(type, common,                         \
-     redis_connect_timeout_ms),                                                                    \
-     "250", 1, 60000, .help = "Deadline for connecting and a first answer."},                      \
-    {"redis", "key_prefix", CONFIG_STRING, STORE_OPTION(type, common, redis_key_prefix), "fs",     \
+    {"redis", "connect_timeout_ms", CONFIG_INT, STORE_AT(base, redis_connect_timeout_ms), "250",   \
+     1, 60000,                                                                                     \
+     .help = "Deadline for connecting and a first answer."},                                       \
+    {"redis", "key_prefix", CONFIG_STRING, STORE_AT(base, redis_key_prefix), "fs",                 \
      .max = PRODUCT_CACHE_PREFIX_MAX,                                                              \
      .help = "First part of all keys; the same for all services of one system."}
 
-#define CACHE_OPTIONS(type, common)                                                                \
-    {"cache", "ttl_ms", CONFIG_INT, STORE_OPTION(type, common, cache_ttl_ms), "60000", 1,          \
-     86400000,                                                                                     \
+#define CACHE_OPTIONS(base)                                                                        \
+    {"cache", "ttl_ms", CONFIG_INT, STORE_AT(base, cache_ttl_ms), "60000",                         \
+     1, 86400000,                                                                                  \
      .help = "Lifetime of a product in Redis, a tenth more or less."}
 /* clang-format on */
 

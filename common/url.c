@@ -87,7 +87,7 @@ bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, s
         return false;
     }
     if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
-        snprintf(error, error_size, "expected redis://[[user]:password@]host[:port][/database]");
+        snprintf(error, error_size, "another scheme than redis://");
         return false;
     }
     start = text + strlen(SCHEME);
@@ -176,3 +176,16 @@ void url_redact(const char *url, char *out, size_t out_size)
     snprintf(out, out_size, "%s", strbuf_text(&shown));
     strbuf_finish(&shown);
 }
+
+static bool redis_url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
+{
+    struct redis_url parsed;
+
+    return url_parse_redis(url, &parsed, ret_why, CONFIG_WHY_SIZE);
+}
+
+const struct config_url_kind redis_url_kind = {
+    .expected = "redis://[[user]:password@]host[:port][/database]",
+    .is_valid = redis_url_is_valid,
+    .redact = url_redact,
+};

@@ -1,15 +1,15 @@
 #include "write-svc/settings.h"
 
 const struct config_option settings_options[] = {
-    SERVICE_OPTIONS(struct settings, service),
-    DATABASE_OPTIONS(struct settings, stores, "8", "2000"),
-    {"database", "direct_url", CONFIG_PG_URL, offsetof(struct settings, database_direct_url), "",
-     .secret = true, .alias = "DIRECT_URL",
+    SERVICE_OPTIONS(offsetof(struct settings, service)),
+    DATABASE_OPTIONS(offsetof(struct settings, stores), "8", "2000"),
+    {"database", "direct_url", CONFIG_URL, offsetof(struct settings, database_direct_url), "",
+     .url = &pg_url_kind, .secret = true, .alias = "DIRECT_URL",
      .help =
          "PostgreSQL without PgBouncer, for the relay's session lock; empty: this process has no "
          "relay."},
-    REDIS_OPTIONS(struct settings, stores, "4"),
-    CACHE_OPTIONS(struct settings, stores),
+    REDIS_OPTIONS(offsetof(struct settings, stores), "4"),
+    CACHE_OPTIONS(offsetof(struct settings, stores)),
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
      .help =
          "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is "

@@ -3,6 +3,8 @@
 #include "fuzz.h"
 
 #include "common/config.h"
+#include "common/pg_store.h"
+#include "common/url.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -25,10 +27,10 @@ static const struct config_option options[] = {
     {"http", "host", CONFIG_STRING, offsetof(struct settings, host), "::", .help = "A host."},
     {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels,
      .help = "A level."},
-    {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .secret = true,
-     .help = "A URL."},
-    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true,
-     .help = "A URL."},
+    {"stores", "database", CONFIG_URL, offsetof(struct settings, database), "", .url = &pg_url_kind,
+     .secret = true, .help = "A URL."},
+    {"stores", "redis", CONFIG_URL, offsetof(struct settings, redis), "", .url = &redis_url_kind,
+     .secret = true, .help = "A URL."},
     {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .secret = true,
      .help = "A token."},
     {.section = NULL},

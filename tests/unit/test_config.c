@@ -2,6 +2,8 @@
 
 #include "common/alloc.h"
 #include "common/config.h"
+#include "common/pg_store.h"
+#include "common/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,10 +33,10 @@ static const struct config_option options[] = {
      .help = "May be negative."},
     {"log", "level", CONFIG_CHOICE, offsetof(struct settings, level), "info", .choices = levels,
      .help = "A level."},
-    {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "", .secret = true,
-     .alias = "DATABASE_URL", .help = "A database."},
-    {"stores", "redis", CONFIG_REDIS_URL, offsetof(struct settings, redis), "", .secret = true,
-     .alias = "REDIS_URL", .help = "A cache."},
+    {"stores", "database", CONFIG_URL, offsetof(struct settings, database), "", .url = &pg_url_kind,
+     .secret = true, .alias = "DATABASE_URL", .help = "A database."},
+    {"stores", "redis", CONFIG_URL, offsetof(struct settings, redis), "", .url = &redis_url_kind,
+     .secret = true, .alias = "REDIS_URL", .help = "A cache."},
     {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .max = 32,
      .secret = true, .help = "A token."},
     {.section = NULL},
@@ -238,7 +240,8 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"log: {offset: -0}", "log.offset: bad value '-0'", "from -10 to 10"},
         {"stores: {redis: cache}", "stores.redis: bad value 'cache'", "redis://"},
         {"stores: {redis: 'rediss://cache'}", "stores.redis: bad value", "redis://"},
-        {"stores: {redis: 'redis://cache:0'}", "stores.redis: bad value", "redis://"},
+        {"stores: {redis: 'redis://cache:0'}", "stores.redis: bad value",
+         "[/database]: expected host or host:port"},
         {"stores: {database: 'mysql://db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres:db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value",
@@ -498,8 +501,8 @@ static void test_urls_that_libpq_can_read(void **state)
 static void test_required(void **state)
 {
     static const struct config_option required[] = {
-        {"stores", "database", CONFIG_PG_URL, offsetof(struct settings, database), "",
-         .required = true, .alias = "DATABASE_URL", .help = "A database."},
+        {"stores", "database", CONFIG_URL, offsetof(struct settings, database), "",
+         .url = &pg_url_kind, .required = true, .alias = "DATABASE_URL", .help = "A database."},
         {"stores", "token", CONFIG_STRING, offsetof(struct settings, token), "", .required = true,
          .help = "A token."},
         {.section = NULL},

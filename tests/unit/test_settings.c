@@ -66,7 +66,7 @@ static void test_urls_are_secret(void **state)
 {
     (void)state;
     for (const struct config_option *o = settings_options; o->section != NULL; o++) {
-        bool is_url = o->type == CONFIG_PG_URL || o->type == CONFIG_REDIS_URL;
+        bool is_url = o->type == CONFIG_URL;
 
         check_row(!is_url || o->secret, "%s.%s", o->section, o->key);
     }
