@@ -1,11 +1,11 @@
 #include "read-svc/catalog.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/ledger.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/ticker.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/ticker.h"
+#include "common/products/ledger.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -12,8 +12,8 @@
 #ifndef FASTSTOCK_READ_SVC_CATALOG_H
 #define FASTSTOCK_READ_SVC_CATALOG_H
 
-#include "common/pg_store.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/stores/pg.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 #include "read-svc/handlers.h"
 
-#include "common/api_paths.h"
-#include "common/ops.h"
-#include "common/parse.h"
+#include "common/base/parse.h"
+#include "common/http/api_paths.h"
+#include "common/service/ops.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include "read-svc/catalog.h"
 #include "read-svc/loader.h"
 
-#include "common/http_router.h"
+#include "common/http/router.h"
 
 /* The context that the routes want. */
 struct handlers {

@@ -1,12 +1,12 @@
 #include "read-svc/loader.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/product_rows.h"
-#include "common/strbuf.h"
-#include "common/thread.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/strbuf.h"
+#include "common/base/thread.h"
+#include "common/products/product_rows.h"
 
 #include <errno.h>
 #include <limits.h>

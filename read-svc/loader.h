@@ -22,10 +22,10 @@
 
 #include "read-svc/catalog.h"
 
-#include "common/pg_store.h"
-#include "common/product.h"
-#include "common/product_cache.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/products/cache.h"
+#include "common/products/product.h"
+#include "common/stores/pg.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,17 +8,17 @@
 #include "read-svc/loader.h"
 #include "read-svc/settings.h"
 
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/ops.h"
-#include "common/pg_store.h"
-#include "common/product_cache.h"
-#include "common/service.h"
+#include "common/base/lifecycle.h"
+#include "common/base/log.h"
+#include "common/products/cache.h"
+#include "common/service/ops.h"
+#include "common/service/service.h"
+#include "common/stores/pg.h"
 
 #define SERVICE "read-svc"
 #define RETRY_MS 250 /* between attempts to reach a store that is away */
-#define REDIS_PROBATION_MS                                                                         \
-    1000 /* read-svc takes Redis back this much later than write-svc does, see common/breaker.h */
+/* read-svc takes Redis back this much later than write-svc does, see common/stores/breaker.h */
+#define REDIS_PROBATION_MS 1000
 
 struct stores {
     struct product_cache *cache; /* NULL: none */

@@ -2,8 +2,8 @@
 #ifndef FASTSTOCK_READ_SVC_SETTINGS_H
 #define FASTSTOCK_READ_SVC_SETTINGS_H
 
-#include "common/service.h"
-#include "common/stores.h"
+#include "common/service/service.h"
+#include "common/service/stores.h"
 
 struct settings {
     struct service_settings service;

@@ -5,7 +5,7 @@
 #include "write-svc/auth.h"
 #include "write-svc/inventory.h"
 
-#include "common/http_router.h"
+#include "common/http/router.h"
 
 /* The context that the routes want. */
 struct handlers {

@@ -1,10 +1,10 @@
 #include "write-svc/inventory.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/strbuf.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/strbuf.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>

@@ -4,9 +4,9 @@
 #ifndef FASTSTOCK_WRITE_SVC_INVENTORY_H
 #define FASTSTOCK_WRITE_SVC_INVENTORY_H
 
-#include "common/pg_store.h"
-#include "common/product_cache.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/products/cache.h"
+#include "common/stores/pg.h"
 
 #include <stdbool.h>
 #include <stdint.h>

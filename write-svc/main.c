@@ -9,19 +9,20 @@
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
 
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/ops.h"
-#include "common/pg_store.h"
-#include "common/product_cache.h"
-#include "common/service.h"
+#include "common/base/lifecycle.h"
+#include "common/base/log.h"
+#include "common/products/cache.h"
+#include "common/service/ops.h"
+#include "common/service/service.h"
+#include "common/stores/pg.h"
 
 #define SERVICE "write-svc"
 #define RETRY_MS 100 /* between attempts to reach a store that is away */
 #define MISSING_TTL_MS 5000
 #define RELAY_TIMEOUT_MS 10000 /* of a statement: after an outage there is much to read */
 
-/* No probation: write-svc is to be back in Redis before read-svc is, see common/breaker.h. */
+/* No probation: write-svc is to be back in Redis before read-svc is, see common/stores/breaker.h.
+ */
 static struct product_cache *open_cache(const struct settings *s)
 {
     return stores_open_cache(

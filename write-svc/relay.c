@@ -1,12 +1,12 @@
 #include "write-svc/relay.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/ledger.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/product_rows.h"
-#include "common/ticker.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/ticker.h"
+#include "common/products/ledger.h"
+#include "common/products/product_rows.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>

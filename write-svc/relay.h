@@ -11,8 +11,8 @@
 #ifndef FASTSTOCK_WRITE_SVC_RELAY_H
 #define FASTSTOCK_WRITE_SVC_RELAY_H
 
-#include "common/pg_store.h"
-#include "common/product_cache.h"
+#include "common/products/cache.h"
+#include "common/stores/pg.h"
 
 #include <stdint.h>
 

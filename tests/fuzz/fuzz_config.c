@@ -2,9 +2,9 @@
  * again. */
 #include "fuzz.h"
 
-#include "common/config.h"
-#include "common/pg_store.h"
-#include "common/url.h"
+#include "common/base/config.h"
+#include "common/stores/pg.h"
+#include "common/stores/url.h"
 
 #include <string.h>
 #include <sys/mman.h>

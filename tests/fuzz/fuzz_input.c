@@ -1,11 +1,11 @@
 /* What clients and Redis send: the first byte chooses the reader, the rest is read. */
 #include "fuzz.h"
 
-#include "common/http_message.h"
-#include "common/json.h"
-#include "common/parse.h"
-#include "common/product.h"
-#include "common/url.h"
+#include "common/base/json.h"
+#include "common/base/parse.h"
+#include "common/http/message.h"
+#include "common/products/product.h"
+#include "common/stores/url.h"
 
 #include <jansson.h>
 #include <stdbool.h>

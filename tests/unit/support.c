@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <fcntl.h>
 #include <jansson.h>

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "common/strbuf.h"
+#include "common/base/strbuf.h"
 
 /* The bytes of a literal and how many these are; may hold NULs. */
 #define BYTES(literal) (literal), (sizeof(literal) - 1)

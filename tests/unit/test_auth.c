@@ -2,8 +2,8 @@
 
 #include "write-svc/auth.h"
 
-#include "common/alloc.h"
-#include "common/log.h"
+#include "common/base/alloc.h"
+#include "common/base/log.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "common/breaker.h"
+#include "common/stores/breaker.h"
 
 #define FAILURES 3
 #define PROBATION_US 1000

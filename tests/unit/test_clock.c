@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
 
 #include <limits.h>
 #include <string.h>

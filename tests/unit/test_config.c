@@ -1,9 +1,9 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/config.h"
-#include "common/pg_store.h"
-#include "common/url.h"
+#include "common/base/alloc.h"
+#include "common/base/config.h"
+#include "common/stores/pg.h"
+#include "common/stores/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,8 +240,8 @@ static void test_bad_values_tell_what_is_allowed(void **state)
         {"log: {offset: -0}", "log.offset: bad value '-0'", "from -10 to 10"},
         {"stores: {redis: cache}", "stores.redis: bad value 'cache'", "redis://"},
         {"stores: {redis: 'rediss://cache'}", "stores.redis: bad value", "redis://"},
-        {"stores: {redis: 'redis://cache:0'}", "stores.redis: bad value",
-         "[/database]: expected host or host:port"},
+        {"stores: {redis: 'redis://cache:0'}",
+         "stores.redis: bad value 'redis://cache:0': the host", ", expected redis://"},
         {"stores: {database: 'mysql://db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres:db'}", "stores.database: bad value", "postgres://"},
         {"stores: {database: 'postgres://u:p/w@db'}", "stores.database: bad value",

@@ -1,8 +1,8 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/http_message.h"
-#include "common/parse.h"
+#include "common/base/alloc.h"
+#include "common/base/parse.h"
+#include "common/http/message.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/api_paths.h"
-#include "common/http_router.h"
+#include "common/base/alloc.h"
+#include "common/http/api_paths.h"
+#include "common/http/router.h"
 
 #include <stdio.h>
 #include <string.h>

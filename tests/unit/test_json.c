@@ -1,8 +1,8 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/json.h"
-#include "common/parse.h"
+#include "common/base/alloc.h"
+#include "common/base/json.h"
+#include "common/base/parse.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 #include "support.h"
 
-#include "common/log.h"
+#include "common/base/log.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/strbuf.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/strbuf.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/metrics.h"
+#include "common/base/alloc.h"
+#include "common/base/metrics.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

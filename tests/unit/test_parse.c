@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/parse.h"
+#include "common/base/alloc.h"
+#include "common/base/parse.h"
 
 #include <string.h>
 

@@ -2,12 +2,12 @@
  * connections it gave. */
 #include "support.h"
 
-#include "common/pool.h"
+#include "common/stores/pool.h"
 
-#include "common/alloc.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/metrics.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/product.h"
+#include "common/base/alloc.h"
+#include "common/products/product.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/strbuf.h"
+#include "common/base/alloc.h"
+#include "common/base/strbuf.h"
 
 #include <inttypes.h>
 #include <stdio.h>

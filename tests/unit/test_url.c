@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "common/alloc.h"
-#include "common/url.h"
+#include "common/base/alloc.h"
+#include "common/stores/url.h"
 
 #include <stdio.h>
 #include <string.h>

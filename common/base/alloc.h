@@ -1,0 +1,19 @@
+/* Memory that is there or the process ends: the services hold little and bounded memory, and a
+ * half-answered request out of memory helps nobody. All functions are thread-safe. */
+#ifndef FASTSTOCK_COMMON_BASE_ALLOC_H
+#define FASTSTOCK_COMMON_BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory, owned by the caller, to be freed with free(). Aborts when there is none. */
+void *fs_calloc(size_t count, size_t size);
+
+/* Like realloc(3). Aborts when there is no memory. */
+void *fs_realloc(void *memory, size_t size);
+
+/* A copy of `text` (NULL gives NULL), owned by the caller. Aborts when there is no memory. */
+char *fs_strdup(const char *text);
+
+#define FS_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif

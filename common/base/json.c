@@ -1,0 +1,197 @@
+#include "common/base/json.h"
+
+#include "common/base/alloc.h"
+#include "common/base/parse.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Adds bytes that need no escape in one go, and returns how many these were. */
+static size_t add_plain_run(struct strbuf *buf, const char *text, size_t len)
+{
+    size_t run = 0;
+
+    while (run < len && (unsigned char)text[run] >= 0x20 && (unsigned char)text[run] < 0x7F &&
+           text[run] != '"' && text[run] != '\\') {
+        run++;
+    }
+    strbuf_add(buf, text, run);
+    return run;
+}
+
+/* Adds the one character at the start of `text`, and returns its length in bytes. */
+static size_t add_special(struct strbuf *buf, const char *text, size_t len)
+{
+    unsigned char c = (unsigned char)text[0];
+
+    if (c == '"' || c == '\\') {
+        strbuf_addc(buf, '\\');
+        strbuf_addc(buf, (char)c);
+        return 1;
+    }
+    if (c == '\n' || c == '\t' || c == '\r') {
+        strbuf_addc(buf, '\\');
+        strbuf_addc(buf, c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        return 1;
+    }
+    if (c < 0x20 || c == 0x7F) {
+        strbuf_addf(buf, "\\u%04x", c);
+        return 1;
+    }
+    for (size_t step = 2; step <= 4 && step <= len; step++) {
+        if (parse_is_utf8(text, step)) {
+            strbuf_add(buf, text, step);
+            return step;
+        }
+    }
+    strbuf_adds(buf, "\xEF\xBF\xBD");
+    return 1;
+}
+
+void json_add_string(struct strbuf *buf, const char *text)
+{
+    size_t len = strlen(text);
+
+    strbuf_addc(buf, '"');
+    for (size_t i = 0; i < len;) {
+        i += add_plain_run(buf, text + i, len - i);
+        if (i < len) {
+            i += add_special(buf, text + i, len - i);
+        }
+    }
+    strbuf_addc(buf, '"');
+}
+
+static bool problem_set(struct json_problem *problem, const char *field, const char *detail)
+{
+    snprintf(problem->field, sizeof(problem->field), "%s", field);
+    snprintf(problem->detail, sizeof(problem->detail), "%s", detail);
+    return false;
+}
+
+/* How deep brackets nest outside of strings; jansson itself recurses up to 2048 levels. */
+static int nesting_depth(const char *body, size_t len)
+{
+    int depth = 0;
+    int deepest = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < len; i++) {
+        if (in_string) {
+            if (body[i] == '\\') {
+                i++; /* whatever is escaped */
+            } else if (body[i] == '"') {
+                in_string = false;
+            }
+        } else if (body[i] == '"') {
+            in_string = true;
+        } else if (body[i] == '[' || body[i] == '{') {
+            depth++;
+            deepest = depth > deepest ? depth : deepest;
+        } else if (body[i] == ']' || body[i] == '}') {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+static size_t utf8_length(const char *text)
+{
+    size_t characters = 0;
+
+    for (; *text != '\0'; text++) {
+        characters += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return characters;
+}
+
+static bool read_int(struct json_field *field, const json_t *value, struct json_problem *problem)
+{
+    char detail[sizeof(problem->detail)];
+
+    if (!json_is_integer(value) || json_integer_value(value) < field->min ||
+        json_integer_value(value) > field->max) {
+        snprintf(detail, sizeof(detail), "expected a whole number from %lld to %lld",
+                 (long long)field->min, (long long)field->max);
+        return problem_set(problem, field->name, detail);
+    }
+    field->integer = json_integer_value(value);
+    return true;
+}
+
+static bool read_string(struct json_field *field, const json_t *value, struct json_problem *problem)
+{
+    char detail[sizeof(problem->detail)];
+    size_t length = json_is_string(value) ? utf8_length(json_string_value(value)) : 0;
+
+    if (!json_is_string(value) || length < (size_t)field->min || length > (size_t)field->max) {
+        snprintf(detail, sizeof(detail), "expected a string of %lld to %lld characters",
+                 (long long)field->min, (long long)field->max);
+        return problem_set(problem, field->name, detail);
+    }
+    field->string = fs_strdup(json_string_value(value));
+    return true;
+}
+
+static struct json_field *find_field(struct json_field *fields, const char *name)
+{
+    while (fields->name != NULL && strcmp(fields->name, name) != 0) {
+        fields++;
+    }
+    return fields->name == NULL ? NULL : fields;
+}
+
+static bool read_fields(json_t *object, struct json_field *fields, struct json_problem *problem)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value)
+    {
+        struct json_field *field = find_field(fields, name);
+
+        if (field == NULL) {
+            return problem_set(problem, name, "unknown field");
+        }
+        if (!(field->type == JSON_FIELD_INT ? read_int(field, value, problem)
+                                            : read_string(field, value, problem))) {
+            return false;
+        }
+        field->present = true;
+    }
+    return true;
+}
+
+bool json_read_object(const char *body, size_t len, struct json_field *fields,
+                      struct json_problem *ret_problem)
+{
+    char detail[sizeof(ret_problem->detail)];
+    json_error_t error;
+    json_t *object;
+    bool ok;
+
+    if (nesting_depth(body, len) > JSON_DEPTH_MAX) {
+        snprintf(detail, sizeof(detail), "expected JSON nested at most %d deep", JSON_DEPTH_MAX);
+        return problem_set(ret_problem, "", detail);
+    }
+    object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+    if (object == NULL) {
+        snprintf(detail, sizeof(detail), "expected a JSON object: %.100s (line %d, column %d)",
+                 error.text, error.line, error.column);
+        return problem_set(ret_problem, "", detail);
+    }
+    ok = json_is_object(object) ? read_fields(object, fields, ret_problem)
+                                : problem_set(ret_problem, "", "expected a JSON object");
+    json_decref(object);
+    return ok;
+}
+
+void json_fields_finish(struct json_field *fields)
+{
+    for (; fields->name != NULL; fields++) {
+        free(fields->string);
+        fields->string = NULL;
+    }
+}

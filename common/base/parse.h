@@ -1,0 +1,42 @@
+/* Strict parsers of what arrives from outside. Each takes the whole text or nothing; outputs are
+ * set on success only. Pure functions. */
+#ifndef FASTSTOCK_COMMON_BASE_PARSE_H
+#define FASTSTOCK_COMMON_BASE_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The largest whole number that every JSON reader keeps exactly (2^53 - 1, RFC 8259 section 6). */
+#define PARSE_JSON_INT_MAX INT64_C(9007199254740991)
+
+/* A decimal number, digits only (a '-' in front when min < 0), no leading zeros, in [min, max]. */
+bool parse_int(const char *text, size_t len, int64_t min, int64_t max, int64_t *ret_value);
+
+/* A product or order id: 1 to 2^63-1 (PostgreSQL's bigint identity). */
+bool parse_id(const char *text, size_t len, int64_t *ret_id);
+
+/* True when the bytes are well-formed UTF-8 (RFC 3629) without NUL. */
+bool parse_is_utf8(const char *bytes, size_t len);
+
+/* Undoes percent-encoding and '+' in place; false on a bad escape, or when the result has a NUL or
+ * is not UTF-8. The text is changed even when false is returned. */
+bool parse_percent_decode(char *text, size_t *len);
+
+/* What an entity tag list (If-Match, If-None-Match; RFC 9110 section 13.1) says of one version. */
+enum etag_match {
+    ETAG_INVALID,
+    ETAG_NONE,  /* no tag in the list is that version */
+    ETAG_FOUND, /* one is */
+    ETAG_ANY,   /* the list is "*" */
+};
+
+/* Looks for `version` in the list. A weak tag (W/"5") counts only when `weak`. */
+enum etag_match parse_etag_list(const char *list, int64_t version, bool weak);
+
+/* The one strong tag of If-Match, a version: ETAG_FOUND sets *ret_version; ETAG_ANY for "*";
+ * ETAG_NONE for one tag that no version of ours can be (weak, or not a number); ETAG_INVALID for
+ * anything else, lists included. */
+enum etag_match parse_if_match(const char *text, int64_t *ret_version);
+
+#endif

@@ -1,0 +1,11 @@
+/* Threads that are there or the process ends, as memory (alloc.h): a service that lacks one of its
+ * few is broken. */
+#ifndef FASTSTOCK_COMMON_BASE_THREAD_H
+#define FASTSTOCK_COMMON_BASE_THREAD_H
+
+#include <pthread.h>
+
+/* Starts a thread that runs `run(arg)`; it is to be joined. Aborts when the system grants none. */
+pthread_t thread_start(void *(*run)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,30 @@
+/* Routes as a table: a method, a path with {parts}, and the function that answers. */
+#ifndef FASTSTOCK_COMMON_HTTP_ROUTER_H
+#define FASTSTOCK_COMMON_HTTP_ROUTER_H
+
+#include "common/http/message.h"
+
+#include <stdbool.h>
+
+/* Fills the response. Runs on a thread of the server, many at a time. */
+typedef void http_handler(const struct http_request *request, struct http_response *response,
+                          void *context);
+
+struct http_route {
+    const char *method; /* GET answers HEAD too; NULL ends a table */
+    const char *path;   /* e.g. "/api/products/{id}"; also the route's name in metrics and logs */
+    http_handler *handle;
+};
+
+/* Does `path` have the form of `pattern`? A {part} takes one or more characters up to the next '/'.
+ * `ret_params` (may be NULL) gets them in order. */
+bool http_path_matches(const char *pattern, const char *path,
+                       struct http_text ret_params[HTTP_PARAMS_MAX]);
+
+/* The route that answers the request, its params set; else NULL, the response made a 404, or a 405
+ * with Allow, by the table of all paths (api_paths.h). */
+const struct http_route *http_find_route(const struct http_route *routes,
+                                         struct http_request *request,
+                                         struct http_response *response);
+
+#endif

@@ -1,0 +1,39 @@
+/* Deadlines for sockets that another's code reads from.
+ *
+ * The HTTP library owns its sockets, does not tell them, and begins its timeouts anew with every
+ * byte. So a socket is found among the process's descriptors by its peer, and a thread shuts down
+ * reading on it once its deadline has passed, which wakes whoever reads there. Thread-safe. */
+#ifndef FASTSTOCK_COMMON_HTTP_SOCKETS_H
+#define FASTSTOCK_COMMON_HTTP_SOCKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct socket_guard;
+
+/* A socket under guard. Lives with the thread that reads from it. */
+struct socket_guarded {
+    int socket;
+    int64_t deadline_us;
+    struct socket_guarded *next;
+    struct socket_guarded **previous;
+};
+
+/* Starts the thread. */
+struct socket_guard *socket_guard_create(void);
+/* Nothing may be under guard. NULL is fine. */
+void socket_guard_destroy(struct socket_guard *guard);
+
+/* From here to socket_guard_end the socket (-1: none) stays open. */
+void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket,
+                        int64_t deadline_us);
+void socket_guard_end(struct socket_guard *guard, struct socket_guarded *guarded);
+
+/* The socket of this process that is connected to this peer, a numeric address, or -1. */
+int socket_find(int64_t local_port, const char *remote_address, int remote_port);
+
+/* Shuts down reading on all sockets with this local port, the listening or the connected ones: who
+ * waits in accept or recv there wakes up, and a port that nobody listens on refuses connections. */
+void socket_shut_down_all(int64_t local_port, bool listening);
+
+#endif

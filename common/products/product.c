@@ -1,0 +1,147 @@
+#include "common/products/product.h"
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/parse.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char state_letters[] = {
+    [PRODUCT_PRESENT] = 'p', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
+
+static struct product *product_new(enum product_state state, int64_t id, int64_t version,
+                                   int64_t stock, int64_t read_us, const char *json,
+                                   size_t json_len)
+{
+    struct product *product = fs_calloc(1, sizeof(*product) + json_len + 1);
+
+    atomic_init(&product->references, 1);
+    product->state = state;
+    product->id = id;
+    product->version = version;
+    product->stock = stock;
+    product->read_us = read_us;
+    product->json_len = json_len;
+    memcpy(product->json, json, json_len);
+    return product;
+}
+
+static void add_time(struct strbuf *json, const char *name, int64_t wall_us)
+{
+    char text[CLOCK_RFC3339_SIZE];
+
+    clock_format_rfc3339(wall_us, text);
+    strbuf_addf(json, ",\"%s\":\"%s\"", name, text);
+}
+
+struct product *product_present(const struct product_row *row, int64_t read_us)
+{
+    struct strbuf json = STRBUF_EMPTY;
+    struct product *product;
+
+    strbuf_adds(&json, "{\"id\":");
+    strbuf_add_int(&json, row->id);
+    strbuf_adds(&json, ",\"name\":");
+    json_add_string(&json, row->name);
+    strbuf_addf(&json, ",\"price\":%s,\"stock\":", row->price);
+    strbuf_add_int(&json, row->stock);
+    strbuf_adds(&json, ",\"version\":");
+    strbuf_add_int(&json, row->version);
+    add_time(&json, "createdAt", row->created_us);
+    add_time(&json, "updatedAt", row->updated_us);
+    strbuf_addc(&json, '}');
+    product = product_new(PRODUCT_PRESENT, row->id, row->version, row->stock, read_us, json.text,
+                          json.len);
+    strbuf_finish(&json);
+    return product;
+}
+
+struct product *product_deleted(int64_t id, int64_t version, int64_t read_us)
+{
+    return product_new(PRODUCT_DELETED, id, version, 0, read_us, "", 0);
+}
+
+struct product *product_missing(int64_t id, int64_t read_us)
+{
+    return product_new(PRODUCT_MISSING, id, 0, 0, read_us, "", 0);
+}
+
+struct product *product_ref(struct product *product)
+{
+    atomic_fetch_add_explicit(&product->references, 1, memory_order_relaxed);
+    return product;
+}
+
+void product_unref(struct product *product)
+{
+    if (product != NULL &&
+        atomic_fetch_sub_explicit(&product->references, 1, memory_order_acq_rel) == 1) {
+        free(product);
+    }
+}
+
+void product_encode(const struct product *product, struct strbuf *out)
+{
+    strbuf_addf(out, "%0*" PRId64 " %c %" PRId64 " %" PRId64 "\n", PRODUCT_VERSION_DIGITS,
+                product->version, state_letters[product->state], product->stock, product->read_us);
+    strbuf_add(out, product->json, product->json_len);
+}
+
+/* A number that ends at `end_char`; moves *p behind that. */
+static bool take_number(const char **p, const char *end, char end_char, int64_t *ret_value)
+{
+    const char *stop = memchr(*p, end_char, (size_t)(end - *p));
+
+    if (stop == NULL || !parse_int(*p, (size_t)(stop - *p), 0, INT64_MAX, ret_value)) {
+        return false;
+    }
+    *p = stop + 1;
+    return true;
+}
+
+/* The version in front: PRODUCT_VERSION_DIGITS digits and a blank. Moves *p behind that. */
+static bool take_version(const char **p, const char *end, int64_t *ret_version)
+{
+    const char *digits = *p;
+    const char *digits_end = *p + PRODUCT_VERSION_DIGITS;
+
+    if (end - *p <= PRODUCT_VERSION_DIGITS || *digits_end != ' ') {
+        return false;
+    }
+    while (*digits == '0' && digits + 1 < digits_end) {
+        digits++;
+    }
+    *p = digits_end + 1;
+    return parse_int(digits, (size_t)(digits_end - digits), 0, INT64_MAX, ret_version);
+}
+
+struct product *product_decode(int64_t id, const char *bytes, size_t len)
+{
+    const char *p = bytes;
+    const char *end = bytes + len;
+    const char *letter;
+    enum product_state state;
+    int64_t version;
+    int64_t stock;
+    int64_t read_us;
+
+    if (!take_version(&p, end, &version) || p + 2 > end || p[1] != ' ') {
+        return NULL;
+    }
+    letter = memchr(state_letters, *p, sizeof(state_letters));
+    p += 2;
+    if (letter == NULL || !take_number(&p, end, ' ', &stock) ||
+        !take_number(&p, end, '\n', &read_us)) {
+        return NULL;
+    }
+    state = (enum product_state)(letter - state_letters);
+    if ((state == PRODUCT_PRESENT) != (p < end)) {
+        return NULL;
+    }
+    return product_new(state, id, version, stock, read_us, p, (size_t)(end - p));
+}

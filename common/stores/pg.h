@@ -1,0 +1,59 @@
+/* PostgreSQL, as FastStock uses it: one statement is one transaction, unnamed, with text
+ * parameters, so that it works behind PgBouncer in transaction mode. The only file that includes
+ * libpq. All functions are thread-safe; a result belongs to its caller. */
+#ifndef FASTSTOCK_COMMON_STORES_PG_H
+#define FASTSTOCK_COMMON_STORES_PG_H
+
+#include "common/base/config.h"
+#include "common/base/status.h"
+#include "common/stores/breaker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pg_store;
+struct pg_result;
+
+struct pg_options {
+    const char *store;       /* label: "postgres" or "postgres-replica" */
+    const char *application; /* application_name; borrowed for the life of the process */
+    const char *url;         /* a libpq URL; copied */
+    int pool_size;
+    int64_t timeout_ms; /* of one statement */
+    int64_t connect_timeout_ms;
+    int64_t retry_ms;
+};
+
+/* Why a statement failed. */
+struct pg_error {
+    char sqlstate[6]; /* "" when there is none */
+    char message[256];
+};
+
+/* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts
+ * have no '@': a '/' or '@' in a password that is not percent-encoded shows here. */
+bool pg_url_is_valid(const char *url);
+
+extern const struct config_url_kind pg_url_kind;
+
+/* Never fails: connections come when PostgreSQL is there. */
+struct pg_store *pg_store_create(const struct pg_options *options);
+void pg_store_destroy(struct pg_store *store); /* NULL is fine */
+
+/* Runs one statement with `count` parameters (NULL is SQL's NULL). On STATUS_OK the result is to be
+ * freed with pg_result_free; on STATUS_FAILED `ret_error` tells what the server said. After
+ * STATUS_TIMEOUT and STATUS_BROKEN nobody knows whether the statement was done. */
+enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
+                     int64_t deadline_us, struct pg_result **ret_result,
+                     struct pg_error *ret_error);
+
+int pg_rows(const struct pg_result *result);
+/* The text of a value, NULL when it is SQL's NULL; lives as long as the result. */
+const char *pg_text(const struct pg_result *result, int row, int column);
+/* The value as a number; the column must be an integer that is not NULL. */
+int64_t pg_int(const struct pg_result *result, int row, int column);
+void pg_result_free(struct pg_result *result); /* NULL is fine */
+
+enum breaker_state pg_store_state(struct pg_store *store);
+
+#endif
