@@ -2,6 +2,7 @@
 
 #include "common/base/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,8 +23,8 @@ struct metric {
     _Atomic double value;   /* of a gauge */
     _Atomic bool is_set;    /* `value` holds, not `count` */
     _Atomic uint64_t sum_millionths;
-    _Atomic uint64_t
-        buckets[METRIC_BUCKETS_MAX]; /* each observation in one bucket; summed up for the output */
+    /* Each observation is counted in one bucket; the output sums them up. */
+    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX];
 };
 
 const double metric_buckets_seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -34,8 +35,8 @@ const double metric_buckets_size[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 102
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* families and series lists */
 static struct metric_family *families;
 
-static pthread_mutex_t hooks_lock =
-    PTHREAD_MUTEX_INITIALIZER; /* held while they run: none does once it is removed */
+/* Held while hooks run, so that none runs once it is removed. */
+static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     void (*run)(void *arg);
     void *arg;
@@ -79,7 +80,7 @@ static void register_family(struct metric_family *family)
     }
     family->next = *at;
     *at = family;
-    family->registered = 1;
+    family->is_registered = true;
 }
 
 static struct metric *add_series(struct metric_family *family, const char *const *values, size_t n)
@@ -91,7 +92,7 @@ static struct metric *add_series(struct metric_family *family, const char *const
     for (size_t i = 0; i < n; i++) {
         metric->labels[i] = fs_strdup(values[i]);
     }
-    if (!family->registered) {
+    if (!family->is_registered) {
         register_family(family);
     }
     while (*last != NULL) {
@@ -101,18 +102,11 @@ static struct metric *add_series(struct metric_family *family, const char *const
     return metric;
 }
 
-struct metric *metric_get(struct metric_family *family, ...)
+/* The series with these `n` values, made when it is new. */
+static struct metric *get_series(struct metric_family *family, const char *const *values, size_t n)
 {
-    const char *values[METRIC_LABELS_MAX] = {NULL};
-    size_t n = label_count(family);
     struct metric *metric;
-    va_list args;
 
-    va_start(args, family);
-    for (size_t i = 0; i < n; i++) {
-        values[i] = va_arg(args, const char *);
-    }
-    va_end(args);
     pthread_mutex_lock(&registry_lock);
     metric = find_series(family, values, n);
     if (metric == NULL) {
@@ -120,6 +114,35 @@ struct metric *metric_get(struct metric_family *family, ...)
     }
     pthread_mutex_unlock(&registry_lock);
     return metric;
+}
+
+struct metric *metric_get(struct metric_family *family, ...)
+{
+    const char *values[METRIC_LABELS_MAX] = {NULL};
+    size_t n = label_count(family);
+    va_list args;
+
+    va_start(args, family);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = va_arg(args, const char *);
+    }
+    va_end(args);
+    return get_series(family, values, n);
+}
+
+void metric_get_rows(const struct metric_row *rows, size_t count, const char *owner,
+                     struct metric **ret_series)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *values[METRIC_LABELS_MAX];
+        size_t n = rows[i].family == NULL ? 0 : label_count(rows[i].family);
+
+        for (size_t label = 0; label < n; label++) {
+            values[label] = rows[i].values[label] == NULL ? owner : rows[i].values[label];
+            assert(values[label] != NULL);
+        }
+        ret_series[i] = rows[i].family == NULL ? NULL : get_series(rows[i].family, values, n);
+    }
 }
 
 void metric_add(struct metric *metric, uint64_t n)

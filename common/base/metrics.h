@@ -1,11 +1,19 @@
-/* Metrics in Prometheus' text format 0.0.4. A module declares its families as static tables, next
- * to what they count:
+/* Metrics in Prometheus' text format 0.0.4. A module declares its families as static objects, and
+ * its series as a table that an enum indexes, so that a series is named in one place:
  *
- *   static struct metric_family opened = METRIC_COUNTER("faststock_x_total", "What it counts.",
- * "store"); struct metric *m = metric_get(&opened, "redis");   // once metric_add(m, 1); // often:
- * one relaxed atomic add
+ *   static struct metric_family fills = METRIC_COUNTER("faststock_x_total", "What.", "result");
  *
- * A family appears in the output once it has a series. Everything here is thread-safe; series live
+ *   enum { FILL_STORED, FILL_OLDER, SERIES };
+ *   static const struct metric_row rows[SERIES] = {
+ *       [FILL_STORED] = {&fills, {"stored"}},
+ *       [FILL_OLDER] = {&fills, {"older"}},
+ *   };
+ *
+ *   struct metric *series[SERIES];                     // a member of the module's struct
+ *   metric_get_rows(rows, SERIES, NULL, series);       // once
+ *   metric_add(series[FILL_STORED], 1);                // often: one relaxed atomic add
+ *
+ * A family appears in the output once it has a series. All functions are thread-safe; series live
  * as long as the process. Durations are observed in seconds. */
 #ifndef FASTSTOCK_COMMON_BASE_METRICS_H
 #define FASTSTOCK_COMMON_BASE_METRICS_H
@@ -13,6 +21,8 @@
 #include "common/base/strbuf.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define METRIC_LABELS_MAX 3
@@ -29,7 +39,7 @@ struct metric_family {
     /* private */
     struct metric *series;
     struct metric_family *next;
-    int registered;
+    bool is_registered;
 };
 
 struct metric;
@@ -60,9 +70,22 @@ extern const double metric_buckets_size[];
  * Values are copied. */
 struct metric *metric_get(struct metric_family *family, ...);
 
+/* A row of a module's table of series. A NULL in `values` where the family has a label stands for
+ * the owner's name, e.g. for the store that a pool belongs to. A row without a family has no
+ * series. */
+struct metric_row {
+    struct metric_family *family;
+    const char *values[METRIC_LABELS_MAX];
+};
+
+/* Sets ret_series[i] to the series of rows[i], or to NULL where the row has no family. `owner` is
+ * copied; it may be NULL when no row needs it. */
+void metric_get_rows(const struct metric_row *rows, size_t count, const char *owner,
+                     struct metric **ret_series);
+
 void metric_add(struct metric *metric, uint64_t n); /* counters */
-void metric_set(struct metric *metric,
-                double value); /* gauges, and counters that are read elsewhere */
+/* Gauges, and counters whose value is kept elsewhere. */
+void metric_set(struct metric *metric, double value);
 void metric_observe(struct metric *metric, double value); /* histograms */
 uint64_t metric_count(const struct metric *metric);       /* a counter's value */
 

@@ -59,6 +59,32 @@ static void test_same_labels_are_the_same_series(void **state)
     check_rendered("b_total{x=\"one\",y=\"two\"} 0\n");
 }
 
+static void test_rows_are_the_series_that_their_enum_names(void **state)
+{
+    static struct metric_family opened = METRIC_COUNTER("rows_total", "R.", "store", "kind");
+    static struct metric_family plain = METRIC_GAUGE("rows_plain", "R.", METRIC_NO_LABELS);
+    enum { TIMEOUT, NOTHING, BROKEN, PLAIN, SERIES };
+    static const struct metric_row rows[SERIES] = {
+        [TIMEOUT] = {&opened, {NULL, "timeout"}},
+        [BROKEN] = {&opened, {NULL, "broken"}},
+        [PLAIN] = {&plain, {NULL}},
+    };
+    struct metric *series[SERIES];
+    char owner[] = "redis";
+
+    (void)state;
+    metric_get_rows(rows, SERIES, owner, series);
+    owner[0] = 'X'; /* it is copied */
+    metric_add(series[BROKEN], 3);
+    assert_null(series[NOTHING]);
+    assert_ptr_equal(series[TIMEOUT], metric_get(&opened, "redis", "timeout"));
+    assert_ptr_equal(series[PLAIN], metric_get(&plain));
+    check_rendered("rows_total{store=\"redis\",kind=\"timeout\"} 0\n"
+                   "rows_total{store=\"redis\",kind=\"broken\"} 3\n");
+    metric_get_rows(rows, SERIES, "postgres", series);
+    assert_ptr_equal(series[BROKEN], metric_get(&opened, "postgres", "broken"));
+}
+
 static void test_gauge(void **state)
 {
     static struct metric_family family = METRIC_GAUGE("c", "C.", METRIC_NO_LABELS);
@@ -219,7 +245,7 @@ static void test_families_are_in_order_and_appear_once_used(void **state)
     const char *at;
 
     (void)state;
-    assert_int_equal(unused.registered, 0);
+    assert_false(unused.is_registered);
     metric_get(&late);
     metric_get(&early, "2");
     metric_get(&early, "1");
@@ -366,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counter),
         cmocka_unit_test(test_same_labels_are_the_same_series),
+        cmocka_unit_test(test_rows_are_the_series_that_their_enum_names),
         cmocka_unit_test(test_gauge),
         cmocka_unit_test(test_points_of_time_keep_their_fraction),
         cmocka_unit_test(test_gauge_without_a_value_is_zero),
