@@ -1,23 +1,23 @@
 #include "common/base/config.h"
 
 #include "common/base/alloc.h"
+#include "common/base/config_yaml.h"
 #include "common/base/parse.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #define ENV_PREFIX "FASTSTOCK_"
 #define NAME_SIZE 128
-#define WHERE_SIZE 512
+#define VARIABLE_SIZE 512
 
 struct loading {
     const struct config_option *options;
     char *settings;
     struct strbuf *error;
+    bool *is_in_file; /* by row of `options`, while the file is read */
 };
 
 static void *slot(const struct config_option *option, void *settings)
@@ -139,195 +139,84 @@ static const struct config_option *find_option(const struct config_option *optio
     return NULL;
 }
 
-/* ": unknown X 'name', expected one of a, b, c" for a section (section == NULL) or a key of a
- * section */
+/* Is this the first row of its section? */
+static bool opens_section(const struct config_option *options, const struct config_option *row)
+{
+    return find_option(options, row->section, NULL) == row;
+}
+
+/* "unknown section 'x', expected one of a, b", or, with a section, "unknown setting 'section.x'".
+ */
 static void add_unknown(struct loading *loading, const char *where, const char *section,
                         const char *name)
 {
-    const char *last = NULL;
+    const char *separator = "";
 
-    strbuf_addf(loading->error, "%s: unknown %s '%s", where,
-                section == NULL ? "section" : "setting", section == NULL ? "" : section);
-    strbuf_addf(loading->error, "%s%s', expected one of", section == NULL ? "" : ".", name);
+    if (section == NULL) {
+        strbuf_addf(loading->error, "%s: unknown section '%s', expected one of", where, name);
+    } else {
+        strbuf_addf(loading->error, "%s: unknown setting '%s.%s', expected one of", where, section,
+                    name);
+    }
     for (const struct config_option *o = loading->options; o->section != NULL; o++) {
-        const char *known = section == NULL ? o->section : o->key;
-
-        if ((section != NULL && strcmp(o->section, section) != 0) ||
-            (last != NULL && strcmp(last, known) == 0)) {
-            continue;
+        if (section == NULL ? opens_section(loading->options, o)
+                            : strcmp(o->section, section) == 0) {
+            strbuf_addf(loading->error, "%s %s", separator, section == NULL ? o->section : o->key);
+            separator = ",";
         }
-        strbuf_addf(loading->error, "%s %s", last == NULL ? "" : ",", known);
-        last = known;
     }
     strbuf_addc(loading->error, '\n');
 }
 
-static void format_where(char out[WHERE_SIZE], const char *path, size_t line)
+/* --- the file -----------------------------------------------------------------------------------
+ */
+
+static bool begin_section(void *arg, const char *where, const char *section)
 {
-    snprintf(out, WHERE_SIZE, "%s:%zu", path, line + 1);
-}
+    struct loading *loading = arg;
 
-static bool fail_at(struct loading *loading, const char *path, const yaml_node_t *node,
-                    const char *what)
-{
-    char where[WHERE_SIZE];
-
-    format_where(where, path, node->start_mark.line);
-    strbuf_addf(loading->error, "%s: %s\n", where, what);
-    return false;
-}
-
-/* "\0" in double quotes: what stands behind it would be cut off silently. */
-static bool has_nul(const yaml_node_t *scalar)
-{
-    return strlen((const char *)scalar->data.scalar.value) != scalar->data.scalar.length;
-}
-
-/* One `key: value` of a section. */
-static bool read_key(struct loading *loading, const char *path, const char *section,
-                     const yaml_node_t *key, const yaml_node_t *value, bool *seen)
-{
-    const struct config_option *option;
-    char where[WHERE_SIZE];
-
-    if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE) {
-        return fail_at(loading, path, key, "expected 'key: value', the value on the same line");
-    }
-    if (has_nul(key) || has_nul(value)) {
-        return fail_at(loading, path, key, "expected text without NUL");
-    }
-    format_where(where, path, key->start_mark.line);
-    option = find_option(loading->options, section, (const char *)key->data.scalar.value);
-    if (option == NULL) {
-        add_unknown(loading, where, section, (const char *)key->data.scalar.value);
-        return false;
-    }
-    if (seen[option - loading->options]) {
-        return fail_at(loading, path, key, "this setting stands in the file twice");
-    }
-    seen[option - loading->options] = true;
-    return set_value(loading, option, where, (const char *)value->data.scalar.value);
-}
-
-static bool read_section(struct loading *loading, const char *path, yaml_document_t *document,
-                         const yaml_node_t *name, const yaml_node_t *body, bool *seen)
-{
-    const char *section = (const char *)name->data.scalar.value;
-    char where[WHERE_SIZE];
-    bool ok = true;
-
-    if (name->type != YAML_SCALAR_NODE) {
-        return fail_at(loading, path, name, "expected the name of a section");
-    }
-    format_where(where, path, name->start_mark.line);
-    if (find_option(loading->options, section, NULL) == NULL) {
-        add_unknown(loading, where, NULL, section);
-        return false;
-    }
-    if (body->type == YAML_SCALAR_NODE && body->data.scalar.length == 0) {
-        return true; /* an empty section */
-    }
-    if (body->type != YAML_MAPPING_NODE) {
-        return fail_at(loading, path, body, "expected 'key: value' lines under the section");
-    }
-    for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start;
-         pair < body->data.mapping.pairs.top; pair++) {
-        ok = read_key(loading, path, section, yaml_document_get_node(document, pair->key),
-                      yaml_document_get_node(document, pair->value), seen) &&
-             ok;
-    }
-    return ok;
-}
-
-static bool read_document(struct loading *loading, const char *path, yaml_document_t *document)
-{
-    const yaml_node_t *root = yaml_document_get_root_node(document);
-    size_t count = 0;
-    bool *seen;
-    bool ok = true;
-
-    if (root == NULL || (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0)) {
-        return true; /* an empty file */
-    }
-    if (root->type != YAML_MAPPING_NODE) {
-        return fail_at(loading, path, root, "expected sections, e.g. 'http:'");
-    }
-    while (loading->options[count].section != NULL) {
-        count++;
-    }
-    seen = fs_calloc(count, sizeof(*seen));
-    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
-         pair < root->data.mapping.pairs.top; pair++) {
-        ok = read_section(loading, path, document, yaml_document_get_node(document, pair->key),
-                          yaml_document_get_node(document, pair->value), seen) &&
-             ok;
-    }
-    free(seen);
-    return ok;
-}
-
-static bool load_document(struct loading *loading, const char *path, yaml_parser_t *parser,
-                          yaml_document_t *document)
-{
-    if (yaml_parser_load(parser, document)) {
+    if (find_option(loading->options, section, NULL) != NULL) {
         return true;
     }
-    strbuf_addf(loading->error, "%s:%zu: not YAML: %s\n", path, parser->problem_mark.line + 1,
-                parser->problem == NULL ? "unreadable" : parser->problem);
+    add_unknown(loading, where, NULL, section);
     return false;
 }
 
-/* A second document of the file would be passed over silently. */
-static bool refuse_further_document(struct loading *loading, const char *path,
-                                    yaml_parser_t *parser)
+static bool take_pair(void *arg, const char *where, const char *section, const char *key,
+                      const char *value)
 {
-    yaml_document_t document;
-    char where[WHERE_SIZE];
-    bool ok = load_document(loading, path, parser, &document);
+    struct loading *loading = arg;
+    const struct config_option *option = find_option(loading->options, section, key);
 
-    if (!ok) {
+    if (option == NULL) {
+        add_unknown(loading, where, section, key);
         return false;
     }
-    ok = yaml_document_get_root_node(&document) == NULL;
-    if (!ok) {
-        format_where(where, path, document.start_mark.line);
-        strbuf_addf(loading->error, "%s: expected one document, here begins another\n", where);
+    if (loading->is_in_file[option - loading->options]) {
+        strbuf_addf(loading->error, "%s: this setting stands in the file twice\n", where);
+        return false;
     }
-    yaml_document_delete(&document);
-    return ok;
-}
-
-static bool parse_file(struct loading *loading, const char *path, FILE *file)
-{
-    yaml_parser_t parser;
-    yaml_document_t document;
-    bool ok;
-
-    yaml_parser_initialize(&parser);
-    yaml_parser_set_input_file(&parser, file);
-    ok = load_document(loading, path, &parser, &document);
-    if (ok) {
-        ok = read_document(loading, path, &document);
-        yaml_document_delete(&document);
-        ok = refuse_further_document(loading, path, &parser) && ok;
-    }
-    yaml_parser_delete(&parser);
-    return ok;
+    loading->is_in_file[option - loading->options] = true;
+    return set_value(loading, option, where, value);
 }
 
 static bool read_file(struct loading *loading, const char *path)
 {
-    FILE *file = fopen(path, "rbe");
+    const struct config_yaml_reader reader = {begin_section, take_pair, loading};
+    size_t count = 0;
     bool ok;
 
-    if (file == NULL) {
-        strbuf_addf(loading->error, "%s: cannot be read: %s\n", path, strerror(errno));
-        return false;
+    while (loading->options[count].section != NULL) {
+        count++;
     }
-    ok = parse_file(loading, path, file);
-    fclose(file);
+    loading->is_in_file = fs_calloc(count, sizeof(*loading->is_in_file));
+    ok = config_yaml_read(path, &reader, loading->error);
+    free(loading->is_in_file);
     return ok;
 }
+
+/* --- the environment ----------------------------------------------------------------------------
+ */
 
 /* FASTSTOCK_<SECTION>_<KEY>; key NULL gives FASTSTOCK_<SECTION>_ */
 static void env_name(char out[NAME_SIZE], const char *section, const char *key)
@@ -377,8 +266,7 @@ static bool read_environment(struct loading *loading, char *const *environment)
     for (int full_names = 0; full_names <= 1; full_names++) {
         for (char *const *entry = environment; *entry != NULL; entry++) {
             const char *equals = strchr(*entry, '=');
-            char variable[WHERE_SIZE]; /* of a longer name the beginning, which no setting has
-                                          either */
+            char variable[VARIABLE_SIZE]; /* cut, if longer: no setting's name is that long */
             const struct config_option *option;
             bool unknown;
 
@@ -490,18 +378,25 @@ static void add_scalar(struct strbuf *out, const struct config_option *option, v
     strbuf_finish(&shown);
 }
 
+static void print_section(const struct config_option *options, const char *section,
+                          const void *settings, struct strbuf *out)
+{
+    strbuf_addf(out, "%s:\n", section);
+    for (; options->section != NULL; options++) {
+        if (strcmp(options->section, section) == 0) {
+            strbuf_addf(out, "  %s: ", options->key);
+            add_scalar(out, options, (void *)settings);
+            strbuf_addc(out, '\n');
+        }
+    }
+}
+
 void config_print(const struct config_option *options, const void *settings, struct strbuf *out)
 {
-    const char *section = NULL;
-
-    for (; options->section != NULL; options++) {
-        if (section == NULL || strcmp(section, options->section) != 0) {
-            section = options->section;
-            strbuf_addf(out, "%s:\n", section);
+    for (const struct config_option *o = options; o->section != NULL; o++) {
+        if (opens_section(options, o)) {
+            print_section(options, o->section, settings, out);
         }
-        strbuf_addf(out, "  %s: ", options->key);
-        add_scalar(out, options, (void *)settings);
-        strbuf_addc(out, '\n');
     }
 }
 

@@ -1,7 +1,7 @@
 /* Settings. A table says of each one its name, type, default, range and help. The values come from
  * a YAML file of two levels (section: key: value), then from the environment
  * (FASTSTOCK_<SECTION>_<KEY>, or the alias). `--help` and `--print-config` are made from the same
- * table. Only this module includes libyaml.
+ * table. A bad value is told with the place it stands in and what is allowed there.
  *
  *   struct settings { int64_t port; const char *url; };
  *   static const struct config_option options[] = {

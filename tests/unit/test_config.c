@@ -549,6 +549,28 @@ static void test_printed_defaults(void **state)
     strbuf_finish(&printed);
 }
 
+/* YAML knows no section that stands in a file twice. */
+static void test_rows_of_a_section_may_stand_apart(void **state)
+{
+    static const struct config_option apart[] = {
+        {"http", "port", CONFIG_INT, offsetof(struct settings, port), "1", 1, 9, .help = "P."},
+        {"log", "offset", CONFIG_INT, offsetof(struct settings, offset), "2", 1, 9, .help = "O."},
+        {"http", "threads", CONFIG_INT, offsetof(struct settings, threads), "3", 1, 9,
+         .help = "T."},
+        {.section = NULL}};
+    struct settings settings;
+    struct strbuf text = STRBUF_EMPTY;
+
+    (void)state;
+    assert_true(config_load(apart, NULL, (char *const[]){NULL}, &settings, &text));
+    config_print(apart, &settings, &text);
+    assert_string_equal(text.text, "http:\n  port: 1\n  threads: 3\nlog:\n  offset: 2\n");
+    strbuf_clear(&text);
+    assert_false(
+        config_load(apart, NULL, (char *const[]){"FASTSTOCK_HTTP_X=1", NULL}, &settings, &text));
+    strbuf_finish(&text);
+}
+
 static void test_secrets_are_hidden_when_printed(void **state)
 {
     struct fixture *fixture = *state;
