@@ -51,8 +51,7 @@ struct pg_store *stores_open_database(const struct store_settings *settings,
 enum breaker_state stores_cache_state(void *cache);
 enum breaker_state stores_database_state(void *database);
 
-/* Rows for a service's table of options, `base` as in service.h; the rows of one section must stand
- * together, hence several macros. */
+/* Rows for a service's table of options, `base` as in service.h. */
 #define STORE_AT(base, member) ((base) + offsetof(struct store_settings, member))
 /* clang-format off */
 #define DATABASE_OPTIONS(base, pool_size, timeout_ms)                                              \

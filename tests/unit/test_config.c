@@ -734,6 +734,7 @@ int main(void)
         with_fixture(test_urls_that_libpq_can_read),
         with_fixture(test_required),
         with_fixture(test_printed_defaults),
+        with_fixture(test_rows_of_a_section_may_stand_apart),
         with_fixture(test_secrets_are_hidden_when_printed),
         with_fixture(test_secrets_are_hidden_in_messages),
         with_fixture(test_secrets_of_bad_urls_are_hidden_in_messages),
