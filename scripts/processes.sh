@@ -17,7 +17,7 @@ record_of() { echo "$FASTSTOCK_RUN_DIR/pid/$1"; }
 # user may have no way into a repository below a folder like /root: then it gets the one capability that opens the way.
 choose_owner() {
   ((EUID == 0)) || return 0
-  id postgres >/dev/null 2>&1 || die "there is no user postgres to run the stack as; install postgresql-15"
+  id postgres >/dev/null 2>&1 || die "there is no user postgres to run the stack as; install the package postgresql"
   local plain=(setpriv --reuid=postgres --regid=postgres --clear-groups) capability
   as_owner=("${plain[@]}")
   owner_gets_in && return

@@ -16,9 +16,21 @@ STORES=(postgres redis pgbouncer)
 SERVICES=(read-1 read-2 write-1 write-2)
 NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
 
-pg_program() { # NAME: path of a program of the newest PostgreSQL
-  local folders=(/usr/lib/postgresql/*/bin)
-  echo "${folders[-1]}/$1"
+pg_program() { # NAME: path of a program of the PostgreSQL that made the data, or of the newest where there are none
+  local folders=(/usr/lib/postgresql/*/bin) version
+  if { version=$(<"$(home_of postgres)/PG_VERSION"); } 2>/dev/null; then
+    echo "/usr/lib/postgresql/$version/bin/$1"
+  else
+    echo "${folders[-1]}/$1"
+  fi
+}
+
+redis_program() { # KIND (server, cli): the name of Valkey's program where it is installed, else of Redis's
+  if have valkey-server; then
+    echo "valkey-$1"
+  else
+    echo "redis-$1"
+  fi
 }
 
 check_name() { # NAME
@@ -35,7 +47,7 @@ variable_of() { # NAME: as a part of a variable's name, read-1 -> READ_1
 is_service() { [[ $1 == read-* || $1 == write-* ]]; }
 program_of() { # NAME: read-1 -> read-svc
   case $1 in
-    redis) echo redis-server ;;
+    redis) redis_program server ;;
     read-* | write-*) echo "${1%-*}-svc" ;;
     *) echo "$1" ;;
   esac
@@ -189,7 +201,7 @@ command_of() { # NAME: sets the array `command`
   local conf=$FASTSTOCK_RUN_DIR/conf
   case $1 in
     postgres) command=("$(pg_program postgres)" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf" -c "hba_file=$conf/pg_hba.conf") ;;
-    redis) command=(redis-server "$conf/redis.conf") ;;
+    redis) command=("$(redis_program server)" "$conf/redis.conf") ;;
     pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
     nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
     *) command=(env -u PORT "$(binary_of "$1")" --config "$conf/$1.yaml") ;; # the stores' URLs are in the environment
@@ -262,7 +274,12 @@ prepare_database() { # makes the cluster, and forgets the lock file of a postmas
   local data
   data=$(home_of postgres)
   rm -f "$data/postmaster.pid" # kill_process has seen to it that nobody runs there
-  [[ ! -e $data/PG_VERSION ]] || return 0
+  if [[ -e $data/PG_VERSION ]]; then
+    [[ -x $(pg_program postgres) ]] ||
+      die "PostgreSQL $(<"$data/PG_VERSION") made the data in $data and is not installed any more: install it," \
+        "or begin anew with ./dev down --delete-data"
+    return 0
+  fi
   step "postgres: making the database cluster"
   find "$data" -mindepth 1 -delete # of an attempt that was interrupted
   (
@@ -303,7 +320,7 @@ ask_pgbouncer() { # it refuses clients for a second after it has missed the serv
 is_answering() { # NAME
   case $1 in
     postgres | pgbouncer) "$(pg_program pg_isready)" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2 ;;
-    redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 redis-cli -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]] ;;
+    redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 "$(redis_program cli)" -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]] ;;
     nginx) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$FASTSTOCK_PORT_EDGE_STATUS/health" ;;
     *) curl -sf -m 2 -o /dev/null "$(ops_url_of "$1")/readyz" ;;
   esac

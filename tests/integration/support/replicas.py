@@ -17,6 +17,7 @@ from support.service_process import free_port
 from support.timing import eventually, scaled
 
 PG_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+REDIS_SERVER = shutil.which("valkey-server") or "redis-server"
 
 
 def with_port(url, port):
@@ -131,7 +132,7 @@ def following_postgres(stack, folder):
 class RedisReplica(Replica):
     def __init__(self, folder, url, primary_url):
         primary, own = urlsplit(primary_url), urlsplit(url)
-        command = ["redis-server", "--port", str(own.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        command = [REDIS_SERVER, "--port", str(own.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         command += ["--requirepass", own.password, "--masterauth", primary.password, "--replicaof", primary.hostname, str(primary.port)]
         super().__init__("Redis replica", command, folder, url)
         self.redis = redis.Redis.from_url(url)
