@@ -1,5 +1,6 @@
-/* Memory that is there or the process ends: the services hold little and bounded memory, and a
- * half-answered request out of memory helps nobody. All functions are thread-safe. */
+/* Memory that exists, or the process ends: the services hold little and bounded memory, so that
+ * being out of it is a fault of the machine, and half an answer would help no client. All functions
+ * are thread-safe. */
 #ifndef FASTSTOCK_COMMON_BASE_ALLOC_H
 #define FASTSTOCK_COMMON_BASE_ALLOC_H
 

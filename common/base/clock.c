@@ -23,6 +23,11 @@ int64_t clock_wall_us(void)
     return read_clock_us(CLOCK_REALTIME);
 }
 
+int64_t clock_after_ms(int64_t ms)
+{
+    return clock_mono_us() + ms * CLOCK_US_PER_MS;
+}
+
 int clock_left_ms(int64_t deadline_us)
 {
     int64_t left_ms = (deadline_us - clock_mono_us() + CLOCK_US_PER_MS - 1) / CLOCK_US_PER_MS;
@@ -60,7 +65,7 @@ void clock_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attributes);
 }
 
-int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_us)
+bool clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_us)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_us / CLOCK_US_PER_S),
                              .tv_nsec = (long)(deadline_us % CLOCK_US_PER_S) * 1000};

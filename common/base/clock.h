@@ -4,6 +4,7 @@
 #define FASTSTOCK_COMMON_BASE_CLOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ int64_t clock_mono_us(void);
 /* Now, since 1970-01-01 UTC. */
 int64_t clock_wall_us(void);
 
+/* The deadline that is `ms` milliseconds away. */
+int64_t clock_after_ms(int64_t ms);
+
 /* Milliseconds until `deadline_us`, rounded up, 0 when it has passed; fits poll(2). */
 int clock_left_ms(int64_t deadline_us);
 
@@ -28,7 +32,7 @@ void clock_format_rfc3339(int64_t wall_us, char out[CLOCK_RFC3339_SIZE]);
 /* A condition variable whose timed wait follows the monotonic clock. */
 void clock_cond_init(pthread_cond_t *cond);
 
-/* Like pthread_cond_timedwait; false when `deadline_us` has passed. */
-int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_us);
+/* Like pthread_cond_timedwait. Returns false when `deadline_us` has passed. */
+bool clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_us);
 
 #endif

@@ -48,7 +48,7 @@ bool lifecycle_is_draining(void)
 
 void lifecycle_sleep_ms(int64_t ms)
 {
-    int64_t until_us = clock_mono_us() + ms * CLOCK_US_PER_MS;
+    int64_t until_us = clock_after_ms(ms);
     sigset_t set;
     int received;
 

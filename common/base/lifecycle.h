@@ -16,7 +16,8 @@ int lifecycle_wait_for_signal(void);
 void lifecycle_start_drain(void);
 bool lifecycle_is_draining(void);
 
-/* Sleeps, or less when another SIGTERM or SIGINT says that there is no time. */
+/* Sleeps for `ms`. Ends early when another SIGTERM or SIGINT arrives, because the operator then
+ * does not want to wait. */
 void lifecycle_sleep_ms(int64_t ms);
 
 #endif

@@ -1,5 +1,5 @@
-/* Threads that are there or the process ends, as memory (alloc.h): a service that lacks one of its
- * few is broken. */
+/* Threads that exist, or the process ends (as with memory, alloc.h): a service has few threads, and
+ * is broken without one of them. */
 #ifndef FASTSTOCK_COMMON_BASE_THREAD_H
 #define FASTSTOCK_COMMON_BASE_THREAD_H
 

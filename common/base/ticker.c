@@ -19,7 +19,7 @@ struct ticker {
 /* False when it is time to stop. */
 static bool pause_for(struct ticker *ticker, int64_t ms)
 {
-    int64_t until_us = clock_mono_us() + ms * CLOCK_US_PER_MS;
+    int64_t until_us = clock_after_ms(ms);
     bool stopping;
 
     pthread_mutex_lock(&ticker->lock);

@@ -1,4 +1,4 @@
-/* A thread that does something over and over, with pauses, until it is stopped. */
+/* A thread that calls a function again and again, with pauses, until it is stopped. */
 #ifndef FASTSTOCK_COMMON_BASE_TICKER_H
 #define FASTSTOCK_COMMON_BASE_TICKER_H
 
@@ -6,11 +6,12 @@
 
 struct ticker;
 
-/* Calls `tick(arg)` on a thread of its own, at once and then each time as many milliseconds later
- * as it returned. */
+/* Calls `tick(arg)` on a thread of its own. tick returns how many milliseconds to pause before the
+ * next call; the first call comes at once. The caller owns the ticker. */
 struct ticker *ticker_create(int64_t (*tick)(void *arg), void *arg);
 
-/* Waits for the tick under way; none follows. NULL is fine. */
+/* Ends the pause, waits for a call under way, and frees the ticker. NULL is fine. Not to be called
+ * by tick itself. */
 void ticker_destroy(struct ticker *ticker);
 
 #endif

@@ -7,6 +7,18 @@
 #include <string.h>
 #include <time.h>
 
+static void test_a_deadline_after_some_ms(void **state)
+{
+    int64_t before_us = clock_mono_us();
+    int64_t deadline_us = clock_after_ms(1500);
+    int64_t after_us = clock_mono_us();
+
+    (void)state;
+    assert_true(deadline_us >= before_us + 1500000);
+    assert_true(deadline_us <= after_us + 1500000);
+    assert_true(clock_after_ms(-1) < clock_mono_us());
+}
+
 static void test_rfc3339(void **state)
 {
     static const struct {
@@ -159,6 +171,7 @@ static void test_cond_wait_ends_with_a_signal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_deadline_after_some_ms),
         cmocka_unit_test(test_rfc3339),
         cmocka_unit_test(test_rfc3339_of_extremes_is_of_the_same_length),
         cmocka_unit_test(test_left_ms),
