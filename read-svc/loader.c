@@ -296,11 +296,14 @@ static void ask_redis(struct loader *loader, struct flight **batch, size_t count
 
 /* --- PostgreSQL ------------------------------------------------------------------------------- */
 
-/* The mark's number tells whether the WAL up to $2 has been replayed here. */
+/* The mark tells whether the WAL up to $2 has been replayed here. */
 static const char products_sql[] =
-    PRODUCT_ROWS_MARK("(NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $2::pg_lsn)::int",
-                      "NULL") " UNION ALL " PRODUCT_ROWS_SELECT
-                              " WHERE id = ANY($1::bigint[]) ORDER BY id";
+    "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed"
+    " FROM (SELECT (NOT pg_is_in_recovery() OR"
+    "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed) AS mark"
+    " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id";
+
+enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT };
 
 /* What a batch of flights came to. */
 struct answers {
@@ -324,21 +327,21 @@ static void add_id_array(struct strbuf *out, struct flight *const *batch,
     strbuf_adds(out, *separator == '{' ? "{}" : "}");
 }
 
-/* The row of a product, 0 when there is none; `hint` is where the last search ended, as rows mostly
- * come in order. */
+/* The row of a product, -1 when there is none; `hint` is where the last search ended, as rows
+ * mostly come in order. */
 static int find_row(const struct pg_result *result, int64_t id, int *hint)
 {
-    int rows = pg_rows(result);
+    int count = product_rows_count(result);
 
-    for (int step = 1; step < rows; step++) {
-        int row = 1 + (*hint + step - 1) % (rows - 1);
+    for (int step = 0; step < count; step++) {
+        int row = (*hint + step) % count;
 
         if (product_rows_id(result, row) == id) {
             *hint = row;
             return row;
         }
     }
-    return 0;
+    return -1;
 }
 
 static void take_rows(const struct pg_result *result, struct flight *const *batch,
@@ -355,8 +358,7 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
             continue;
         }
         row = find_row(result, batch[i]->id, &hint);
-        product =
-            row == 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
+        product = row < 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
         if (is_replica && product->version < batch[i]->min_version) {
             product_unref(product);
             continue;
@@ -391,7 +393,7 @@ static enum status ask_server(const struct question *question, struct flight *co
                  (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
                  clock_mono_us() + question->work_ms * CLOCK_US_PER_MS, &result, &error);
     if (status == STATUS_OK) {
-        if (question->lsn == NULL || product_rows_number(result) == 1) {
+        if (question->lsn == NULL || pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1) {
             take_rows(result, batch, answers, count, question->tier, question->is_replica);
         }
         pg_result_free(result);

@@ -4,7 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
-#include "common/base/strbuf.h"
+#include "common/products/product_rows.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -101,10 +101,11 @@ static void publish(struct inventory *inventory, struct product *product,
 /* --- changes ---------------------------------------------------------------------------------- */
 
 static const char change_sql[] =
-    "SELECT outcome, product_id, version, stock, delta, name, price, created_us, updated_us,"
-    " (extract(epoch FROM now()) * 1000000)::bigint AS read_us"
-    " FROM apply_stock_changes($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
-    " ARRAY[$5::text])";
+    "SELECT " PRODUCT_ROWS_COLUMNS ", product.outcome, product.delta"
+    " FROM change_stock($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
+    "  ARRAY[$5::text]) AS product";
+
+enum { COLUMN_OUTCOME = PRODUCT_ROWS_NEXT, COLUMN_DELTA };
 
 static bool is_retryable(const struct pg_error *error)
 {
@@ -159,23 +160,6 @@ static bool outcome_of(const char *name, enum stock_outcome *ret_outcome)
     return false;
 }
 
-static int64_t int_or_zero(const struct pg_result *rows, int column)
-{
-    return pg_text(rows, 0, column) == NULL ? 0 : pg_int(rows, 0, column);
-}
-
-static struct product *product_of(const struct pg_result *rows)
-{
-    return product_present(&(struct product_row){.id = pg_int(rows, 0, 1),
-                                                 .version = pg_int(rows, 0, 2),
-                                                 .stock = pg_int(rows, 0, 3),
-                                                 .name = pg_text(rows, 0, 5),
-                                                 .price = pg_text(rows, 0, 6),
-                                                 .created_us = pg_int(rows, 0, 7),
-                                                 .updated_us = pg_int(rows, 0, 8)},
-                           pg_int(rows, 0, 9));
-}
-
 enum status inventory_change(struct inventory *inventory, const struct stock_change *change,
                              int64_t deadline_us, struct stock_result *ret_result)
 {
@@ -198,18 +182,20 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
         metric_add(inventory->failed, 1);
         return status;
     }
-    if (pg_rows(rows) != 1 || !outcome_of(pg_text(rows, 0, 0), &result.outcome)) {
-        log_error(log_msg("apply_stock_changes gave an answer that this version does not know"));
+    if (pg_rows(rows) != 1 || !outcome_of(pg_text(rows, 0, COLUMN_OUTCOME), &result.outcome)) {
+        log_error(log_msg("change_stock gave an answer that this version does not know"));
         metric_add(inventory->failed, 1);
         pg_result_free(rows);
         return STATUS_BROKEN; /* it is committed, whatever it was */
     }
-    result.version = int_or_zero(rows, 2);
-    result.stock = int_or_zero(rows, 3);
-    result.delta = result.outcome == STOCK_APPLIED ? pg_int(rows, 0, 4) : 0;
+    if (product_rows_has(rows, 0)) {
+        result.version = product_rows_version(rows, 0);
+        result.stock = product_rows_stock(rows, 0);
+    }
     if (result.outcome == STOCK_APPLIED) {
-        struct product *product = product_of(rows);
+        struct product *product = product_rows_take(rows, 0);
 
+        result.delta = pg_int(rows, 0, COLUMN_DELTA);
         publish(inventory, product, &generation);
         product_unref(product);
     }
@@ -232,11 +218,11 @@ static void check_schema(struct inventory *inventory)
     enum status status;
 
     do {
-        status = pg_query(
-            inventory->database,
-            "SELECT to_regprocedure("
-            "'apply_stock_changes(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
-            NULL, 0, deadline_us, &rows, &error);
+        status =
+            pg_query(inventory->database,
+                     "SELECT to_regprocedure("
+                     "'change_stock(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
+                     NULL, 0, deadline_us, &rows, &error);
     } while (status == STATUS_BROKEN && clock_left_ms(deadline_us) > 0);
     if (status == STATUS_OK) {
         atomic_store(&inventory->has_schema, strcmp(pg_text(rows, 0, 0), "t") == 0);

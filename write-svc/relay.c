@@ -176,23 +176,25 @@ static bool follow_generation(struct relay *relay)
 /* Up to a batch of products, after id $2, that changed in transactions which snapshot $1 does not
  * see: those that were under way then, and all later ones. The mark tells whether the lock is still
  * held, and the snapshot of this batch. */
-#define MARK PRODUCT_ROWS_MARK("SELECT " LOCK "::int", "pg_current_snapshot()")
 #define CHANGED_IDS "SELECT product_id FROM stock_movements WHERE " LEDGER_NOT_SEEN_BY("$1")
 
 static const char changed_sql[] =
-    MARK " UNION ALL (" PRODUCT_ROWS_SELECT " WHERE id > $2::bigint AND id IN (" CHANGED_IDS
-         ") ORDER BY id LIMIT $3::bigint)"
-         " ORDER BY id";
+    "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_lock, mark.snapshot"
+    " FROM (SELECT " LOCK "::int AS has_lock, pg_current_snapshot()::text AS snapshot) AS mark"
+    " LEFT JOIN (SELECT * FROM products WHERE id > $2::bigint AND id IN (" CHANGED_IDS ")"
+    "  ORDER BY id LIMIT $3::bigint) AS product ON true ORDER BY product.id";
+
+enum { COLUMN_HAS_LOCK = PRODUCT_ROWS_NEXT, COLUMN_SNAPSHOT };
 
 static bool publish(struct relay *relay, const struct pg_result *result)
 {
     struct product *products[PRODUCT_CACHE_BATCH_MAX];
-    size_t count = (size_t)pg_rows(result) - 1;
+    size_t count = (size_t)product_rows_count(result);
     size_t stored = 0;
     enum status status = STATUS_OK;
 
     for (size_t i = 0; i < count; i++) {
-        products[i] = product_rows_take(result, (int)i + 1);
+        products[i] = product_rows_take(result, (int)i);
     }
     if (count > 0) {
         status = product_cache_publish(relay->cache, products, count, &relay->generation,
@@ -224,7 +226,7 @@ static bool run_batch(struct relay *relay, bool *ret_more)
     if (!ask(relay, changed_sql, params, 3, &result)) {
         return false;
     }
-    if (product_rows_number(result) !=
+    if (pg_int(result, 0, COLUMN_HAS_LOCK) !=
         1) { /* the connection was lost, and with it the lock, and another took it */
         set_lock(relay, false);
         pg_result_free(result);
@@ -233,10 +235,12 @@ static bool run_batch(struct relay *relay, bool *ret_more)
     ok = publish(relay, result);
     if (ok) {
         if (relay->round_snapshot == NULL) {
-            set_text(&relay->round_snapshot, product_rows_text(result));
+            set_text(&relay->round_snapshot, pg_text(result, 0, COLUMN_SNAPSHOT));
         }
-        *ret_more = pg_rows(result) - 1 == PRODUCT_CACHE_BATCH_MAX;
-        relay->round_after_id = product_rows_id(result, pg_rows(result) - 1);
+        *ret_more = product_rows_count(result) == PRODUCT_CACHE_BATCH_MAX;
+        if (*ret_more) {
+            relay->round_after_id = product_rows_id(result, pg_rows(result) - 1);
+        }
     }
     pg_result_free(result);
     return ok;

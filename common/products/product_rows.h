@@ -1,36 +1,53 @@
-/* How products are read from PostgreSQL: the columns, in one place, and what becomes of a row.
+/* How a product is read from PostgreSQL: the columns, in one place, and how a row becomes a
+ * product.
  *
- * A statement that reads products begins with a *mark*, a row of the same form with id 0: its time
- * is PostgreSQL's clock at the start of the transaction, so before the snapshot was taken; a number
- * and a text are the caller's to use. */
+ * A statement selects PRODUCT_ROWS_COLUMNS of a FROM item that it calls `product` and that has the
+ * columns of the table products: the table, or a function that returns such rows. Columns of its
+ * own follow, from PRODUCT_ROWS_NEXT on. A row that has no product holds NULLs instead.
+ *
+ * A statement that has something to tell even when it finds no product joins its products to a
+ * *mark*, because such a join gives at least one row, and the mark's columns stand on each:
+ *
+ *     "SELECT " PRODUCT_ROWS_COLUMNS ", mark.is_primary"
+ *     " FROM (SELECT NOT pg_is_in_recovery() AS is_primary) AS mark"
+ *     " LEFT JOIN products AS product ON product.id = ANY($1::bigint[])" */
 #ifndef FASTSTOCK_COMMON_PRODUCTS_PRODUCT_ROWS_H
 #define FASTSTOCK_COMMON_PRODUCTS_PRODUCT_ROWS_H
 
 #include "common/products/product.h"
 #include "common/stores/pg.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#define PRODUCT_ROWS_MARK(number, text)                                                            \
-    "SELECT 0::bigint AS id, (extract(epoch FROM now()) * 1000000)::bigint AS version, (" number   \
-    ")::bigint AS stock,"                                                                          \
-    " (" text ")::text AS name, NULL::text AS price, 0::bigint AS created_us,"                     \
-    " 0::bigint AS updated_us, 0 AS deleted"
+/* The last column is PostgreSQL's clock at the start of the transaction, so before the statement's
+ * snapshot was taken; the sub-select lets PostgreSQL compute it once, however many rows there are.
+ */
+#define PRODUCT_ROWS_COLUMNS                                                                       \
+    "product.id, product.version, product.stock, product.name, product.price::text,"               \
+    " (extract(epoch FROM product.created_at) * 1000000)::bigint,"                                 \
+    " (extract(epoch FROM product.updated_at) * 1000000)::bigint,"                                 \
+    " (product.deleted_at IS NOT NULL)::int,"                                                      \
+    " (SELECT (extract(epoch FROM now()) * 1000000)::bigint)"
 
-#define PRODUCT_ROWS_SELECT                                                                        \
-    "SELECT id, version, stock, name, price::text,"                                                \
-    " (extract(epoch FROM created_at) * 1000000)::bigint,"                                         \
-    " (extract(epoch FROM updated_at) * 1000000)::bigint,"                                         \
-    " (deleted_at IS NOT NULL)::int FROM products"
+/* The column behind these. */
+#define PRODUCT_ROWS_NEXT 9
 
-/* Of the mark, which is row 0. */
-int64_t product_rows_read_us(const struct pg_result *result);
-int64_t product_rows_number(const struct pg_result *result);
-const char *product_rows_text(const struct pg_result *result);
+/* How many rows hold products, in a result whose products are joined to a mark. */
+int product_rows_count(const struct pg_result *result);
 
-/* Of any other row. */
+/* Does this row hold a product? */
+bool product_rows_has(const struct pg_result *result, int row);
+
+/* The functions below are for rows that hold one. */
 int64_t product_rows_id(const struct pg_result *result, int row);
-struct product *product_rows_take(const struct pg_result *result,
-                                  int row); /* a reference of the caller's */
+int64_t product_rows_version(const struct pg_result *result, int row);
+int64_t product_rows_stock(const struct pg_result *result, int row);
+
+/* The product of a row, as a reference of the caller's. */
+struct product *product_rows_take(const struct pg_result *result, int row);
+
+/* When the statement began; the result must have a row, with or without a product. */
+int64_t product_rows_read_us(const struct pg_result *result);
 
 #endif

@@ -12,7 +12,7 @@ from support.timing import eventually, scaled
 def adjust(database, id, delta):
     """A change that no service knows of."""
     database.rows(
-        "SELECT * FROM apply_stock_changes(ARRAY[%s]::bigint[], ARRAY[%s]::bigint[], ARRAY[false], ARRAY[NULL]::bigint[], ARRAY[NULL]::text[])",
+        "SELECT * FROM change_stock(ARRAY[%s]::bigint[], ARRAY[%s]::bigint[], ARRAY[false], ARRAY[NULL]::bigint[], ARRAY[NULL]::text[])",
         id,
         delta,
     )

@@ -161,6 +161,29 @@ def test_one_of_many_with_the_same_if_match_wins(stack, database):
     assert_product_ledger(database, id, 5, [1])
 
 
+# -- an update of the services themselves
+
+
+def test_the_version_before_can_go_on_while_it_is_replaced(database):
+    """Its services call a function of another name, with other columns, in the same database."""
+    id = database.create_product(stock=5)
+    rows = database.rows(
+        "SELECT outcome, product_id, version, stock, delta, name, price, created_us, updated_us"
+        " FROM apply_stock_changes(ARRAY[%s, 9007199254740993]::bigint[], ARRAY[-2, 1]::bigint[],"
+        " ARRAY[false, false], ARRAY[1, NULL]::bigint[], ARRAY[NULL, NULL]::text[]) ORDER BY ord",
+        id,
+    )
+    row = database.row(
+        "SELECT *, epoch_us(created_at) AS created_us, epoch_us(updated_at) AS updated_us FROM products WHERE id = %s", id
+    )
+    assert [row["outcome"] for row in rows] == ["applied", "not_found"]
+    assert (rows[0]["product_id"], rows[0]["version"], rows[0]["stock"], rows[0]["delta"]) == (id, 2, 3, -2)
+    assert (rows[0]["name"], rows[0]["price"]) == (row["name"], str(row["price"]))
+    assert (rows[0]["created_us"], rows[0]["updated_us"]) == (row["created_us"], row["updated_us"])
+    assert rows[1]["product_id"] == 9007199254740993 and rows[1]["version"] is None
+    assert_product_ledger(database, id, 5, [-2])
+
+
 # -- counting
 
 
@@ -170,10 +193,12 @@ def later_schema(database):
     database.rows("DROP SCHEMA IF EXISTS later CASCADE")
     database.rows("CREATE SCHEMA later")
     database.rows(
-        """CREATE FUNCTION later.apply_stock_changes(bigint[], bigint[], boolean[], bigint[], text[])
-           RETURNS TABLE (ord int, outcome text, product_id bigint, version bigint, stock bigint, delta bigint, name text,
-             price text, created_us bigint, updated_us bigint) LANGUAGE sql
-           AS $$ SELECT 1, 'reserved', 1::bigint, 1::bigint, 1::bigint, 1::bigint, 'x', '1.00', 1::bigint, 1::bigint $$"""
+        """CREATE FUNCTION later.change_stock(bigint[], bigint[], boolean[], bigint[], text[])
+           RETURNS TABLE (id bigint, name text, price numeric, stock bigint, version bigint,
+             created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+             ord int, outcome text, delta bigint) LANGUAGE sql
+           AS $$ SELECT 1::bigint, 'x', 1.00, 1::bigint, 1::bigint, now(), now(), NULL::timestamptz,
+             1, 'reserved', 1::bigint $$"""
     )
     yield "later"
     database.rows("DROP SCHEMA later CASCADE")
