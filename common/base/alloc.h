@@ -17,4 +17,8 @@ char *fs_strdup(const char *text);
 
 #define FS_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
+/* The struct of this type whose `member` the pointer points to. */
+#define FS_CONTAINER_OF(pointer, type, member)                                                     \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 #endif
