@@ -29,18 +29,26 @@ struct stores {
 
 static struct product_cache *open_cache(const struct settings *s)
 {
-    return stores_open_cache(
-        &s->stores, &(struct stores_cache_options){.retry_ms = RETRY_MS,
-                                                   .probation_ms = REDIS_PROBATION_MS,
-                                                   .replica_url = s->redis_replica_url,
-                                                   .missing_ttl_ms = s->cache_missing_ttl_ms});
+    struct product_cache_options options = {.redis = s->stores.redis,
+                                            .replica_url = s->redis_replica_url,
+                                            .key_prefix = s->stores.redis_key_prefix,
+                                            .ttl_ms = s->stores.cache_ttl_ms,
+                                            .missing_ttl_ms = s->cache_missing_ttl_ms};
+
+    options.redis.name = "redis";
+    options.redis.retry_ms = RETRY_MS;
+    options.redis.probation_ms = REDIS_PROBATION_MS;
+    return product_cache_create(&options);
 }
 
-static struct pg_store *open_database(const struct settings *s, const char *store, const char *url)
+static struct pg_store *open_database(const struct settings *s, const char *name, const char *url)
 {
-    return stores_open_database(
-        &s->stores, &(struct stores_database_options){
-                        .store = store, .application = SERVICE, .url = url, .retry_ms = RETRY_MS});
+    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+
+    options.store.name = name;
+    options.store.url = url;
+    options.store.retry_ms = RETRY_MS;
+    return pg_store_create(&options);
 }
 
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
@@ -59,7 +67,7 @@ static bool is_ready(void *arg)
 static int serve(const struct settings *s)
 {
     struct stores stores = {.cache = open_cache(s),
-                            .database = open_database(s, "postgres", s->stores.database_url),
+                            .database = open_database(s, "postgres", s->stores.database.url),
                             .replica =
                                 open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
@@ -87,9 +95,9 @@ static int serve(const struct settings *s)
                                  .database = stores.database,
                                  .replica = stores.replica,
                                  .catalog = stores.catalog,
-                                 .cache_workers = (int)s->stores.redis_pool_size,
-                                 .database_workers = (int)s->stores.database_pool_size,
-                                 .database_timeout_ms = s->stores.database_timeout_ms});
+                                 .cache_workers = (int)s->stores.redis.size,
+                                 .database_workers = (int)s->stores.database.size,
+                                 .database_timeout_ms = s->stores.database.timeout_ms});
     handlers = (struct handlers){.catalog = stores.catalog, .loader = loader};
     ops_init(&ops);
 

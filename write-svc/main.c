@@ -25,30 +25,36 @@
  */
 static struct product_cache *open_cache(const struct settings *s)
 {
-    return stores_open_cache(
-        &s->stores,
-        &(struct stores_cache_options){.retry_ms = RETRY_MS, .missing_ttl_ms = MISSING_TTL_MS});
+    struct product_cache_options options = {.redis = s->stores.redis,
+                                            .key_prefix = s->stores.redis_key_prefix,
+                                            .ttl_ms = s->stores.cache_ttl_ms,
+                                            .missing_ttl_ms = MISSING_TTL_MS};
+
+    options.redis.name = "redis";
+    options.redis.retry_ms = RETRY_MS;
+    return product_cache_create(&options);
 }
 
 static struct pg_store *open_database(const struct settings *s)
 {
-    return stores_open_database(&s->stores,
-                                &(struct stores_database_options){.store = "postgres",
-                                                                  .application = SERVICE,
-                                                                  .url = s->stores.database_url,
-                                                                  .retry_ms = RETRY_MS});
+    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+
+    options.store.name = "postgres";
+    options.store.retry_ms = RETRY_MS;
+    return pg_store_create(&options);
 }
 
 /* One connection, for the relay's lock. */
 static struct pg_store *open_direct(const struct settings *s)
 {
-    return stores_open_database(&s->stores,
-                                &(struct stores_database_options){.store = "postgres-direct",
-                                                                  .application = SERVICE,
-                                                                  .url = s->database_direct_url,
-                                                                  .retry_ms = RETRY_MS,
-                                                                  .pool_size = 1,
-                                                                  .timeout_ms = RELAY_TIMEOUT_MS});
+    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+
+    options.store.name = "postgres-direct";
+    options.store.url = s->database_direct_url;
+    options.store.size = 1;
+    options.store.timeout_ms = RELAY_TIMEOUT_MS;
+    options.store.retry_ms = RETRY_MS;
+    return pg_store_create(&options);
 }
 
 static bool is_ready(void *arg)

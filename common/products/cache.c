@@ -77,21 +77,24 @@ struct product_cache {
 
 struct product_cache *product_cache_create(const struct product_cache_options *options)
 {
-    struct product_cache *cache = fs_calloc(1, sizeof(*cache));
-    struct redis_options redis = options->redis;
+    struct redis_options redis = {.store = options->redis, .script = set_if_newer};
+    struct product_cache *cache;
 
+    if (options->redis.url[0] == '\0') {
+        return NULL;
+    }
+    cache = fs_calloc(1, sizeof(*cache));
     cache->key_prefix = options->key_prefix;
     cache->ttl_ms = options->ttl_ms;
     cache->missing_ttl_ms = options->missing_ttl_ms;
     atomic_init(&cache->jitter, (uint32_t)clock_wall_us());
     pthread_mutex_init(&cache->lock, NULL);
-    redis.script = set_if_newer;
     snprintf(cache->probe_key, sizeof(cache->probe_key), "%s:probe", options->key_prefix);
     redis.probe_key = cache->probe_key;
     cache->primary = redis_store_create(&redis);
     if (options->replica_url != NULL && options->replica_url[0] != '\0') {
-        redis.store = "redis-replica";
-        redis.url = options->replica_url;
+        redis.store.name = "redis-replica";
+        redis.store.url = options->replica_url;
         redis.is_replica = true;
         cache->replica = redis_store_create(&redis);
     }

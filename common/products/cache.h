@@ -30,14 +30,15 @@
 struct product_cache;
 
 struct product_cache_options {
-    struct redis_options redis; /* `script` and `probe_key` are filled in here */
-    const char *replica_url;    /* reads go there while it is up; NULL or "" for none */
+    struct store_options redis;
+    const char *replica_url; /* reads go there while it is up; NULL or "" for none */
     const char
         *key_prefix; /* at most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache */
     int64_t ttl_ms;  /* of a product; each entry gets up to a tenth more or less */
     int64_t missing_ttl_ms; /* of the knowledge that there is no such product, and of brief fills */
 };
 
+/* NULL when the URL of Redis is empty: there is no cache. */
 struct product_cache *product_cache_create(const struct product_cache_options *options);
 void product_cache_destroy(struct product_cache *cache); /* NULL is fine */
 

@@ -1,41 +1,51 @@
 #include "common/stores/breaker.h"
 
+#include <assert.h>
+
 void breaker_init(struct breaker *breaker, int failures_max, int64_t probation_us)
 {
+    assert(failures_max > 0 && probation_us >= 0);
     *breaker = (struct breaker){
-        .state = BREAKER_CLOSED, .failures_max = failures_max, .probation_us = probation_us};
+        .failures_max = failures_max, .probation_us = probation_us, .closed_from_us = INT64_MIN};
 }
 
-bool breaker_allows(struct breaker *breaker, int64_t now_us)
+enum breaker_state breaker_state(const struct breaker *breaker, int64_t now_us)
 {
-    if (breaker->state == BREAKER_HALF_OPEN &&
-        now_us - breaker->half_open_since_us >= breaker->probation_us) {
-        breaker->state = BREAKER_CLOSED;
+    if (breaker->is_open) {
+        return BREAKER_OPEN;
     }
-    return breaker->state == BREAKER_CLOSED;
+    return now_us < breaker->closed_from_us ? BREAKER_HALF_OPEN : BREAKER_CLOSED;
 }
 
-void breaker_success(struct breaker *breaker, int64_t now_us)
+void breaker_succeed(struct breaker *breaker, int64_t now_us)
 {
     breaker->failures = 0;
-    if (breaker->state == BREAKER_OPEN) {
-        breaker->state = BREAKER_HALF_OPEN;
-        breaker->half_open_since_us = now_us;
+    if (breaker->is_open) {
+        breaker->is_open = false;
+        breaker->closed_from_us = now_us + breaker->probation_us;
     }
 }
 
-bool breaker_failure(struct breaker *breaker)
+bool breaker_fail(struct breaker *breaker, int64_t now_us)
 {
+    enum breaker_state state = breaker_state(breaker, now_us);
+
+    if (state == BREAKER_OPEN) {
+        return false; /* a call that was under way when it opened: of the same outage */
+    }
     breaker->failures++;
-    return breaker->state != BREAKER_OPEN &&
-           (breaker->failures >= breaker->failures_max || breaker->state == BREAKER_HALF_OPEN);
+    if (state == BREAKER_CLOSED && breaker->failures < breaker->failures_max) {
+        return false;
+    }
+    breaker_trip(breaker);
+    return true;
 }
 
 void breaker_trip(struct breaker *breaker)
 {
-    if (breaker->state != BREAKER_OPEN) {
+    if (!breaker->is_open) {
         breaker->opened++;
     }
-    breaker->state = BREAKER_OPEN;
+    breaker->is_open = true;
     breaker->failures = 0;
 }

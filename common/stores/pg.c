@@ -149,7 +149,8 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
 /* A connection, and time left to use it. */
 static enum status acquire(struct pg_store *store, int64_t deadline_us, void **ret_connection)
 {
-    enum status status = pool_acquire(store->pool, deadline_us, ret_connection);
+    int64_t wait_until_us = pool_wait_until_us(deadline_us, store->timeout_ms);
+    enum status status = pool_acquire(store->pool, wait_until_us, ret_connection);
 
     if (status == STATUS_OK && clock_left_ms(deadline_us) == 0) {
         pool_release(store->pool, *ret_connection, STATUS_UNAVAILABLE);
@@ -277,13 +278,13 @@ static void *connection_open(void *arg, int64_t deadline_us, char error[POOL_ERR
 
 /* Between statements a server says at most a notice or a changed parameter; a hang-up shows as end
  * of input. */
-static int connection_alive(void *arg)
+static bool connection_is_alive(void *arg)
 {
     PGconn *connection = arg;
     struct pollfd fd = {.fd = PQsocket(connection), .events = POLLIN | POLLRDHUP};
 
     if (poll(&fd, 1, 0) == 0) {
-        return 1;
+        return true;
     }
     return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 &&
            PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK &&
@@ -340,19 +341,20 @@ const struct config_url_kind pg_url_kind = {
 
 struct pg_store *pg_store_create(const struct pg_options *options)
 {
-    struct pg_store *store = fs_calloc(1, sizeof(*store));
+    struct pg_store *store;
 
-    store->url = fs_strdup(options->url);
+    if (options->store.url[0] == '\0') {
+        return NULL;
+    }
+    store = fs_calloc(1, sizeof(*store));
+    store->url = fs_strdup(options->store.url);
     store->application = options->application;
-    store->timeout_ms = options->timeout_ms;
-    store->pool = pool_create(
-        &(struct pool_options){.store = options->store,
-                               .url = options->url,
-                               .size = options->pool_size,
-                               .connect_timeout_ms = options->connect_timeout_ms,
-                               .retry_ms = options->retry_ms,
-                               .ops = {connection_open, connection_alive, connection_close},
-                               .context = store});
+    store->timeout_ms = options->store.timeout_ms;
+    store->pool = pool_create(&(struct pool_options){.store = options->store,
+                                                     .ops = {.connect = connection_open,
+                                                             .is_alive = connection_is_alive,
+                                                             .close = connection_close},
+                                                     .context = store});
     return store;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/config.h"
 #include "common/base/status.h"
 #include "common/stores/breaker.h"
+#include "common/stores/options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,13 +16,8 @@ struct pg_store;
 struct pg_result;
 
 struct pg_options {
-    const char *store;       /* label: "postgres" or "postgres-replica" */
-    const char *application; /* application_name; borrowed for the life of the process */
-    const char *url;         /* a libpq URL; copied */
-    int pool_size;
-    int64_t timeout_ms; /* of one statement */
-    int64_t connect_timeout_ms;
-    int64_t retry_ms;
+    struct store_options store; /* url: a libpq URL */
+    const char *application;    /* application_name; borrowed for the life of the process */
 };
 
 /* Why a statement failed. */
@@ -36,13 +32,15 @@ bool pg_url_is_valid(const char *url);
 
 extern const struct config_url_kind pg_url_kind;
 
-/* Never fails: connections come when PostgreSQL is there. */
+/* Connections come when PostgreSQL is there. NULL when the URL is empty: there is no such store. */
 struct pg_store *pg_store_create(const struct pg_options *options);
 void pg_store_destroy(struct pg_store *store); /* NULL is fine */
 
 /* Runs one statement with `count` parameters (NULL is SQL's NULL). On STATUS_OK the result is to be
  * freed with pg_result_free; on STATUS_FAILED `ret_error` tells what the server said. After
- * STATUS_TIMEOUT and STATUS_BROKEN nobody knows whether the statement was done. */
+ * STATUS_TIMEOUT and STATUS_BROKEN nobody knows whether the statement was done. Of the time until
+ * the deadline the statement gets at most the store's timeout_ms; the rest may pass with waiting
+ * for a connection (pool_wait_until_us). */
 enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
                      int64_t deadline_us, struct pg_result **ret_result,
                      struct pg_error *ret_error);

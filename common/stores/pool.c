@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define BREAKER_TIMEOUTS 5   /* in a row open the breaker */
-#define RETRY_LOG_EVERY_S 30 /* a store that stays away is mentioned that often */
+#define RETRY_LOG_EVERY_S 30 /* between log lines about a store that stays away */
 #define LOOK_MS 1000         /* between looks of the maintainer at the idle connections */
 
 static struct metric_family connections_gauge =
@@ -30,18 +30,40 @@ static struct metric_family breaker_gauge = METRIC_GAUGE(
 static struct metric_family opened_counter = METRIC_COUNTER(
     "faststock_breaker_opened_total", "How often the circuit breaker opened.", "store");
 
+enum {
+    CONNECTIONS_IDLE,
+    CONNECTIONS_BUSY,
+    WAIT,
+    WAIT_TIMEOUTS,
+    ERRORS_CONNECT,
+    ERRORS_TIMEOUT,
+    ERRORS_BROKEN,
+    ERRORS_FAILED,
+    BREAKER,
+    BREAKER_OPENED,
+    SERIES
+};
+
+static const struct metric_row rows[SERIES] = {
+    [CONNECTIONS_IDLE] = {&connections_gauge, {NULL, "idle"}},
+    [CONNECTIONS_BUSY] = {&connections_gauge, {NULL, "busy"}},
+    [WAIT] = {&wait_histogram, {NULL}},
+    [WAIT_TIMEOUTS] = {&timeouts_counter, {NULL}},
+    [ERRORS_CONNECT] = {&errors_counter, {NULL, "connect"}},
+    [ERRORS_TIMEOUT] = {&errors_counter, {NULL, "timeout"}},
+    [ERRORS_BROKEN] = {&errors_counter, {NULL, "broken"}},
+    [ERRORS_FAILED] = {&errors_counter, {NULL, "failed"}},
+    [BREAKER] = {&breaker_gauge, {NULL}},
+    [BREAKER_OPENED] = {&opened_counter, {NULL}},
+};
+
 struct pool {
-    struct pool_options options;
+    struct store_options options; /* without the URL, which holds the password */
+    struct pool_ops ops;
+    void *context;
     char shown_url[1024];
     pthread_t maintainer;
-    struct metric *idle_gauge;
-    struct metric *busy_gauge;
-    struct metric *wait;
-    struct metric *timeouts;
-    struct metric *errors[STATUS_FAILED + 1];
-    struct metric *connect_errors;
-    struct metric *breaker_state;
-    struct metric *opened;
+    struct metric *series[SERIES];
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t released;
@@ -49,7 +71,7 @@ struct pool {
     struct breaker breaker;
     void **idle; /* a stack: the connection used last is used next */
     int idle_count;
-    int open_count; /* idle and busy */
+    int open_count; /* idle and busy; idle_count <= open_count <= options.size */
     bool connect_failed_last;
     bool stopping;
 };
@@ -59,32 +81,21 @@ static void update_gauges(void *arg);
 
 struct pool *pool_create(const struct pool_options *options)
 {
-    static const char *const kinds[] = {NULL, "timeout", NULL, "broken", "failed"};
     struct pool *pool = fs_calloc(1, sizeof(*pool));
 
-    assert(options->size > 0);
-    pool->options = *options;
-    pool->options.url = NULL; /* it has the password, and is borrowed */
-    url_redact(options->url, pool->shown_url, sizeof(pool->shown_url));
-    pool->idle = fs_calloc((size_t)options->size, sizeof(*pool->idle));
-    breaker_init(&pool->breaker, BREAKER_TIMEOUTS, options->probation_ms * CLOCK_US_PER_MS);
+    assert(options->store.size > 0 && options->store.size <= INT32_MAX);
+    pool->options = options->store;
+    pool->options.url = NULL;
+    pool->ops = options->ops;
+    pool->context = options->context;
+    url_redact(options->store.url, pool->shown_url, sizeof(pool->shown_url));
+    pool->idle = fs_calloc((size_t)options->store.size, sizeof(*pool->idle));
+    breaker_init(&pool->breaker, BREAKER_TIMEOUTS, options->store.probation_ms * CLOCK_US_PER_MS);
     pthread_mutex_init(&pool->lock, NULL);
     clock_cond_init(&pool->released);
     clock_cond_init(&pool->work);
-
-    pool->idle_gauge = metric_get(&connections_gauge, options->store, "idle");
-    pool->busy_gauge = metric_get(&connections_gauge, options->store, "busy");
-    pool->wait = metric_get(&wait_histogram, options->store);
-    pool->timeouts = metric_get(&timeouts_counter, options->store);
-    for (size_t i = 0; i < FS_ARRAY_LEN(kinds); i++) {
-        pool->errors[i] =
-            kinds[i] == NULL ? NULL : metric_get(&errors_counter, options->store, kinds[i]);
-    }
-    pool->connect_errors = metric_get(&errors_counter, options->store, "connect");
-    pool->breaker_state = metric_get(&breaker_gauge, options->store);
-    pool->opened = metric_get(&opened_counter, options->store);
+    metric_get_rows(rows, SERIES, options->store.name, pool->series);
     metrics_add_hook(update_gauges, pool);
-
     pool->maintainer = thread_start(maintain, pool);
     return pool;
 }
@@ -103,7 +114,7 @@ void pool_destroy(struct pool *pool)
     metrics_remove_hook(update_gauges, pool);
     assert(pool->idle_count == pool->open_count);
     for (int i = 0; i < pool->idle_count; i++) {
-        pool->options.ops.close(pool->idle[i]);
+        pool->ops.close(pool->idle[i]);
     }
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->released);
@@ -117,128 +128,181 @@ static void update_gauges(void *arg)
     struct pool *pool = arg;
 
     pthread_mutex_lock(&pool->lock);
-    breaker_allows(&pool->breaker, clock_mono_us());
-    metric_set(pool->idle_gauge, pool->idle_count);
-    metric_set(pool->busy_gauge, pool->open_count - pool->idle_count);
-    metric_set(pool->breaker_state, pool->breaker.state);
-    metric_set(pool->opened, (double)pool->breaker.opened);
+    metric_set(pool->series[CONNECTIONS_IDLE], pool->idle_count);
+    metric_set(pool->series[CONNECTIONS_BUSY], pool->open_count - pool->idle_count);
+    metric_set(pool->series[BREAKER], breaker_state(&pool->breaker, clock_mono_us()));
+    metric_set(pool->series[BREAKER_OPENED], (double)pool->breaker.opened);
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* With the lock held: the store counts as away from now on. */
-static void open_breaker_locked(struct pool *pool, const char *why)
+static void count_error(struct pool *pool, enum status status)
 {
-    if (pool->breaker.state != BREAKER_OPEN) {
-        log_warn(log_msg("store is away"), log_str("store", pool->options.store),
-                 log_str("url", pool->shown_url), log_str("error", why),
-                 log_int("retry_ms", pool->options.retry_ms));
+    switch (status) {
+    case STATUS_OK:
+    case STATUS_UNAVAILABLE:
+        break;
+    case STATUS_TIMEOUT:
+        metric_add(pool->series[ERRORS_TIMEOUT], 1);
+        break;
+    case STATUS_BROKEN:
+        metric_add(pool->series[ERRORS_BROKEN], 1);
+        break;
+    case STATUS_FAILED:
+        metric_add(pool->series[ERRORS_FAILED], 1);
+        break;
     }
-    breaker_trip(&pool->breaker);
+}
+
+/* --- the breaker; with the lock held ---------------------------------------------------------- */
+
+/* The breaker has just opened: tells the log, the waiting requests, and the maintainer. */
+static void tell_away_locked(struct pool *pool, const char *why)
+{
+    log_warn(log_msg("store is away"), log_str("store", pool->options.name),
+             log_str("url", pool->shown_url), log_str("error", why),
+             log_int("retry_ms", pool->options.retry_ms));
     pthread_cond_broadcast(&pool->released);
     pthread_cond_signal(&pool->work);
 }
 
+static void trip_locked(struct pool *pool, const char *why)
+{
+    if (!pool->breaker.is_open) {
+        breaker_trip(&pool->breaker);
+        tell_away_locked(pool, why);
+    }
+}
+
 static void log_presence(const struct pool *pool)
 {
-    log_info(log_msg("store is there"), log_str("store", pool->options.store),
+    log_info(log_msg("store is there"), log_str("store", pool->options.name),
              log_str("url", pool->shown_url));
 }
 
-/* With the lock held: the store answered the probe, or a call that was under way when it was given
- * up. */
-static void answered_locked(struct pool *pool)
+/* The store answered the probe, or a call. */
+static void succeed_locked(struct pool *pool)
 {
-    if (pool->breaker.state == BREAKER_OPEN) {
+    if (pool->breaker.is_open) {
         log_presence(pool);
     }
-    breaker_success(&pool->breaker, clock_mono_us());
+    breaker_succeed(&pool->breaker, clock_mono_us());
 }
 
-/* With the lock held, which it gives up meanwhile: closes one connection that is in nobody's
- * hands. */
-static void close_one_locked(struct pool *pool, void *connection)
+/* What the end of a call says of the store. */
+static void judge_locked(struct pool *pool, enum status last)
 {
+    if (last == STATUS_OK || last == STATUS_FAILED) {
+        succeed_locked(pool);
+    } else if (last == STATUS_TIMEOUT && breaker_fail(&pool->breaker, clock_mono_us())) {
+        tell_away_locked(pool, "it does not answer in time");
+    }
+}
+
+/* --- idle connections; with the lock held ----------------------------------------------------- */
+
+static void push_idle_locked(struct pool *pool, void *connection)
+{
+    assert(pool->idle_count < pool->open_count && pool->open_count <= pool->options.size);
+    pool->idle[pool->idle_count++] = connection;
+    pthread_cond_signal(&pool->released);
+}
+
+/* The connection used last. */
+static void *pop_idle_locked(struct pool *pool)
+{
+    assert(pool->idle_count > 0 && pool->idle_count <= pool->open_count);
+    return pool->idle[--pool->idle_count];
+}
+
+/* The connection that has been idle for longest. */
+static void *shift_idle_locked(struct pool *pool)
+{
+    void *connection = pool->idle[0];
+
+    assert(pool->idle_count > 0 && pool->idle_count <= pool->open_count);
+    pool->idle_count--;
+    memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(*pool->idle));
+    return connection;
+}
+
+/* Closes a connection that is not among the idle ones. Gives the lock up meanwhile. */
+static void close_locked(struct pool *pool, void *connection)
+{
+    assert(pool->open_count > pool->idle_count);
     pool->open_count--;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
-    pool->options.ops.close(connection);
+    pool->ops.close(connection);
     pthread_mutex_lock(&pool->lock);
 }
 
-/* With the lock held, which it gives up meanwhile: is this connection, that is in nobody's hands,
- * of use? Else it is closed. */
-static bool keep_if_alive_locked(struct pool *pool, void *connection)
-{
-    int alive;
-
-    pthread_mutex_unlock(&pool->lock);
-    alive = pool->options.ops.alive(connection);
-    pthread_mutex_lock(&pool->lock);
-    if (!alive) {
-        close_one_locked(pool, connection);
-    }
-    return alive != 0;
-}
-
-/* With the lock held: an idle connection that is alive, or NULL. */
+/* An idle connection that shows no hang-up, or NULL; closes those that do. Gives the lock up
+ * meanwhile. */
 static void *take_idle_locked(struct pool *pool)
 {
     while (pool->idle_count > 0) {
-        void *connection = pool->idle[--pool->idle_count];
+        void *connection = pop_idle_locked(pool);
+        bool is_alive;
 
-        if (keep_if_alive_locked(pool, connection)) {
+        pthread_mutex_unlock(&pool->lock);
+        is_alive = pool->ops.is_alive(connection);
+        pthread_mutex_lock(&pool->lock);
+        if (is_alive) {
             return connection;
         }
+        close_locked(pool, connection);
     }
     return NULL;
 }
 
-enum status pool_acquire(struct pool *pool, int64_t deadline_us, void **ret_connection)
+/* --- requests --------------------------------------------------------------------------------- */
+
+int64_t pool_wait_until_us(int64_t deadline_us, int64_t timeout_ms)
+{
+    int64_t now_us = clock_mono_us();
+    int64_t half_us = now_us + (deadline_us - now_us) / 2;
+    int64_t latest_us = deadline_us - timeout_ms * CLOCK_US_PER_MS;
+
+    return latest_us > half_us ? latest_us : half_us;
+}
+
+enum status pool_acquire(struct pool *pool, int64_t wait_until_us, void **ret_connection)
 {
     int64_t start_us = clock_mono_us();
-    int64_t until_us = start_us + (deadline_us - start_us) / 2;
+    int64_t now_us = start_us;
     enum status status = STATUS_UNAVAILABLE;
-    bool waited = false;
 
     pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping && breaker_allows(&pool->breaker, waited ? clock_mono_us() : start_us)) {
+    while (!pool->stopping && breaker_state(&pool->breaker, now_us) == BREAKER_CLOSED) {
         void *connection = take_idle_locked(pool);
+        bool in_time;
 
         if (connection != NULL) {
             *ret_connection = connection;
             status = STATUS_OK;
             break;
         }
-        waited = true;
-        if (!clock_cond_wait(&pool->released, &pool->lock, until_us) && pool->idle_count == 0) {
-            metric_add(pool->timeouts, 1);
+        in_time = clock_cond_wait(&pool->released, &pool->lock, wait_until_us);
+        now_us = clock_mono_us();
+        if (!in_time && pool->idle_count == 0) {
+            metric_add(pool->series[WAIT_TIMEOUTS], 1);
             break;
         }
     }
     pthread_mutex_unlock(&pool->lock);
-    metric_observe(pool->wait,
-                   waited ? (double)(clock_mono_us() - start_us) / (double)CLOCK_US_PER_S : 0);
+    metric_observe(pool->series[WAIT], (double)(now_us - start_us) / (double)CLOCK_US_PER_S);
     return status;
 }
 
 void pool_release(struct pool *pool, void *connection, enum status last)
 {
-    bool keep = last != STATUS_TIMEOUT && last != STATUS_BROKEN;
-
-    if (pool->errors[last] != NULL) {
-        metric_add(pool->errors[last], 1);
-    }
+    count_error(pool, last);
     pthread_mutex_lock(&pool->lock);
-    if (last == STATUS_OK || last == STATUS_FAILED) {
-        answered_locked(pool);
-    } else if (last == STATUS_TIMEOUT && breaker_failure(&pool->breaker)) {
-        open_breaker_locked(pool, "it does not answer in time");
-    }
-    if (keep) {
-        pool->idle[pool->idle_count++] = connection;
-        pthread_cond_signal(&pool->released);
+    judge_locked(pool, last);
+    if (last == STATUS_TIMEOUT || last == STATUS_BROKEN) {
+        close_locked(pool, connection);
     } else {
-        close_one_locked(pool, connection);
+        push_idle_locked(pool, connection);
     }
     pthread_mutex_unlock(&pool->lock);
 }
@@ -246,7 +310,7 @@ void pool_release(struct pool *pool, void *connection, enum status last)
 void pool_trip(struct pool *pool, const char *why)
 {
     pthread_mutex_lock(&pool->lock);
-    open_breaker_locked(pool, why);
+    trip_locked(pool, why);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -255,8 +319,7 @@ enum breaker_state pool_breaker_state(struct pool *pool)
     enum breaker_state state;
 
     pthread_mutex_lock(&pool->lock);
-    breaker_allows(&pool->breaker, clock_mono_us());
-    state = pool->breaker.state;
+    state = breaker_state(&pool->breaker, clock_mono_us());
     pthread_mutex_unlock(&pool->lock);
     return state;
 }
@@ -273,65 +336,102 @@ int pool_open_connections(struct pool *pool)
 
 /* --- the maintainer --------------------------------------------------------------------------- */
 
+/* A connect while the breaker is closed is no answer to the calls that timed out: it does not reset
+ * their count, because a store may let clients in and still answer no call. */
 static void connected_locked(struct pool *pool, void *connection)
 {
-    if (pool->breaker.state ==
-        BREAKER_OPEN) { /* else the store only let one in: no answer to what timed out */
-        answered_locked(pool);
+    if (pool->breaker.is_open) {
+        succeed_locked(pool);
     } else if (pool->open_count == 0) {
         log_presence(pool);
     }
     pool->connect_failed_last = false;
-    pool->idle[pool->idle_count++] = connection;
     pool->open_count++;
-    pthread_cond_signal(&pool->released);
+    push_idle_locked(pool, connection);
+}
+
+/* While at least one connection is open, the store merely lets no more in. */
+static void connect_failed_locked(struct pool *pool, const char *error, int64_t *last_log_us)
+{
+    int64_t now_us = clock_mono_us();
+
+    metric_add(pool->series[ERRORS_CONNECT], 1);
+    pool->connect_failed_last = true;
+    if (!pool->breaker.is_open && pool->open_count == 0) {
+        trip_locked(pool, error);
+        *last_log_us = now_us;
+    } else if (pool->breaker.is_open &&
+               now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
+        log_warn(log_msg("store is still away"), log_str("store", pool->options.name),
+                 log_str("url", pool->shown_url), log_str("error", error));
+        *last_log_us = now_us;
+    }
 }
 
 /* One attempt to connect, the lock given up meanwhile. */
 static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
 {
-    int64_t now_us = clock_mono_us();
+    int64_t deadline_us = clock_mono_us() + pool->options.connect_timeout_ms * CLOCK_US_PER_MS;
     char error[POOL_ERROR_SIZE] = "";
     void *connection;
 
     pthread_mutex_unlock(&pool->lock);
-    connection = pool->options.ops.connect(
-        pool->options.context, now_us + pool->options.connect_timeout_ms * CLOCK_US_PER_MS, error);
+    connection = pool->ops.connect(pool->context, deadline_us, error);
     pthread_mutex_lock(&pool->lock);
     if (connection != NULL) {
         connected_locked(pool, connection);
-        return;
-    }
-    metric_add(pool->connect_errors, 1);
-    pool->connect_failed_last = true;
-    if (pool->open_count == 0 || pool->breaker.state == BREAKER_OPEN) {
-        if (pool->breaker.state == BREAKER_OPEN &&
-            now_us - *last_log_us >= RETRY_LOG_EVERY_S * CLOCK_US_PER_S) {
-            log_warn(log_msg("store is still away"), log_str("store", pool->options.store),
-                     log_str("url", pool->shown_url), log_str("error", error));
-            *last_log_us = now_us;
-        } else if (pool->breaker.state != BREAKER_OPEN) {
-            *last_log_us = now_us;
-        }
-        open_breaker_locked(pool, error);
+    } else {
+        connect_failed_locked(pool, error, last_log_us);
     }
 }
 
-/* With the lock held, which it gives up meanwhile: closes the idle connections that are of no use
- * any more, so that it is known of a store that nobody asks when it is away. Requests that take
- * some meanwhile look for themselves. */
+/* Looks for a hang-up, and does the upkeep. Called without the lock. */
+static enum status look_at(struct pool *pool, void *connection, char error[POOL_ERROR_SIZE])
+{
+    enum status status = STATUS_OK;
+
+    if (!pool->ops.is_alive(connection)) {
+        return STATUS_BROKEN;
+    }
+    if (pool->ops.refresh != NULL) {
+        int64_t deadline_us = clock_mono_us() + pool->options.timeout_ms * CLOCK_US_PER_MS;
+
+        status = pool->ops.refresh(connection, deadline_us, error);
+        count_error(pool, status);
+    }
+    return status;
+}
+
+/* Looks at the connection that has been idle for longest, the lock given up meanwhile. Upkeep that
+ * succeeds is no answer to the calls that timed out, like a connect (connected_locked). */
+static void look_at_one_locked(struct pool *pool)
+{
+    void *connection = shift_idle_locked(pool);
+    char error[POOL_ERROR_SIZE] = "";
+    enum status status;
+
+    pthread_mutex_unlock(&pool->lock);
+    status = look_at(pool, connection, error);
+    pthread_mutex_lock(&pool->lock);
+    if (status == STATUS_TIMEOUT) {
+        judge_locked(pool, status);
+    } else if (status == STATUS_UNAVAILABLE) {
+        trip_locked(pool, error);
+    }
+    if (status == STATUS_OK || status == STATUS_FAILED) {
+        push_idle_locked(pool, connection);
+    } else {
+        close_locked(pool, connection);
+    }
+}
+
+/* Looks at all that are idle now. After a whole round their order is as before. */
 static void look_locked(struct pool *pool)
 {
-    for (int left = pool->idle_count; left > 0 && pool->idle_count > 0; left--) {
-        void *connection = pool->idle[0];
+    int left = pool->idle_count;
 
-        pool->idle_count--;
-        memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(*pool->idle));
-        if (keep_if_alive_locked(pool, connection)) {
-            pool->idle[pool->idle_count++] =
-                connection; /* after a whole round the order is as before */
-            pthread_cond_signal(&pool->released);
-        }
+    while (left-- > 0 && pool->idle_count > 0 && !pool->breaker.is_open && !pool->stopping) {
+        look_at_one_locked(pool);
     }
 }
 
@@ -353,8 +453,8 @@ static void *maintain(void *arg)
 
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
-        if (pool->breaker.state == BREAKER_OPEN && pool->idle_count > 0) {
-            close_one_locked(pool, pool->idle[--pool->idle_count]);
+        if (pool->breaker.is_open && pool->idle_count > 0) {
+            close_locked(pool, pop_idle_locked(pool));
         } else if (clock_mono_us() >= look_us) {
             look_locked(pool);
             look_us = clock_mono_us() + LOOK_MS * CLOCK_US_PER_MS;

@@ -344,7 +344,7 @@ static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERR
 }
 
 /* Between calls Redis has nothing to say: a readable socket is a hang-up. */
-static int session_alive(void *connection)
+static bool session_is_alive(void *connection)
 {
     const struct redis_session *session = connection;
     struct pollfd fd = {.fd = session->context->fd, .events = POLLIN | POLLRDHUP};
@@ -356,25 +356,20 @@ struct redis_store *redis_store_create(const struct redis_options *options)
 {
     struct redis_store *store = fs_calloc(1, sizeof(*store));
     char error[128];
-    bool parsed = url_parse_redis(options->url, &store->url, error, sizeof(error));
+    bool parsed = url_parse_redis(options->store.url, &store->url, error, sizeof(error));
 
     assert(parsed); /* the settings are checked when they are read */
     (void)parsed;
-    store->timeout_ms = options->timeout_ms;
+    store->timeout_ms = options->store.timeout_ms;
     store->script = options->script;
     store->is_replica = options->is_replica;
     store->probe_key = options->probe_key;
-    store->probation_us = options->probation_ms * CLOCK_US_PER_MS;
+    store->probation_us = options->store.probation_ms * CLOCK_US_PER_MS;
     pthread_mutex_init(&store->lock, NULL);
-    store->pool =
-        pool_create(&(struct pool_options){.store = options->store,
-                                           .url = options->url,
-                                           .size = options->pool_size,
-                                           .connect_timeout_ms = options->connect_timeout_ms,
-                                           .retry_ms = options->retry_ms,
-                                           .probation_ms = options->probation_ms,
-                                           .ops = {session_connect, session_alive, session_close},
-                                           .context = store});
+    store->pool = pool_create(&(struct pool_options){
+        .store = options->store,
+        .ops = {.connect = session_connect, .is_alive = session_is_alive, .close = session_close},
+        .context = store});
     return store;
 }
 
@@ -404,7 +399,8 @@ enum status redis_acquire(struct redis_store *store, int64_t deadline_us,
     void *connection = NULL;
     struct redis_session *session;
     const char *why;
-    enum status status = pool_acquire(store->pool, deadline_us, &connection);
+    int64_t wait_until_us = pool_wait_until_us(deadline_us, store->timeout_ms);
+    enum status status = pool_acquire(store->pool, wait_until_us, &connection);
 
     if (status != STATUS_OK) {
         return status;

@@ -10,6 +10,7 @@
 
 #include "common/base/status.h"
 #include "common/stores/breaker.h"
+#include "common/stores/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,14 +23,10 @@ struct redis_store;
 struct redis_session;
 
 struct redis_options {
-    const char *store; /* label: "redis" or "redis-replica" */
-    const char *url;   /* see url.h; not empty */
-    int pool_size;
-    int64_t timeout_ms; /* of one call; a reply that comes in pieces may take that long for each */
-    int64_t connect_timeout_ms;
-    int64_t retry_ms;
-    int64_t probation_ms; /* after an outage, and after a change of the epoch */
-    const char *script;   /* Lua, loaded on each connection for redis_run_script; borrowed */
+    /* url: see url.h, not empty. A reply that comes in pieces may take timeout_ms for each. The
+     * probation follows a change of the epoch, too. */
+    struct store_options store;
+    const char *script; /* Lua, loaded on each connection for redis_run_script; borrowed */
     bool is_replica; /* else it must take writes; one that does not, for whatever reason, counts as
                         away */
     const char *probe_key; /* what is written to find that out, with each question for the epoch;

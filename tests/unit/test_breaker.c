@@ -20,9 +20,14 @@ static struct breaker half_open_breaker(void)
     struct breaker breaker = closed_breaker();
 
     breaker_trip(&breaker);
-    breaker_success(&breaker, NOW_US);
-    assert_int_equal(breaker.state, BREAKER_HALF_OPEN);
+    breaker_succeed(&breaker, NOW_US);
+    assert_int_equal(breaker_state(&breaker, NOW_US), BREAKER_HALF_OPEN);
     return breaker;
+}
+
+static void check_state(const struct breaker *breaker, int64_t now_us, enum breaker_state state)
+{
+    assert_int_equal(breaker_state(breaker, now_us), state);
 }
 
 static void test_starts_closed(void **state)
@@ -30,44 +35,45 @@ static void test_starts_closed(void **state)
     struct breaker breaker = closed_breaker();
 
     (void)state;
-    assert_true(breaker_allows(&breaker, 0));
-    assert_int_equal(breaker.state, BREAKER_CLOSED);
+    check_state(&breaker, INT64_MIN, BREAKER_CLOSED);
+    check_state(&breaker, 0, BREAKER_CLOSED);
     assert_int_equal(breaker.opened, 0);
 }
 
-static void test_failures_in_a_row_say_when_to_trip(void **state)
+static void test_failures_in_a_row_open_it(void **state)
 {
     struct breaker breaker = closed_breaker();
 
     (void)state;
-    assert_false(breaker_failure(&breaker));
-    assert_false(breaker_failure(&breaker));
-    assert_true(breaker_allows(&breaker, NOW_US));
-    assert_true(breaker_failure(&breaker));
+    assert_false(breaker_fail(&breaker, NOW_US));
+    assert_false(breaker_fail(&breaker, NOW_US));
+    check_state(&breaker, NOW_US, BREAKER_CLOSED);
+    assert_true(breaker_fail(&breaker, NOW_US));
+    check_state(&breaker, NOW_US, BREAKER_OPEN);
+    assert_int_equal(breaker.opened, 1);
 }
 
-static void test_success_forgets_failures(void **state)
+static void test_an_answer_forgets_failures(void **state)
 {
     struct breaker breaker = closed_breaker();
 
     (void)state;
     for (int i = 0; i < 2 * FAILURES; i++) {
-        assert_false(breaker_failure(&breaker));
-        assert_false(breaker_failure(&breaker));
-        breaker_success(&breaker, NOW_US);
+        assert_false(breaker_fail(&breaker, NOW_US));
+        assert_false(breaker_fail(&breaker, NOW_US));
+        breaker_succeed(&breaker, NOW_US);
     }
-    assert_int_equal(breaker.state, BREAKER_CLOSED);
+    check_state(&breaker, NOW_US, BREAKER_CLOSED);
 }
 
-static void test_open_allows_nothing_however_long(void **state)
+static void test_an_open_one_stays_open_however_long(void **state)
 {
     struct breaker breaker = closed_breaker();
 
     (void)state;
     breaker_trip(&breaker);
-    assert_int_equal(breaker.state, BREAKER_OPEN);
-    assert_false(breaker_allows(&breaker, NOW_US));
-    assert_false(breaker_allows(&breaker, INT64_MAX));
+    check_state(&breaker, 0, BREAKER_OPEN);
+    check_state(&breaker, INT64_MAX, BREAKER_OPEN);
 }
 
 static void test_openings_are_counted_once_each(void **state)
@@ -78,12 +84,12 @@ static void test_openings_are_counted_once_each(void **state)
     breaker_trip(&breaker);
     breaker_trip(&breaker);
     assert_int_equal(breaker.opened, 1);
-    breaker_success(&breaker, NOW_US);
+    breaker_succeed(&breaker, NOW_US);
     breaker_trip(&breaker);
     assert_int_equal(breaker.opened, 2);
 }
 
-/* Calls that were under way when it opened end later; they neither trip it again nor count for the
+/* Calls that were under way when it opened end later; they neither open it again nor count for the
  * time after. */
 static void test_failures_while_open_do_not_count(void **state)
 {
@@ -92,24 +98,26 @@ static void test_failures_while_open_do_not_count(void **state)
     (void)state;
     breaker_trip(&breaker);
     for (int i = 0; i < 2 * FAILURES; i++) {
-        assert_false(breaker_failure(&breaker));
+        assert_false(breaker_fail(&breaker, NOW_US));
     }
-    breaker_success(&breaker, NOW_US);
-    assert_true(breaker_allows(&breaker, NOW_US + PROBATION_US));
-    assert_false(breaker_failure(&breaker));
+    breaker_succeed(&breaker, NOW_US);
+    check_state(&breaker, NOW_US + PROBATION_US, BREAKER_CLOSED);
+    for (int i = 1; i < FAILURES; i++) {
+        assert_false(breaker_fail(&breaker, NOW_US + PROBATION_US));
+    }
     assert_int_equal(breaker.opened, 1);
 }
 
+/* The state depends on the time alone: asking for it, in whatever order, changes nothing. */
 static void test_probation_ends_after_its_time(void **state)
 {
-    struct breaker breaker = half_open_breaker();
+    const struct breaker breaker = half_open_breaker();
 
     (void)state;
-    assert_false(breaker_allows(&breaker, NOW_US));
-    assert_false(breaker_allows(&breaker, NOW_US + PROBATION_US - 1));
-    assert_int_equal(breaker.state, BREAKER_HALF_OPEN);
-    assert_true(breaker_allows(&breaker, NOW_US + PROBATION_US));
-    assert_int_equal(breaker.state, BREAKER_CLOSED);
+    check_state(&breaker, NOW_US + PROBATION_US, BREAKER_CLOSED);
+    check_state(&breaker, NOW_US + PROBATION_US - 1, BREAKER_HALF_OPEN);
+    check_state(&breaker, NOW_US, BREAKER_HALF_OPEN);
+    check_state(&breaker, INT64_MAX, BREAKER_CLOSED);
 }
 
 static void test_further_answers_do_not_prolong_probation(void **state)
@@ -117,16 +125,28 @@ static void test_further_answers_do_not_prolong_probation(void **state)
     struct breaker breaker = half_open_breaker();
 
     (void)state;
-    breaker_success(&breaker, NOW_US + PROBATION_US - 1);
-    assert_true(breaker_allows(&breaker, NOW_US + PROBATION_US));
+    breaker_succeed(&breaker, NOW_US + PROBATION_US - 1);
+    check_state(&breaker, NOW_US + PROBATION_US, BREAKER_CLOSED);
 }
 
-static void test_one_failure_in_probation_trips(void **state)
+static void test_one_failure_in_probation_opens_it(void **state)
 {
     struct breaker breaker = half_open_breaker();
 
     (void)state;
-    assert_true(breaker_failure(&breaker));
+    assert_true(breaker_fail(&breaker, NOW_US + PROBATION_US - 1));
+    check_state(&breaker, INT64_MAX, BREAKER_OPEN);
+    assert_int_equal(breaker.opened, 2);
+}
+
+/* Also when nobody asked for its state since the probation ended. */
+static void test_after_the_probation_one_failure_does_not_open_it(void **state)
+{
+    struct breaker breaker = half_open_breaker();
+
+    (void)state;
+    assert_false(breaker_fail(&breaker, NOW_US + PROBATION_US));
+    check_state(&breaker, NOW_US + PROBATION_US, BREAKER_CLOSED);
 }
 
 static void test_no_probation_closes_at_once(void **state)
@@ -136,22 +156,23 @@ static void test_no_probation_closes_at_once(void **state)
     (void)state;
     breaker_init(&breaker, FAILURES, 0);
     breaker_trip(&breaker);
-    breaker_success(&breaker, NOW_US);
-    assert_true(breaker_allows(&breaker, NOW_US));
+    breaker_succeed(&breaker, NOW_US);
+    check_state(&breaker, NOW_US, BREAKER_CLOSED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starts_closed),
-        cmocka_unit_test(test_failures_in_a_row_say_when_to_trip),
-        cmocka_unit_test(test_success_forgets_failures),
-        cmocka_unit_test(test_open_allows_nothing_however_long),
+        cmocka_unit_test(test_failures_in_a_row_open_it),
+        cmocka_unit_test(test_an_answer_forgets_failures),
+        cmocka_unit_test(test_an_open_one_stays_open_however_long),
         cmocka_unit_test(test_openings_are_counted_once_each),
         cmocka_unit_test(test_failures_while_open_do_not_count),
         cmocka_unit_test(test_probation_ends_after_its_time),
         cmocka_unit_test(test_further_answers_do_not_prolong_probation),
-        cmocka_unit_test(test_one_failure_in_probation_trips),
+        cmocka_unit_test(test_one_failure_in_probation_opens_it),
+        cmocka_unit_test(test_after_the_probation_one_failure_does_not_open_it),
         cmocka_unit_test(test_no_probation_closes_at_once),
     };
 

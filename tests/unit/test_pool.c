@@ -1,5 +1,5 @@
-/* The pool against a store of this file: it can be away, let connecting wait, and break the
- * connections it gave. */
+/* The pool against a store of this file: it can be away, let connecting wait, break the connections
+ * it gave, and want them refreshed. */
 #include "support.h"
 
 #include "common/stores/pool.h"
@@ -28,6 +28,8 @@ struct store {
     atomic_int connects; /* attempts */
     atomic_int opened;
     atomic_int closed;
+    atomic_int refreshed;
+    atomic_int refresh_status; /* what a refresh returns */
 };
 
 struct connection {
@@ -35,6 +37,7 @@ struct connection {
     int number; /* 1 is the first one that was opened */
     atomic_bool is_dead;
     atomic_int holders;
+    atomic_int refreshed;
 };
 
 static int open_now(struct store *store)
@@ -64,11 +67,22 @@ static void *store_connect(void *context, int64_t deadline_us, char error[POOL_E
     return connection;
 }
 
-static int connection_alive(void *arg)
+static bool connection_is_alive(void *arg)
 {
     struct connection *connection = arg;
 
     return !atomic_load(&connection->is_dead);
+}
+
+static enum status connection_refresh(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    struct connection *connection = arg;
+
+    (void)deadline_us;
+    atomic_fetch_add(&connection->refreshed, 1);
+    atomic_fetch_add(&connection->store->refreshed, 1);
+    snprintf(error, POOL_ERROR_SIZE, "the store says it is of no use");
+    return (enum status)atomic_load(&connection->store->refresh_status);
 }
 
 static void connection_close(void *arg)
@@ -84,18 +98,23 @@ static void connection_close(void *arg)
 struct fixture {
     struct store store;
     struct pool *pool;
+    enum status (*refresh)(void *connection, int64_t deadline_us, char error[POOL_ERROR_SIZE]);
 };
 
 static struct pool *create_pool(struct fixture *fixture, const char *name, int size,
                                 int64_t retry_ms, int64_t probation_ms)
 {
-    struct pool_options options = {.store = name,
-                                   .url = "unit://store",
-                                   .size = size,
-                                   .connect_timeout_ms = FOREVER_MS,
-                                   .retry_ms = retry_ms,
-                                   .probation_ms = probation_ms,
-                                   .ops = {store_connect, connection_alive, connection_close},
+    struct pool_options options = {.store = {.name = name,
+                                             .url = "unit://store",
+                                             .size = size,
+                                             .timeout_ms = FOREVER_MS,
+                                             .connect_timeout_ms = FOREVER_MS,
+                                             .retry_ms = retry_ms,
+                                             .probation_ms = probation_ms},
+                                   .ops = {.connect = store_connect,
+                                           .is_alive = connection_is_alive,
+                                           .refresh = fixture->refresh,
+                                           .close = connection_close},
                                    .context = &fixture->store};
 
     fixture->store.name = name;
@@ -218,18 +237,16 @@ static void test_connections_are_given_to_one_at_a_time(void **state)
     assert_int_equal(fixture->store.opened, 2);
 }
 
-static void test_waits_for_half_of_the_time(void **state)
+static void test_waits_no_longer_than_it_may(void **state)
 {
     struct fixture *fixture = *state;
     struct pool *pool = create_filled_pool(fixture, "deadline", 1);
     struct connection *held = acquire(pool);
-    int64_t start_us = clock_mono_us();
+    int64_t wait_until_us = clock_mono_us() + 50 * CLOCK_US_PER_MS;
     void *connection = NULL;
 
-    assert_int_equal(pool_acquire(pool, start_us + 2 * CLOCK_US_PER_S, &connection),
-                     STATUS_UNAVAILABLE);
-    assert_true(clock_mono_us() >= start_us + CLOCK_US_PER_S);
-    assert_true(clock_mono_us() < start_us + 2 * CLOCK_US_PER_S); /* the rest is for the call */
+    assert_int_equal(pool_acquire(pool, wait_until_us, &connection), STATUS_UNAVAILABLE);
+    assert_true(clock_mono_us() >= wait_until_us);
     assert_null(connection);
     assert_int_equal(pool_acquire(pool, 0, &connection), STATUS_UNAVAILABLE); /* long over */
     assert_int_equal(metric_of("faststock_pool_timeouts_total", "deadline"), 2);
@@ -239,6 +256,19 @@ static void test_waits_for_half_of_the_time(void **state)
     assert_int_equal(pool_acquire(pool, 0, &connection),
                      STATUS_OK); /* there is one: nothing to wait for */
     pool_release(pool, connection, STATUS_OK);
+}
+
+static void test_waiting_leaves_time_for_the_call(void **state)
+{
+    int64_t now_us = clock_mono_us();
+    int64_t until_us;
+
+    (void)state;
+    assert_int_equal(pool_wait_until_us(now_us + 3600 * CLOCK_US_PER_S, 1000),
+                     now_us + 3599 * CLOCK_US_PER_S);
+    until_us = pool_wait_until_us(now_us + 3600 * CLOCK_US_PER_S, 3599 * 1000); /* only half */
+    assert_in_range(until_us - now_us, 1800 * CLOCK_US_PER_S, 3000 * CLOCK_US_PER_S);
+    assert_true(pool_wait_until_us(now_us - CLOCK_US_PER_S, 1000) <= clock_mono_us());
 }
 
 struct taker {
@@ -281,7 +311,7 @@ static void check_takers(struct taker *takers, size_t count, enum status status)
     }
 }
 
-static void test_a_release_goes_to_who_waits(void **state)
+static void test_a_release_goes_to_a_waiting_request(void **state)
 {
     struct fixture *fixture = *state;
     struct pool *pool = create_filled_pool(fixture, "waiters", 1);
@@ -294,7 +324,7 @@ static void test_a_release_goes_to_who_waits(void **state)
     assert_int_equal(fixture->store.opened, 1);
 }
 
-static void test_who_comes_before_the_first_connection_waits(void **state)
+static void test_a_request_before_the_first_connection_waits(void **state)
 {
     struct fixture *fixture = *state;
     struct taker takers[3];
@@ -377,7 +407,7 @@ static void test_dead_idle_connections_are_replaced_unasked(void **state)
     assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
 }
 
-static void test_a_store_that_nobody_asks_is_missed(void **state)
+static void test_an_outage_is_noticed_without_requests(void **state)
 {
     struct fixture *fixture = *state;
     struct pool *pool = create_filled_pool(fixture, "unasked", 3);
@@ -428,6 +458,111 @@ static void test_a_failed_connect_beside_open_connections(void **state)
     pool_release(pool, held, STATUS_OK);
     atomic_store(&fixture->store.is_up, true);
     wait_until(pool_open_connections(pool) == 2);
+}
+
+/* --- upkeep ------------------------------------------------------------------------------------
+ */
+
+static struct pool *create_refreshed_pool(struct fixture *fixture, const char *name, int size,
+                                          enum status status)
+{
+    fixture->refresh = connection_refresh;
+    atomic_store(&fixture->store.refresh_status, (int)status);
+    return create_filled_pool(fixture, name, size);
+}
+
+static void test_idle_connections_are_refreshed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_refreshed_pool(fixture, "refresh", 3, STATUS_OK);
+    struct connection *held[3];
+
+    wait_until(atomic_load(&fixture->store.refreshed) >= 3);
+    acquire_all(pool, held, 3); /* waits for the one that is being refreshed */
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(atomic_load(&held[i]->refreshed) >= 1);
+    }
+    release_all(pool, held, 3, STATUS_OK);
+    assert_int_equal(fixture->store.closed, 0);
+}
+
+static void test_busy_connections_are_not_refreshed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_refreshed_pool(fixture, "refresh-busy", 2, STATUS_OK);
+    struct connection *held = acquire(pool);
+    int before = atomic_load(&held->refreshed);
+    int all = atomic_load(&fixture->store.refreshed);
+
+    wait_until(atomic_load(&fixture->store.refreshed) >= all + 2);
+    assert_int_equal(held->refreshed, before);
+    pool_release(pool, held, STATUS_OK);
+}
+
+static void test_a_connection_that_cannot_be_refreshed_is_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_refreshed_pool(fixture, "refresh-broken", 1, STATUS_BROKEN);
+
+    wait_until(atomic_load(&fixture->store.closed) >= 1);
+    atomic_store(&fixture->store.refresh_status, STATUS_FAILED); /* an answer: it is kept */
+    wait_until(pool_open_connections(pool) == 1);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_CLOSED);
+    assert_int_equal(
+        labelled_metric_of("faststock_store_errors_total", "refresh-broken", "kind=\"broken\""),
+        fixture->store.closed);
+}
+
+/* The store answers no call, and no request has noticed yet. */
+static void test_refreshes_that_time_out_open_the_breaker(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool =
+        create_refreshed_pool(fixture, "refresh-slow", BREAKER_TIMEOUTS, STATUS_TIMEOUT);
+
+    wait_until(times_opened(fixture) >= 1);
+    assert_true(fixture->store.refreshed >= BREAKER_TIMEOUTS);
+    atomic_store(&fixture->store.refresh_status, STATUS_OK);
+    wait_until(pool_open_connections(pool) == BREAKER_TIMEOUTS);
+}
+
+/* Upkeep that succeeds is no answer to the calls that timed out. */
+static void test_a_refresh_does_not_forget_timeouts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool =
+        create_refreshed_pool(fixture, "refresh-hides", 2 * BREAKER_TIMEOUTS, STATUS_OK);
+    struct connection *held[BREAKER_TIMEOUTS];
+    int all;
+
+    acquire_all(pool, held, BREAKER_TIMEOUTS);
+    atomic_store(&fixture->store.is_up, false);
+    release_all(pool, held, BREAKER_TIMEOUTS - 1, STATUS_TIMEOUT);
+    all = atomic_load(&fixture->store.refreshed);
+    wait_until(atomic_load(&fixture->store.refreshed) >= all + BREAKER_TIMEOUTS);
+    assert_int_equal(times_opened(fixture), 0);
+    pool_release(pool, held[BREAKER_TIMEOUTS - 1], STATUS_TIMEOUT);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
+}
+
+static void test_a_store_that_says_it_is_of_no_use_is_away(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_refreshed_pool(fixture, "refresh-useless", 2, STATUS_OK);
+    struct support_capture capture;
+    struct strbuf text = STRBUF_EMPTY;
+
+    log_init("unit", LOG_INFO);
+    capture = support_capture_start();
+    atomic_store(&fixture->store.is_up, false);
+    atomic_store(&fixture->store.refresh_status, STATUS_UNAVAILABLE);
+    wait_until(pool_open_connections(pool) == 0);
+    support_capture_end(&capture, &text);
+    log_init("unit", LOG_ERROR);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
+    assert_int_equal(times_opened(fixture), 1);
+    assert_contains(text.text, "the store says it is of no use");
+    strbuf_finish(&text);
 }
 
 /* --- a store that is away --------------------------------------------------------------------- */
@@ -530,7 +665,7 @@ static void test_reconnecting_does_not_forget_timeouts(void **state)
     assert_int_equal(times_opened(fixture), 1);
 }
 
-static void test_who_waits_hears_that_the_store_is_away(void **state)
+static void test_a_waiting_request_hears_that_the_store_is_away(void **state)
 {
     struct fixture *fixture = *state;
     struct pool *pool = create_filled_pool(fixture, "away-while-waiting", 1);
@@ -612,7 +747,7 @@ static void test_one_timeout_in_probation_opens_again(void **state)
 }
 
 /* A call that was under way when the breaker opened may be the first to be answered. */
-static void test_whoever_finds_the_store_back_says_so(void **state)
+static void test_the_first_answer_after_an_outage_is_logged(void **state)
 {
     struct fixture *fixture = *state;
     struct pool *pool = create_pool(fixture, "back", BREAKER_TIMEOUTS + 1, 1, 0);
@@ -845,26 +980,33 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_fixture(test_opens_as_many_as_it_is_to_keep),
         with_fixture(test_connections_are_given_to_one_at_a_time),
-        with_fixture(test_waits_for_half_of_the_time),
-        with_fixture(test_a_release_goes_to_who_waits),
-        with_fixture(test_who_comes_before_the_first_connection_waits),
+        with_fixture(test_waits_no_longer_than_it_may),
+        with_fixture(test_waiting_leaves_time_for_the_call),
+        with_fixture(test_a_release_goes_to_a_waiting_request),
+        with_fixture(test_a_request_before_the_first_connection_waits),
         with_fixture(test_an_answer_keeps_the_connection),
         with_fixture(test_a_broken_connection_is_replaced),
         with_fixture(test_a_connection_that_timed_out_is_replaced),
         with_fixture(test_dead_idle_connections_are_not_given_out),
         with_fixture(test_dead_idle_connections_are_replaced_unasked),
-        with_fixture(test_a_store_that_nobody_asks_is_missed),
+        with_fixture(test_an_outage_is_noticed_without_requests),
         with_fixture(test_broken_connections_alone_do_not_open_the_breaker),
         with_fixture(test_a_failed_connect_beside_open_connections),
+        with_fixture(test_idle_connections_are_refreshed),
+        with_fixture(test_busy_connections_are_not_refreshed),
+        with_fixture(test_a_connection_that_cannot_be_refreshed_is_replaced),
+        with_fixture(test_refreshes_that_time_out_open_the_breaker),
+        with_fixture(test_a_refresh_does_not_forget_timeouts),
+        with_fixture(test_a_store_that_says_it_is_of_no_use_is_away),
         with_fixture(test_a_store_away_at_the_start),
         with_fixture(test_timeouts_in_a_row_open_the_breaker),
         with_fixture(test_an_answer_forgets_the_timeouts_before),
         with_fixture(test_reconnecting_does_not_forget_timeouts),
-        with_fixture(test_who_waits_hears_that_the_store_is_away),
+        with_fixture(test_a_waiting_request_hears_that_the_store_is_away),
         with_fixture(test_probation_refuses_requests),
         with_fixture(test_probation_ends),
         with_fixture(test_one_timeout_in_probation_opens_again),
-        with_fixture(test_whoever_finds_the_store_back_says_so),
+        with_fixture(test_the_first_answer_after_an_outage_is_logged),
         with_fixture(test_a_store_that_lets_in_only_some_is_used),
         with_fixture(test_metrics_count_connections),
         with_fixture(test_destroy_while_the_store_is_away),

@@ -16,7 +16,7 @@ static void test_defaults_are_valid(void **state)
     assert_int_equal(settings.service.http_port, 8080);
     assert_int_equal(settings.service.ops_port, 9090);
     assert_string_equal(service_log_levels[settings.service.log_level], "info");
-    assert_string_equal(settings.stores.redis_url, "");
+    assert_string_equal(settings.stores.redis.url, "");
     assert_string_equal(settings.stores.redis_key_prefix, "fs");
     config_free(settings_options, &settings);
     strbuf_finish(&error);
