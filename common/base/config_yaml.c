@@ -144,6 +144,7 @@ static bool read_stream(struct reading *reading, FILE *file)
         reading->document = &document;
         ok = read_document(reading);
         yaml_document_delete(&document);
+        reading->document = NULL;
         ok = refuse_further_document(reading, &parser) && ok;
     }
     yaml_parser_delete(&parser);
