@@ -1,11 +1,13 @@
-# The project's images, one target each: read-svc, write-svc, migrate (SQL and psql), pgbouncer (the sidecar).
+# The project's images, one target each: read-svc, write-svc, migrate (SQL and psql), pgbouncer (the
+# sidecar).
 # Builds with docker and with buildah; `./dev images` builds them all.
-ARG BASE=docker.io/library/debian:bookworm-slim
+ARG BASE=docker.io/library/debian:trixie-slim
 
 FROM ${BASE} AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      cmake gcc libc6-dev libcivetweb-dev libhiredis-dev libjansson-dev libpq-dev libyaml-dev ninja-build pkg-config \
+      cmake gcc libc6-dev libcivetweb-dev libhiredis-dev libjansson-dev libpq-dev libyaml-dev \
+      ninja-build pkg-config \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
@@ -20,8 +22,9 @@ RUN cmake --preset release -DFASTSTOCK_TESTS=OFF -DFASTSTOCK_COMMIT=${COMMIT} \
 # The packages that hold pgbouncer and psql bring Perl with them, so only the programs are taken.
 FROM ${BASE} AS tools
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer postgresql-client-15 \
- && mkdir /out && cp /usr/sbin/pgbouncer /usr/lib/postgresql/15/bin/psql /usr/lib/postgresql/15/bin/pg_isready /out/ \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer postgresql-client-17 \
+ && mkdir /out \
+ && cp /usr/sbin/pgbouncer /usr/lib/postgresql/17/bin/psql /usr/lib/postgresql/17/bin/pg_isready /out/ \
  && rm -rf /var/lib/apt/lists/*
 
 # What all images share: a user without a name elsewhere, and libpq's family.
@@ -32,10 +35,12 @@ RUN apt-get update -qq \
  && useradd --system --uid 10001 --user-group --home-dir /nonexistent --no-create-home faststock
 USER 10001:10001
 
+# The certificates of the public CAs are here for a Redis that is reached with TLS.
 FROM runtime AS service
 USER root
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libcivetweb1 libhiredis0.14 libjansson4 libyaml-0-2 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      ca-certificates libcivetweb1 libhiredis1.1.0 libjansson4 libyaml-0-2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 USER 10001:10001
 EXPOSE 8080 9090
@@ -66,7 +71,7 @@ LABEL org.opencontainers.image.title="faststock-write-svc" \
 FROM runtime AS migrate
 USER root
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends curl libreadline8 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends curl libreadline8t64 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 USER 10001:10001
 COPY --from=tools /out/psql /out/pg_isready /usr/local/bin/
@@ -84,7 +89,8 @@ LABEL org.opencontainers.image.title="faststock-migrate" \
 FROM runtime AS pgbouncer
 USER root
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libc-ares2 libevent-2.1-7 libpam0g libsystemd0 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      libcares2 libevent-2.1-7t64 libpam0g libsystemd0 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 COPY --from=tools /out/pgbouncer /usr/local/bin/
 COPY k8s/images/pgbouncer-entrypoint k8s/images/pgbouncer-alive /usr/local/bin/
