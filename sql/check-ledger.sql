@@ -28,6 +28,10 @@ UNION ALL
 SELECT product_id, version, 'delta is not 0 for a movement of kind ' || kind FROM step
  WHERE kind IN ('edited', 'deleted') AND delta <> 0
 UNION ALL
+SELECT id, version, 'created_at, updated_at or deleted_at is not between the years 1 and 9999' FROM products
+ WHERE NOT (created_at >= '0001-01-01Z' AND created_at < '10000-01-01Z' AND updated_at >= '0001-01-01Z' AND updated_at < '10000-01-01Z')
+    OR NOT (deleted_at >= '0001-01-01Z' AND deleted_at < '10000-01-01Z')
+UNION ALL
 SELECT coalesce(p.id, l.product_id), coalesce(p.version, l.version),
        CASE WHEN l.product_id IS NULL THEN 'product without movements'
             WHEN p.id IS NULL THEN 'movements without a product'
