@@ -359,6 +359,11 @@ static void take_rows(const struct pg_result *result, struct flight *const *batc
         }
         row = find_row(result, batch[i]->id, &hint);
         product = row < 0 ? product_missing(batch[i]->id, read_us) : product_rows_take(result, row);
+        if (product == NULL) {
+            log_error(log_msg("a product holds a time that cannot be shown"),
+                      log_int("product", batch[i]->id));
+            continue;
+        }
         if (is_replica && product->version < batch[i]->min_version) {
             product_unref(product);
             continue;
@@ -513,6 +518,9 @@ static void load_from_database(struct loader *loader, struct flight **batch, siz
 
     metric_observe(loader->database_batch, (double)count);
     status = ask_database(loader, batch, &answers, count);
+    if (status == STATUS_OK) {
+        status = STATUS_FAILED; /* of what has no answer all the same: it cannot be shown */
+    }
     if (has_lease) {
         fill_redis(loader, &answers, count, &lease);
     }

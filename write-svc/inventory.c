@@ -85,7 +85,9 @@ static void publish(struct inventory *inventory, struct product *product,
     enum publish_result result = PUBLISH_SKIPPED;
     size_t stored = 0;
 
-    if (inventory->cache != NULL) {
+    if (product == NULL) {
+        result = PUBLISH_ERROR; /* it cannot be shown; the constraints of products let none in */
+    } else if (inventory->cache != NULL) {
         enum status status =
             product_cache_publish(inventory->cache, &product, 1, generation, deadline_us, &stored);
 

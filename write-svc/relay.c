@@ -189,12 +189,18 @@ enum { COLUMN_HAS_LOCK = PRODUCT_ROWS_NEXT, COLUMN_SNAPSHOT };
 static bool publish(struct relay *relay, const struct pg_result *result)
 {
     struct product *products[PRODUCT_CACHE_BATCH_MAX];
-    size_t count = (size_t)product_rows_count(result);
+    size_t count = 0;
     size_t stored = 0;
     enum status status = STATUS_OK;
 
-    for (size_t i = 0; i < count; i++) {
-        products[i] = product_rows_take(result, (int)i);
+    for (int row = 0; row < product_rows_count(result); row++) {
+        products[count] = product_rows_take(result, row);
+        if (products[count] != NULL) {
+            count++;
+        } else {
+            log_error(log_msg("relay leaves out a product that cannot be shown"),
+                      log_int("product", product_rows_id(result, row)));
+        }
     }
     if (count > 0) {
         status = product_cache_publish(relay->cache, products, count, &relay->generation,

@@ -49,6 +49,12 @@ int64_t product_rows_read_us(const struct pg_result *result)
     return pg_int(result, 0, COLUMN_READ);
 }
 
+static bool can_be_shown(const struct pg_result *result, int row)
+{
+    return pg_text(result, row, COLUMN_CREATED) != NULL &&
+           pg_text(result, row, COLUMN_UPDATED) != NULL;
+}
+
 struct product *product_rows_take(const struct pg_result *result, int row)
 {
     int64_t read_us = product_rows_read_us(result);
@@ -57,6 +63,9 @@ struct product *product_rows_take(const struct pg_result *result, int row)
     if (pg_int(result, row, COLUMN_DELETED) != 0) {
         return product_deleted(product_rows_id(result, row), product_rows_version(result, row),
                                read_us);
+    }
+    if (!can_be_shown(result, row)) {
+        return NULL;
     }
     return product_present(&(struct product_row){.id = product_rows_id(result, row),
                                                  .version = product_rows_version(result, row),

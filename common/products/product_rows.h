@@ -20,15 +20,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The last column is PostgreSQL's clock at the start of the transaction, so before the statement's
+/* No expression can fail, because one bad row would then take all others of its statement with it:
+ * a time that RFC 3339 cannot show is NULL. (0007_rows_that_can_be_shown.sql lets none in, but does
+ * not mend those that were there.)
+ *
+ * The last column is PostgreSQL's clock at the start of the transaction, so before the statement's
  * snapshot was taken; the sub-select lets PostgreSQL compute it once, however many rows there are.
  */
+/* clang-format off */
 #define PRODUCT_ROWS_COLUMNS                                                                       \
     "product.id, product.version, product.stock, product.name, product.price::text,"               \
-    " (extract(epoch FROM product.created_at) * 1000000)::bigint,"                                 \
-    " (extract(epoch FROM product.updated_at) * 1000000)::bigint,"                                 \
+    " CASE WHEN product.created_at >= '0001-01-01Z' AND product.created_at < '10000-01-01Z'"       \
+    "  THEN (extract(epoch FROM product.created_at) * 1000000)::bigint END,"                       \
+    " CASE WHEN product.updated_at >= '0001-01-01Z' AND product.updated_at < '10000-01-01Z'"       \
+    "  THEN (extract(epoch FROM product.updated_at) * 1000000)::bigint END,"                       \
     " (product.deleted_at IS NOT NULL)::int,"                                                      \
     " (SELECT (extract(epoch FROM now()) * 1000000)::bigint)"
+/* clang-format on */
 
 /* The column behind these. */
 #define PRODUCT_ROWS_NEXT 9
@@ -44,7 +52,8 @@ int64_t product_rows_id(const struct pg_result *result, int row);
 int64_t product_rows_version(const struct pg_result *result, int row);
 int64_t product_rows_stock(const struct pg_result *result, int row);
 
-/* The product of a row, as a reference of the caller's. */
+/* The product of a row, as a reference of the caller's; NULL when it holds a time that cannot be
+ * shown. */
 struct product *product_rows_take(const struct pg_result *result, int row);
 
 /* When the statement began; the result must have a row, with or without a product. */
