@@ -128,7 +128,7 @@ static enum status run_change(struct inventory *inventory, const struct stock_ch
     char expected[32];
     const char *const params[] = {id, amount, change->is_absolute ? "{t}" : "{f}", expected,
                                   change->reason};
-    struct pg_error error = {"", ""};
+    struct pg_error error = {.sqlstate = ""};
     enum status status = STATUS_FAILED;
 
     snprintf(id, sizeof(id), "{%" PRId64 "}", change->product_id);

@@ -84,6 +84,7 @@ static enum status next_result(PGconn *connection, int64_t deadline_us, PGresult
 
 static void fill_error(struct pg_error *error, const char *sqlstate, const char *message)
 {
+    error->failure = pg_failure_of(sqlstate);
     snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate == NULL ? "" : sqlstate);
     snprintf(error->message, sizeof(error->message), "%s", message == NULL ? "" : message);
     error->message[strcspn(error->message, "\n")] = '\0';
@@ -255,7 +256,7 @@ static void *connection_open(void *arg, int64_t deadline_us, char error[POOL_ERR
     const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *const values[] = {store->url, store->application, "UTF8", NULL};
     PGconn *connection = PQconnectStartParams(keywords, values, 1);
-    struct pg_error why = {"", ""};
+    struct pg_error why = {.sqlstate = ""};
     enum status status = STATUS_BROKEN;
 
     if (connection != NULL && PQstatus(connection) != CONNECTION_BAD) {

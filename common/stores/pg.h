@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/stores/breaker.h"
 #include "common/stores/options.h"
+#include "common/stores/pg_error.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,12 +19,6 @@ struct pg_result;
 struct pg_options {
     struct store_options store; /* url: a libpq URL */
     const char *application;    /* application_name; borrowed for the life of the process */
-};
-
-/* Why a statement failed. */
-struct pg_error {
-    char sqlstate[6]; /* "" when there is none */
-    char message[256];
 };
 
 /* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts
