@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What every bash command of ./dev shares: messages, the repository's root, the settings of the local stack.
-# Usage: source "$(dirname "$0")/lib.sh"
+# Usage: source "$(dirname "$0")/lib/base.sh"
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export ROOT
 
 if [[ -t 2 && -z ${NO_COLOR:-} ]]; then
@@ -61,7 +61,7 @@ if [[ -n ${FASTSTOCK_PORT_BASE:-} ]]; then
     usage_error "FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '$FASTSTOCK_PORT_BASE'"
 fi
 set -a
-# shellcheck source=../local/stack.env
+# shellcheck source=../../local/stack.env
 source "$ROOT/local/stack.env"
 set +a
 [[ $FASTSTOCK_RUN_DIR == /* ]] || FASTSTOCK_RUN_DIR=$ROOT/$FASTSTOCK_RUN_DIR

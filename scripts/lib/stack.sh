@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The local stack: its processes, their ports, configuration, start, stop and health. Source lib.sh first.
+# The local stack: its processes, their ports, configuration, start, stop and health. Source base.sh first.
 #
 # $FASTSTOCK_RUN_DIR/ credentials  conf/ (generated)  data/NAME/ (home of each process)  log/NAME.log  pid/NAME
 

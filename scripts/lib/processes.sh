@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Processes in the background, each with a name: started, found again, stopped.
-# Source lib.sh first.
+# Source base.sh first.
 #
 # A process NAME has a home, $FASTSTOCK_RUN_DIR/data/NAME, which is its working directory and that of all its children:
 # its program running there is ours, even when the parent is gone. Its record, $FASTSTOCK_RUN_DIR/pid/NAME, holds
