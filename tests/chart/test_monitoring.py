@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
+import yaml
 from rendering import CHART, ROOT, kinds, one, render
 
 # What the services' sources declare, and what comes from elsewhere: Prometheus itself, kube-state-metrics.
@@ -12,7 +15,7 @@ SUFFIXES = r"(_bucket|_sum|_count)?$"
 
 
 def declared():
-    sources = [f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).glob("*.c")]
+    sources = [f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).rglob("*.c")]
     names = {name for file in sources for name in re.findall(r'"((?:http|faststock|process)_[a-z_]+)"', file.read_text())}
     if not names:
         pytest.skip("the services' sources are not here")
@@ -89,3 +92,69 @@ def test_dashboard_finds_the_autoscaler_of_both_modes():
 
 def test_alerts_name_the_release():
     assert all('namespace="stock"' in r["expr"] and "fs-faststock" in r["expr"] for r in rules())
+
+
+# -- what fires when: judged by Prometheus' own tool, where it is installed
+
+WRITE = 'namespace="stock",service="fs-faststock-write-svc-ops"'
+RELAY_ALERTS = {"FastStockRelayMissing", "FastStockRelayLate", "FastStockPublicationsFail"}
+# Each case: what two write-svc export over ten minutes, a value for each pod, and which of the relay's alerts then fire.
+HEALTHY = {"faststock_relay_active": ("1x40", "0x40"), "faststock_relay_age_seconds": ("0.1x40", "0x40")}
+CASES = {
+    "healthy": (HEALTHY, set()),
+    "no pod is the relay": (HEALTHY | {"faststock_relay_active": ("0x40", "0x40")}, {"FastStockRelayMissing"}),
+    "the relay's rounds do not end": (HEALTHY | {"faststock_relay_age_seconds": ("0+15x40", "0x40")}, {"FastStockRelayLate"}),
+    "Redis refuses": (HEALTHY | {'faststock_publish_total{result="error"}': ("0+3x40", "0x40")}, {"FastStockPublicationsFail"}),
+    "Redis is away": (HEALTHY | {'faststock_publish_total{result="skipped"}': ("0x40", "0+3x40")}, {"FastStockPublicationsFail"}),
+    "all is published": (HEALTHY | {'faststock_publish_total{result="stored"}': ("0+3x40", "0+3x40")}, set()),
+}
+
+
+def series_of(name, pod, values):
+    """In promtool's form. A point each 15 s: "1x40" is 1 forty-one times, "0+3x40" counts by three."""
+    name, _, labels = name.rstrip("}").partition("{")
+    start, _, repeat = values.partition("x")
+    start = start if "+" in start else f"{start}+0"
+    return {"series": f'{name}{{{labels + "," if labels else ""}{WRITE},pod="{pod}"}}', "values": f"{start}x{repeat}"}
+
+
+def promtool(*arguments):
+    program = shutil.which("promtool")
+    if not program:
+        pytest.skip("promtool (Debian's package prometheus) is not on the PATH")
+    result = subprocess.run([program, *arguments], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture
+def rules_file(tmp_path):
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "faststock", "rules": rules()}]}))
+    return file
+
+
+def test_prometheus_takes_the_rules(rules_file):
+    promtool("check", "rules", str(rules_file))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_alerts_of_the_relay(case, rules_file, tmp_path):
+    series, fired = CASES[case]
+    # promtool compares the annotations as well, so the alerts are asked for by their series
+    expected = [{"labels": f'{{__name__="ALERTS",alertname="{name}"}}', "value": 1} for name in sorted(fired)]
+    test = {
+        "interval": "15s",
+        "input_series": [series_of(name, pod, v) for name, values in series.items() for pod, v in zip("ab", values)],
+        "promql_expr_test": [{
+            "expr": f'max by (__name__, alertname) (ALERTS{{alertstate="firing",alertname=~"{"|".join(RELAY_ALERTS)}"}})',
+            "eval_time": "10m", "exp_samples": expected,
+        }],
+    }  # fmt: skip
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules_file)], "evaluation_interval": "15s", "tests": [test]}))
+    promtool("test", "rules", str(file))
+
+
+def test_no_alerts_of_a_relay_that_is_not_there():
+    (rule,) = kinds(render("--set", "monitoring.prometheusRule.enabled=true,redis.mode=none"), "PrometheusRule")
+    assert not RELAY_ALERTS & {r["alert"] for r in rule["spec"]["groups"][0]["rules"]}
