@@ -19,6 +19,6 @@ char *fs_strdup(const char *text);
 
 /* The struct of this type whose `member` the pointer points to. */
 #define FS_CONTAINER_OF(pointer, type, member)                                                     \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+    ((type *)(void *)(((char *)(pointer)) - offsetof(type, member)))
 
 #endif

@@ -28,7 +28,7 @@ static void reserve(struct strbuf *buf, size_t extra)
 void strbuf_finish(struct strbuf *buf)
 {
     free(buf->text);
-    *buf = (struct strbuf)STRBUF_EMPTY;
+    *buf = STRBUF_EMPTY;
 }
 
 void strbuf_clear(struct strbuf *buf)

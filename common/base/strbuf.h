@@ -12,10 +12,7 @@ struct strbuf {
     size_t capacity;
 };
 
-#define STRBUF_EMPTY                                                                               \
-    {                                                                                              \
-        NULL, 0, 0                                                                                 \
-    }
+#define STRBUF_EMPTY ((struct strbuf){NULL, 0, 0})
 
 void strbuf_finish(struct strbuf *buf);
 

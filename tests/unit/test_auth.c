@@ -5,6 +5,7 @@
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,7 +28,7 @@ static void put_file(struct fixture *fixture, const char *content, size_t len)
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = ++fixture->changed_at}};
     FILE *file = fopen(fixture->path, "w");
 
-    assert_non_null(file);
+    assert(file != NULL);
     assert_int_equal(fwrite(content, 1, len, file), len);
     fclose(file);
     assert_int_equal(utimensat(AT_FDCWD, fixture->path, times, 0), 0);

@@ -5,6 +5,7 @@
 #include "common/stores/pg.h"
 #include "common/stores/url.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ static bool load_bytes(struct fixture *fixture, const char *content, size_t len,
 {
     FILE *file = fopen(fixture->path, "w");
 
-    assert_non_null(file);
+    assert(file != NULL);
     assert_int_equal(fwrite(content, 1, len, file), len);
     fclose(file);
     config_free(options, &fixture->settings);

@@ -266,7 +266,7 @@ static void test_waiting_leaves_time_for_the_call(void **state)
     (void)state;
     assert_int_equal(pool_wait_until_us(now_us + 3600 * CLOCK_US_PER_S, 1000),
                      now_us + 3599 * CLOCK_US_PER_S);
-    until_us = pool_wait_until_us(now_us + 3600 * CLOCK_US_PER_S, 3599 * 1000); /* only half */
+    until_us = pool_wait_until_us(now_us + 3600 * CLOCK_US_PER_S, 3599000); /* only half */
     assert_in_range(until_us - now_us, 1800 * CLOCK_US_PER_S, 3000 * CLOCK_US_PER_S);
     assert_true(pool_wait_until_us(now_us - CLOCK_US_PER_S, 1000) <= clock_mono_us());
 }
