@@ -6,115 +6,159 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SCHEME "redis://"
+#define PORT_DEFAULT 6379
+#define DATABASE_MAX 1023
 
-/* Copies and percent-decodes a part of a URL ('+' stays what it is there). */
-static bool copy_part(const char *from, size_t len, char *out, size_t out_size)
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Copies and percent-decodes a part of a URL. A '+' stays a '+': only forms make a blank of it. */
+static bool copy_part(const char *from, const char *end, char *out, size_t out_size)
 {
     size_t used = 0;
 
-    for (size_t i = 0; i < len && used + 3 < out_size; i++) {
-        if (from[i] == '+') { /* parse_percent_decode would make a space of it */
-            memcpy(out + used, "%2B", 3);
-            used += 3;
-        } else {
-            out[used++] = from[i];
-        }
-        if (i + 1 == len) {
-            if (!parse_percent_decode(out, &used)) {
+    for (; from < end && used + 1 < out_size; from++) {
+        if (*from == '%') {
+            int high = end - from > 2 ? hex_value(from[1]) : -1;
+            int low = high < 0 ? -1 : hex_value(from[2]);
+
+            if (low < 0) {
                 return false;
             }
-            out[used] = '\0';
-            return true;
+            out[used++] = (char)(high * 16 + low);
+            from += 2;
+        } else {
+            out[used++] = *from;
         }
     }
-    out[0] = '\0';
-    return len == 0;
+    out[used] = '\0';
+    return from == end && parse_is_utf8(out, used);
 }
 
 static bool parse_userinfo(const char *start, const char *end, struct redis_url *url)
 {
     const char *colon = memchr(start, ':', (size_t)(end - start));
 
-    if (colon == NULL) {
-        return false;
-    }
-    return copy_part(start, (size_t)(colon - start), url->user, sizeof(url->user)) &&
-           copy_part(colon + 1, (size_t)(end - colon - 1), url->password, sizeof(url->password));
+    return colon != NULL && copy_part(start, colon, url->user, sizeof(url->user)) &&
+           copy_part(colon + 1, end, url->password, sizeof(url->password));
 }
 
-/* host, [v6 host] and :port */
-static bool parse_authority(const char *start, const char *end, struct redis_url *url)
+/* "host" or "[address]" of "host:port"; *ret_end is behind it. */
+static bool parse_host(const char *start, const char *end, struct redis_url *url,
+                       const char **ret_end)
 {
-    const char *host_end;
-    int64_t port = 6379;
+    bool is_bracketed = start < end && *start == '[';
+    const char *host = start + is_bracketed;
+    const char *host_end = memchr(host, is_bracketed ? ']' : ':', (size_t)(end - host));
 
-    if (start < end && *start == '[') {
-        start++;
-        host_end = memchr(start, ']', (size_t)(end - start));
-        if (host_end == NULL) {
+    if (host_end == NULL) {
+        if (is_bracketed) {
             return false;
         }
-    } else {
-        host_end = memchr(start, ':', (size_t)(end - start));
-        host_end = host_end == NULL ? end : host_end;
+        host_end = end;
     }
-    if (host_end == start ||
-        !copy_part(start, (size_t)(host_end - start), url->host, sizeof(url->host))) {
-        return false;
-    }
-    host_end += host_end < end && *host_end == ']' ? 1 : 0;
-    if (host_end < end &&
-        (*host_end != ':' ||
-         !parse_int(host_end + 1, (size_t)(end - host_end - 1), 1, 65535, &port))) {
+    *ret_end = host_end + is_bracketed;
+    return host_end > host && copy_part(host, host_end, url->host, sizeof(url->host));
+}
+
+static bool parse_port(const char *start, const char *end, struct redis_url *url)
+{
+    int64_t port = PORT_DEFAULT;
+
+    if (start < end &&
+        (*start != ':' || !parse_int(start + 1, (size_t)(end - start - 1), 1, 65535, &port))) {
         return false;
     }
     url->port = (int)port;
     return true;
 }
 
-bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, size_t error_size)
+/* What follows the authority: nothing, "/", or "/database". Returns what is wrong, or NULL. */
+static const char *parse_path(const char *path, struct redis_url *url)
 {
-    struct redis_url url = {.port = 6379};
-    const char *start;
-    const char *end;
-    const char *at = NULL;
     int64_t database = 0;
 
-    if (strncmp(text, "rediss://", 9) == 0) {
-        snprintf(error, error_size,
-                 "TLS (rediss://) is not supported; use redis:// inside a trusted network");
+    if (strchr(path, '?') != NULL) {
+        return "it has parameters ('?'), of which none is known: TLS, timeouts and the like have "
+               "settings of their own";
+    }
+    if (strchr(path, '#') != NULL) {
+        return "it has a fragment ('#'), which means nothing here; in a password write %23";
+    }
+    if (*path == '/' && path[1] != '\0' &&
+        !parse_int(path + 1, strlen(path + 1), 0, DATABASE_MAX, &database)) {
+        return "after the host stands no database number from 0 to 1023, as in /0";
+    }
+    url->database = (int)database;
+    return NULL;
+}
+
+static const char *parse_authority(const char *start, const char *end, struct redis_url *url)
+{
+    const char *at = memrchr(start, '@', (size_t)(end - start)); /* a password may hold another */
+    const char *host = at == NULL ? start : at + 1;
+    const char *host_end;
+
+    if (at != NULL && !parse_userinfo(start, at, url)) {
+        return "before '@' stands no [user]:password of up to 2048 bytes each; write '%' as %25";
+    }
+    if (memchr(host, ',', (size_t)(end - host)) != NULL) {
+        return "it has several hosts; FastStock uses one Redis, not a cluster";
+    }
+    if (!parse_host(host, end, url, &host_end)) {
+        return "the host is empty, too long, or an IPv6 address without its ']'";
+    }
+    if (*host != '[' && host_end < end && memchr(host_end + 1, ':', (size_t)(end - host_end - 1))) {
+        return "the port is not from 1 to 65535; an IPv6 host stands in brackets, as in [::1]:6379";
+    }
+    return parse_port(host_end, end, url) ? NULL : "the port is not from 1 to 65535";
+}
+
+/* Behind "redis://" or "rediss://"; NULL for another scheme. */
+static const char *skip_scheme(const char *text, bool *ret_is_tls)
+{
+    static const char plain[] = "redis://";
+    static const char tls[] = "rediss://";
+
+    if (strncmp(text, plain, sizeof(plain) - 1) == 0) {
+        *ret_is_tls = false;
+        return text + sizeof(plain) - 1;
+    }
+    if (strncmp(text, tls, sizeof(tls) - 1) == 0) {
+        *ret_is_tls = true;
+        return text + sizeof(tls) - 1;
+    }
+    return NULL;
+}
+
+bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, size_t error_size)
+{
+    struct redis_url url = {.port = PORT_DEFAULT};
+    const char *start = skip_scheme(text, &url.is_tls);
+    const char *why = "the scheme is neither redis:// nor rediss://";
+
+    if (start != NULL) {
+        const char *end = start + strcspn(start, "/?#");
+
+        why = parse_authority(start, end, &url);
+        why = why == NULL ? parse_path(end, &url) : why;
+    }
+    if (why != NULL) {
+        snprintf(error, error_size, "%s", why);
         return false;
     }
-    if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
-        snprintf(error, error_size, "the scheme is not redis://");
-        return false;
-    }
-    start = text + strlen(SCHEME);
-    end = start + strcspn(start, "/?#");
-    for (const char *p = start; p < end; p++) { /* the last '@': a password may hold one */
-        at = *p == '@' ? p : at;
-    }
-    if (at != NULL && !parse_userinfo(start, at, &url)) {
-        snprintf(error, error_size, "before '@' stands no [user]:password");
-        return false;
-    }
-    if (!parse_authority(at == NULL ? start : at + 1, end, &url)) {
-        snprintf(error, error_size, "the host is empty, or its port is not from 1 to 65535");
-        return false;
-    }
-    if (end[0] != '\0' && strcmp(end, "/") != 0 &&
-        (end[0] != '/' || !parse_int(end + 1, strlen(end + 1), 0, 1023, &database))) {
-        snprintf(error, error_size, "after the host stands no database number, as in /0");
-        return false;
-    }
-    url.database = (int)database;
     *ret_url = url;
     return true;
 }
 
-/* Where the password of "user:password@" begins and the '@' behind it stands. Taken widely:
- * somebody may have forgotten to escape a '/' or a '#' in it. */
+/* Where the password of "user:password@" begins and the '@' behind it stands. The last '@' of the
+ * whole text counts, because a '/' or a '#' in the password may not have been escaped. */
 static bool find_userinfo_password(const char *url, const char **ret_start, const char **ret_end)
 {
     const char *start = strstr(url, "://");
@@ -162,7 +206,7 @@ void url_redact(const char *url, char *out, size_t out_size)
     const char *end;
 
     if (strstr(url, "://") == NULL &&
-        strchr(url, '@') != NULL) { /* no URL, but who knows what it holds */
+        strchr(url, '@') != NULL) { /* no URL: any part of it may be a password */
         strbuf_adds(&shown, "***");
     } else {
         if (find_userinfo_password(url, &start, &end)) {
@@ -180,11 +224,19 @@ static bool redis_url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
 {
     struct redis_url parsed;
 
-    return url_parse_redis(url, &parsed, ret_why, CONFIG_WHY_SIZE);
+    if (!url_parse_redis(url, &parsed, ret_why, CONFIG_WHY_SIZE)) {
+        return false;
+    }
+    if (parsed.is_tls) {
+        snprintf(ret_why, CONFIG_WHY_SIZE,
+                 "TLS (rediss://) is not supported; use redis:// inside a trusted network");
+        return false;
+    }
+    return true;
 }
 
 const struct config_url_kind redis_url_kind = {
-    .expected = "redis://[[user]:password@]host[:port][/database]",
+    .expected = "redis[s]://[[user]:password@]host[:port][/database]",
     .is_valid = redis_url_is_valid,
     .redact = url_redact,
 };

@@ -7,15 +7,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define REDIS_URL_HOST_SIZE 256 /* a DNS name has up to 253 characters */
+#define REDIS_URL_CREDENTIAL_SIZE 2049
+
+/* The parts of a URL, percent-decoded. */
 struct redis_url {
-    char host[256];
+    bool is_tls;                    /* rediss:// */
+    char host[REDIS_URL_HOST_SIZE]; /* a name or an address; of IPv6 without the brackets */
     int port;
-    char user[128]; /* "" when there is none */
-    char password[256];
+    char user[REDIS_URL_CREDENTIAL_SIZE]; /* "" when there is none */
+    char password[REDIS_URL_CREDENTIAL_SIZE];
     int database;
 };
 
-/* redis://[[user]:password@]host[:port][/database]. On failure `error` tells why. */
+/* redis[s]://[[user]:password@]host[:port][/database]; an IPv6 address stands in brackets. On
+ * failure `error` tells why, without the password. */
 bool url_parse_redis(const char *url, struct redis_url *ret_url, char *error, size_t error_size);
 
 extern const struct config_url_kind redis_url_kind;
