@@ -2,16 +2,19 @@
        ./dev experiment compare A B [--out FILE]   two runs in one report
        ./dev experiment report RUN                 write the report of a run again
 
-A run sets the autoscaler of read-svc, waits for calm, loads it from a Job, samples until the replicas are back at their
-minimum, and puts the release's values back as they were. Ctrl-C does that too.
+A run sets the autoscaler of read-svc, waits for calm, loads it from a Job, samples until the
+replicas are back at their minimum, and puts the release's values back as they were. Ctrl-C does
+that too.
 
 What is set for the time of the run; what is not given stays as the release has it:
   --min N --max N       replicas
   --cpu-target PERCENT  mean CPU of the pods, in percent of their request
-  --set KEY=VALUE       any value of the chart, e.g. readSvc.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=30
+  --set KEY=VALUE       any value of the chart, e.g.
+                        readSvc.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=30
 
 The load: reads of stock at a rate that does not wait for answers
-  --profile step        step (jump, hold, jump back), ramp (climb, hold, descend) or spike; begins and ends at a tenth of the peak
+  --profile step        step (jump, hold, jump back), ramp (climb, hold, descend) or spike; begins
+                        and ends at a tenth of the peak
   --rate 1000           requests a second at the peak
   --duration 3m         of the profile
   --tail 2m             how much longer the base rate lasts, so that the way down is under load
@@ -23,13 +26,16 @@ The load: reads of stock at a rate that does not wait for answers
 The judgement:
   --slo 100             ms that 95 % of the answers of a second must keep
 
-  --calm 3m             how long to wait for calm          --settle 5m      how long for the replicas to go back
-  --release, --namespace                                   (FASTSTOCK_RELEASE, FASTSTOCK_NAMESPACE, faststock)
+  --calm 3m             how long to wait for calm
+  --settle 5m           how long to wait until the replicas have gone back
+  --release, --namespace        (FASTSTOCK_RELEASE, FASTSTOCK_NAMESPACE, faststock)
   --out DIR             folder of the run                  (.run/experiments/<time>-<profile>)
 
-Exit status: 0 when no request failed, 1 when some did, 2 for a wrong argument, 3 when the experiment could not be run,
-130 when it was interrupted. docs/experiments.md tells how to read the report.
+Exit status: 0 when no request failed, 1 when some did, 2 for a wrong argument, 3 when the
+experiment could not be run, 130 when it was interrupted. docs/experiments.md tells how to read the
+report.
 """
+
 import argparse
 import os
 import pathlib
@@ -75,9 +81,21 @@ def parse(arguments):
     parser = Parser(prog="./dev experiment")
     add = parser.add_argument
     add("--profile", choices=["step", "ramp", "spike"], default="step")
-    for name, default in [("--min", None), ("--max", None), ("--cpu-target", None), ("--rate", 1000), ("--products", 1000), ("--vus", None)]:
+    for name, default in [
+        ("--min", None),
+        ("--max", None),
+        ("--cpu-target", None),
+        ("--rate", 1000),
+        ("--products", 1000),
+        ("--vus", None),
+    ]:
         add(name, type=count, default=default)
-    for name, default in [("--duration", "3m"), ("--tail", "2m"), ("--calm", "3m"), ("--settle", "5m")]:
+    for name, default in [
+        ("--duration", "3m"),
+        ("--tail", "2m"),
+        ("--calm", "3m"),
+        ("--settle", "5m"),
+    ]:
         add(name, type=seconds, default=seconds(default))
     add("--slo", type=milliseconds, default=100)
     add("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -93,7 +111,9 @@ def parse(arguments):
         parser.error("--rate is less than 2 a second: there would be no peak above the base load")
     if options.min and options.max and options.min > options.max:
         parser.error("--min is more than --max")
-    options.out = options.out or STATE / "experiments" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.profile}"
+    options.out = (
+        options.out or STATE / "experiments" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.profile}"
+    )
     if options.out.exists():
         parser.error(f"{options.out} is there already")
     return options
@@ -112,7 +132,11 @@ def compare(arguments):
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args(arguments)
     a, b = map(recording.read, options.runs)
-    print(report.write_comparison(a, b, options.out or STATE / "experiments" / f"{a.name}-and-{b.name}.html"))
+    print(
+        report.write_comparison(
+            a, b, options.out or STATE / "experiments" / f"{a.name}-and-{b.name}.html"
+        )
+    )
     return 0
 
 

@@ -1,4 +1,5 @@
-"""The cluster as the experiment sees it: kubectl and helm for what is done once, the API server for what is done each second."""
+"""The cluster as the experiment sees it: kubectl and helm for what is done once, the API server for
+what is done each second."""
 
 import contextlib
 import http.client
@@ -20,9 +21,12 @@ class ClusterError(Exception):
 
 
 def run(*command, timeout=120):
-    """Runs it and returns its output. It does not hear the terminal's Ctrl-C: a helm that is cut off leaves its release locked."""
+    """Runs it and returns its output. It does not hear the terminal's Ctrl-C: a helm that is cut
+    off leaves its release locked."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, start_new_session=True)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, start_new_session=True
+        )
     except FileNotFoundError:
         raise ClusterError(f"{command[0]} is not on the PATH") from None
     except subprocess.TimeoutExpired:
@@ -37,9 +41,13 @@ class Release:
 
     def __init__(self, name, namespace):
         self.name, self.namespace = name, namespace
-        found = self.get("deployments", f"app.kubernetes.io/instance={name},app.kubernetes.io/component=read-svc")
+        found = self.get(
+            "deployments", f"app.kubernetes.io/instance={name},app.kubernetes.io/component=read-svc"
+        )
         if not found:
-            raise ClusterError(f"no release '{name}' in namespace '{namespace}': ./dev deploy makes it")
+            raise ClusterError(
+                f"no release '{name}' in namespace '{namespace}': ./dev deploy makes it"
+            )
         self.fullname = found[0]["metadata"]["name"].removesuffix("-read-svc")
 
     def kubectl(self, *arguments):
@@ -49,18 +57,24 @@ class Release:
         return run("helm", *arguments, "--namespace", self.namespace)
 
     def get(self, kind, selector):
-        return json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))["items"]
+        return json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))[
+            "items"
+        ]
 
     def values(self):
         return json.loads(self.helm("get", "values", self.name, "--all", "--output", "json"))
 
     def revision(self):
-        return json.loads(self.helm("history", self.name, "--max", "1", "--output", "json"))[-1]["revision"]
+        return json.loads(self.helm("history", self.name, "--max", "1", "--output", "json"))[-1][
+            "revision"
+        ]
 
     def change(self, settings):
         """Sets values over those of the release. Its Jobs (migrate, seed) have nothing to do in it."""
         arguments = [part for setting in settings for part in ("--set", setting)]
-        self.helm("upgrade", self.name, str(CHART), "--reset-then-reuse-values", "--no-hooks", *arguments)
+        self.helm(
+            "upgrade", self.name, str(CHART), "--reset-then-reuse-values", "--no-hooks", *arguments
+        )
 
     def restore(self, revision):
         self.helm("rollback", self.name, str(revision), "--no-hooks")
@@ -70,10 +84,12 @@ class Release:
 
 
 class Api:
-    """Reads of the API server through one `kubectl proxy`, on a socket in a folder that only the user can enter.
+    """Reads of the API server through one `kubectl proxy`, on a socket in a folder that only the
+    user can enter.
 
-    The proxy takes kubectl's credentials, whatever they are, and costs far less than a kubectl for each read. It only
-    reads. May be used by several threads, each of which has a connection of its own.
+    The proxy takes kubectl's credentials, whatever they are, and costs far less than a kubectl for
+    each read. It only reads. May be used by several threads, each of which has a connection of its
+    own.
     """
 
     def __init__(self):
@@ -81,14 +97,24 @@ class Api:
         self._path = os.path.join(self._folder.name, "api.sock")
         self._local = threading.local()
         self._proxy = subprocess.Popen(
-            ["kubectl", "proxy", f"--unix-socket={self._path}", "--reject-methods=^(POST|PUT|PATCH|DELETE)$"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            [
+                "kubectl",
+                "proxy",
+                f"--unix-socket={self._path}",
+                "--reject-methods=^(POST|PUT|PATCH|DELETE)$",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + 10
         while not os.path.exists(self._path):
             if self._proxy.poll() is not None or time.monotonic() > deadline:
                 self._proxy.kill()
-                raise ClusterError(f"kubectl proxy does not start: {self._proxy.stderr.read().strip()}")
+                raise ClusterError(
+                    f"kubectl proxy does not start: {self._proxy.stderr.read().strip()}"
+                )
             time.sleep(0.05)
 
     def close(self):
@@ -146,7 +172,12 @@ def describe(api, release):
     return {
         "kubernetes": api.json("/version", timeout=10)["gitVersion"],
         "nodes": [describe_node(node) for node in nodes],
-        "release": {"name": release.name, "namespace": release.namespace, "chart": chart["chart"], "values": without_env(release.values())},
+        "release": {
+            "name": release.name,
+            "namespace": release.namespace,
+            "chart": chart["chart"],
+            "values": without_env(release.values()),
+        },
         "images": image_digests(api, release),
         "commit": commit(),
     }
@@ -155,16 +186,25 @@ def describe(api, release):
 def describe_node(node):
     status, info = node["status"], node["status"]["nodeInfo"]
     return {
-        "cpu": status["allocatable"]["cpu"], "memory": status["allocatable"]["memory"],
-        "instance_type": node["metadata"].get("labels", {}).get("node.kubernetes.io/instance-type", ""),
-        "architecture": info["architecture"], "os": info["osImage"], "kernel": info["kernelVersion"],
-        "runtime": info["containerRuntimeVersion"], "kubelet": info["kubeletVersion"],
-    }  # fmt: skip
+        "cpu": status["allocatable"]["cpu"],
+        "memory": status["allocatable"]["memory"],
+        "instance_type": (
+            node["metadata"].get("labels", {}).get("node.kubernetes.io/instance-type", "")
+        ),
+        "architecture": info["architecture"],
+        "os": info["osImage"],
+        "kernel": info["kernelVersion"],
+        "runtime": info["containerRuntimeVersion"],
+        "kubelet": info["kubeletVersion"],
+    }
 
 
 def without_env(values):
     """The values without what `env` of the services sets, which may be secret."""
-    services = {name: {**values[name], "env": [e["name"] for e in values[name].get("env", [])]} for name in ("readSvc", "writeSvc")}
+    services = {
+        name: {**values[name], "env": [e["name"] for e in values[name].get("env", [])]}
+        for name in ("readSvc", "writeSvc")
+    }
     return {**values, **services}
 
 
@@ -172,9 +212,15 @@ def image_digests(api, release):
     """{image: id} of what runs in the release's pods."""
     found = {}
     selector = f"app.kubernetes.io/instance%3D{release.name}"
-    for pod in api.json(f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10)["items"]:
+    for pod in api.json(
+        f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10
+    )["items"]:
         for kind in ("initContainerStatuses", "containerStatuses"):
-            found |= {status["image"]: status["imageID"] for status in pod["status"].get(kind, []) if status["imageID"]}
+            found |= {
+                status["image"]: status["imageID"]
+                for status in pod["status"].get(kind, [])
+                if status["imageID"]
+            }
     return dict(sorted(found.items()))
 
 
@@ -182,5 +228,9 @@ def commit():
     """The repository's commit, with a + when files differ from it; empty outside a repository."""
     with contextlib.suppress(ClusterError):
         head = run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
-        return head + ("+" if run("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no").strip() else "")
+        return head + (
+            "+"
+            if run("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no").strip()
+            else ""
+        )
     return ""

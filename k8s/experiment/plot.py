@@ -1,4 +1,5 @@
-"""Line charts as inline SVG, all with the same time axis, so that charts below each other can be read together."""
+"""Line charts as inline SVG, all with the same time axis, so that charts below each other can be
+read together."""
 
 import dataclasses
 import html
@@ -7,10 +8,30 @@ import math
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1100, 64, 16, 8, 24
 # Distinct for the colour-blind too (Okabe and Ito)
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b8a500", "#222222",
-)  # fmt: skip
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#56b4e9",
+    "#b8a500",
+    "#222222",
+)
 GREY = "#8a8f98"
-MANY = [BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, "#7f4f24", "#5e60ce", "#43aa8b", "#9d0208", "#577590"]
+MANY = [
+    BLUE,
+    ORANGE,
+    GREEN,
+    PURPLE,
+    SKY,
+    RED,
+    YELLOW,
+    "#7f4f24",
+    "#5e60ce",
+    "#43aa8b",
+    "#9d0208",
+    "#577590",
+]
 
 
 @dataclasses.dataclass
@@ -39,7 +60,9 @@ class Panel:
 
 def charts(panels, begin, end, marks):
     """HTML of the panels. `marks` are (time, text): lines through all of them, named in the first."""
-    return "\n".join(chart(panel, begin, end, marks, named=i == 0) for i, panel in enumerate(panels))
+    return "\n".join(
+        chart(panel, begin, end, marks, named=i == 0) for i, panel in enumerate(panels)
+    )
 
 
 def chart(panel, begin, end, marks, named):
@@ -49,24 +72,34 @@ def chart(panel, begin, end, marks, named):
         parts.append(series_svg(series, axes))
     note = f' <span class="note">· {html.escape(panel.note)}</span>' if panel.note else ""
     return (
-        f'<figure><figcaption><b>{html.escape(panel.title)}</b> <span class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n'
-        f"{legend(panel)}\n"
-        f'<svg viewBox="0 0 {WIDTH} {axes.bottom + BOTTOM}" role="img" aria-label="{html.escape(panel.title)}" '
-        f'data-begin="{begin:g}" data-end="{end:g}" data-left="{LEFT}" data-right="{WIDTH - RIGHT}">\n' + "\n".join(parts) + "\n</svg></figure>"
+        f"<figure><figcaption><b>{html.escape(panel.title)}</b> <span"
+        f' class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n{legend(panel)}\n<svg'
+        f' viewBox="0 0 {WIDTH} {axes.bottom + BOTTOM}" role="img"'
+        f' aria-label="{html.escape(panel.title)}" data-begin="{begin:g}" data-end="{end:g}"'
+        f' data-left="{LEFT}" data-right="{WIDTH - RIGHT}">\n'
+        + "\n".join(parts)
+        + "\n</svg></figure>"
     )
 
 
 def legend(panel):
-    """The names of the series that have one. Each holds the points of its line, which the page's pointer reads."""
+    """The names of the series that have one. Each holds the points of its line, which the page's
+    pointer reads."""
     entries = []
     for series in panel.series:
         if not series.label:
             continue
         dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
-        line = f'<svg width="22" height="8"><line x1="0" y1="4" x2="22" y2="4" stroke="{series.colour}" stroke-width="3"{dash}/></svg>'
-        points = " ".join(f"{x:.1f},{short(y)}" for x, y in series.values or series.points if y is not None)
+        line = (
+            '<svg width="22" height="8"><line x1="0" y1="4" x2="22" y2="4"'
+            f' stroke="{series.colour}" stroke-width="3"{dash}/></svg>'
+        )
+        points = " ".join(
+            f"{x:.1f},{short(y)}" for x, y in series.values or series.points if y is not None
+        )
         entries.append(
-            f'<span class="entry" data-points="{points}">{line} {html.escape(series.label)} <output></output></span>'
+            f'<span class="entry" data-points="{points}">{line} {html.escape(series.label)}'
+            " <output></output></span>"
         )
     return f'<div class="legend">{"".join(entries)}</div>'
 
@@ -75,7 +108,13 @@ class Axes:
     """Where a time and a value are on the drawing."""
 
     def __init__(self, panel, begin, end, top):
-        self.begin, self.end, self.top, self.bottom, self.log = begin, end, top, top + panel.height, panel.log
+        self.begin, self.end, self.top, self.bottom, self.log = (
+            begin,
+            end,
+            top,
+            top + panel.height,
+            panel.log,
+        )
         values = [y for series in panel.series for _, y in series.points if y is not None]
         if self.log:
             positive = [y for y in values if y > 0] or [1]
@@ -97,7 +136,8 @@ class Axes:
 
 
 def linear_ticks(highest, height):
-    """From 0 to at least `highest`, with steps of 1, 2 or 5 times a power of ten and room for their labels."""
+    """From 0 to at least `highest`, with steps of 1, 2 or 5 times a power of ten and room for their
+    labels."""
     raw = highest * 1.02 / max(2, height / 38)
     power = 10 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
@@ -105,7 +145,8 @@ def linear_ticks(highest, height):
 
 
 def log_ticks(lowest, highest):
-    """1, 2 and 5 times powers of ten around both; the ends and the powers alone where that would be many."""
+    """1, 2 and 5 times powers of ten around both; the ends and the powers alone where that would be
+    many."""
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
     ticks = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
     below = max(tick for tick in ticks if tick <= lowest)
@@ -120,20 +161,28 @@ def grid_svg(axes):
     parts = []
     for tick in axes.ticks:
         y = axes.y(tick)
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>')
+        parts.append(
+            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>'
+        )
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
     step = time_step(axes.end - axes.begin)
     tick = math.ceil(axes.begin / step) * step
     while tick <= axes.end:
         x = axes.x(tick)
-        parts.append(f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="grid"/>')
-        parts.append(f'<text x="{x:.1f}" y="{axes.bottom + 15}" text-anchor="middle">{clock(tick)}</text>')
+        parts.append(
+            f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="grid"/>'
+        )
+        parts.append(
+            f'<text x="{x:.1f}" y="{axes.bottom + 15}" text-anchor="middle">{clock(tick)}</text>'
+        )
         tick += step
     return parts
 
 
 def time_step(span):
-    return next((step for step in (5, 10, 15, 30, 60, 120, 300, 600, 1800) if span / step <= 14), 3600)
+    return next(
+        (step for step in (5, 10, 15, 30, 60, 120, 300, 600, 1800) if span / step <= 14), 3600
+    )
 
 
 def clock(seconds):
@@ -151,7 +200,10 @@ def short(value):
 def bands_svg(panel, axes):
     for begin, end in panel.bands:
         left, right = axes.x(max(begin, axes.begin)), axes.x(min(end, axes.end))
-        yield f'<rect x="{left:.1f}" y="{axes.top}" width="{max(1, right - left):.1f}" height="{axes.bottom - axes.top}" class="band"/>'
+        yield (
+            f'<rect x="{left:.1f}" y="{axes.top}" width="{max(1, right - left):.1f}"'
+            f' height="{axes.bottom - axes.top}" class="band"/>'
+        )
 
 
 def marks_svg(marks, axes, named):
@@ -159,7 +211,10 @@ def marks_svg(marks, axes, named):
         x = axes.x(time)
         yield f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="mark"/>'
         if named:
-            yield f'<text x="{x:.1f}" y="{axes.top - 12}" text-anchor="middle" class="markname">{html.escape(text)}</text>'
+            yield (
+                f'<text x="{x:.1f}" y="{axes.top - 12}" text-anchor="middle"'
+                f' class="markname">{html.escape(text)}</text>'
+            )
 
 
 def series_svg(series, axes):
@@ -169,18 +224,31 @@ def series_svg(series, axes):
     drawn = []
     for part in unbroken(points):
         steps = stepped(part) if series.style == "step" else part
-        path = " ".join(f"{'L' if i else 'M'}{axes.x(x):.1f} {axes.y(y):.1f}" for i, (x, y) in enumerate(steps))
+        path = " ".join(
+            f"{'L' if i else 'M'}{axes.x(x):.1f} {axes.y(y):.1f}" for i, (x, y) in enumerate(steps)
+        )
         if series.fill_opacity:
-            area = f"{path} L{axes.x(steps[-1][0]):.1f} {axes.bottom} L{axes.x(steps[0][0]):.1f} {axes.bottom} Z"
-            drawn.append(f'<path d="{area}" fill="{series.colour}" fill-opacity="{series.fill_opacity:g}"/>')
+            area = (
+                f"{path} L{axes.x(steps[-1][0]):.1f} {axes.bottom} L{axes.x(steps[0][0]):.1f}"
+                f" {axes.bottom} Z"
+            )
+            drawn.append(
+                f'<path d="{area}" fill="{series.colour}" fill-opacity="{series.fill_opacity:g}"/>'
+            )
         dash = f' stroke-dasharray="{series.dash}"' if series.dash else ""
-        drawn.append(f'<path d="{path}" fill="none" stroke="{series.colour}" stroke-width="{series.width}" stroke-linejoin="round"{dash}/>')
+        drawn.append(
+            f'<path d="{path}" fill="none" stroke="{series.colour}" stroke-width="{series.width}"'
+            f' stroke-linejoin="round"{dash}/>'
+        )
     return "\n".join(drawn)
 
 
 def bar_svg(x, y, series, axes):
     top, width = axes.y(y), max(2, axes.x(1) - axes.x(0))
-    return f'<rect x="{axes.x(x) - width:.1f}" y="{top:.1f}" width="{width:.1f}" height="{axes.bottom - top:.1f}" fill="{series.colour}"/>'
+    return (
+        f'<rect x="{axes.x(x) - width:.1f}" y="{top:.1f}" width="{width:.1f}"'
+        f' height="{axes.bottom - top:.1f}" fill="{series.colour}"/>'
+    )
 
 
 def unbroken(points):

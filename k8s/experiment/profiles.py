@@ -1,6 +1,8 @@
-"""How the load changes with time: stages of (seconds, rate at their end), as the scenario `ramp` of k6/ takes them."""
+"""How the load changes with time: stages of (seconds, rate at their end), as the scenario `ramp` of
+k6/ takes them."""
 
-# The shapes of k6/ramp.js: (share of the duration, rate as a share of the peak). A share of 0 is a jump.
+# The shapes of k6/ramp.js: (share of the duration, rate as a share of the peak). A share of 0 is a
+# jump.
 PROFILES = {
     "step": [(0.2, 0.1), (0, 1), (0.5, 1), (0, 0.1), (0.3, 0.1)],
     "ramp": [(0.1, 0.1), (0.4, 1), (0.2, 1), (0.2, 0.1), (0.1, 0.1)],
@@ -9,8 +11,11 @@ PROFILES = {
 
 
 def make_stages(profile, rate, duration_s, tail_s):
-    """The profile's stages in whole seconds; its last one is longer by `tail_s`, so that the way down is under load too."""
-    stages = [(round(share * duration_s), max(1, round(part * rate))) for share, part in PROFILES[profile]]
+    """The profile's stages in whole seconds; its last one is longer by `tail_s`, so that the way
+    down is under load too."""
+    stages = [
+        (round(share * duration_s), max(1, round(part * rate))) for share, part in PROFILES[profile]
+    ]
     stages[-1] = (stages[-1][0] + tail_s, stages[-1][1])
     return stages
 

@@ -1,5 +1,6 @@
-"""The folder of a run. Raw: services.csv and pods.csv (sampler), load.csv (k6, a row a second), events.csv (the autoscaler),
-manifest.json (what was run, where), k6/ (what k6 left). From these alone: figures.json and report.html.
+"""The folder of a run. Raw: services.csv and pods.csv (sampler), load.csv (k6, a row a second),
+events.csv (the autoscaler), manifest.json (what was run, where), k6/ (what k6 left). From these
+alone: figures.json and report.html.
 
 Times in the files are seconds since 1970; a Recording has them as seconds since the load began.
 """
@@ -10,8 +11,30 @@ import json
 import pathlib
 
 SERVICE = "read-svc"  # the one that the load scales
-MANIFEST = {"name", "profile", "rate", "to", "slo_ms", "stages", "hpa", "fullname", "cluster", "load_begin", "k6"}  # what the report needs of it
-LOAD_COLUMNS = ["time", "requests", "failed", "dropped", "p50_ms", "p95_ms", "p99_ms", "max_ms", "vus"]
+MANIFEST = {
+    "name",
+    "profile",
+    "rate",
+    "to",
+    "slo_ms",
+    "stages",
+    "hpa",
+    "fullname",
+    "cluster",
+    "load_begin",
+    "k6",
+}  # what the report needs of it
+LOAD_COLUMNS = [
+    "time",
+    "requests",
+    "failed",
+    "dropped",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "max_ms",
+    "vus",
+]
 EVENT_COLUMNS = ["time", "service", "reason", "message"]
 
 
@@ -44,13 +67,25 @@ def read(folder):
         if missing := MANIFEST - manifest.keys():
             raise ValueError(f"manifest.json lacks {', '.join(sorted(missing))}")
         begin = manifest["load_begin"]
-        tables = {name: read_rows(folder / f"{name}.csv", begin) for name in ("load", "services", "pods", "events")}
+        tables = {
+            name: read_rows(folder / f"{name}.csv", begin)
+            for name in ("load", "services", "pods", "events")
+        }
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise RecordingError(f"{folder} holds no recording of an experiment: {error}") from error
-    if not tables["load"] or not any(row["service"] == SERVICE and row["time"] >= 0 for row in tables["services"]):
-        raise RecordingError(f"{folder}: the recording is empty: no load, or no sample of {SERVICE} while it lasted")
+    if not tables["load"] or not any(
+        row["service"] == SERVICE and row["time"] >= 0 for row in tables["services"]
+    ):
+        raise RecordingError(
+            f"{folder}: the recording is empty: no load, or no sample of {SERVICE} while it lasted"
+        )
     return Recording(
-        folder, manifest, tables["load"], grouped(tables["services"], "service"), grouped(tables["pods"], "pod"), tables["events"]
+        folder,
+        manifest,
+        tables["load"],
+        grouped(tables["services"], "service"),
+        grouped(tables["pods"], "pod"),
+        tables["events"],
     )
 
 
@@ -92,10 +127,11 @@ def write_rows(file, columns, rows):
 
 
 def read_k6(file):
-    """When the load began, and a row a second, of what k6's dashboard has recorded (one JSON object a line).
+    """When the load began, and a row a second, of what k6's dashboard has recorded (one JSON object
+    a line).
 
-    A metric event names metrics that come into being; a snapshot has the values of all so far, in the order of their
-    names, each with the aggregates of its type.
+    A metric event names metrics that come into being; a snapshot has the values of all so far, in
+    the order of their names, each with the aggregates of its type.
     """
     types, aggregates, begin, rows = {}, {}, None, []
     for line in pathlib.Path(file).read_text().splitlines():
@@ -108,7 +144,10 @@ def read_k6(file):
         elif kind == "start":
             begin = data[0][0] / 1000
         elif kind == "snapshot":
-            metrics = {name: dict(zip(aggregates[types[name]], values)) for name, values in zip(sorted(types), data)}
+            metrics = {
+                name: dict(zip(aggregates[types[name]], values))
+                for name, values in zip(sorted(types), data)
+            }
             rows.append(load_row(metrics))
     if begin is None:
         raise RecordingError(f"{file} is no recording of k6's dashboard")
@@ -122,8 +161,13 @@ def load_row(metrics):
     requests = round(value("http_reqs", "count"))
     time_ms = metrics.get("http_req_duration", {}) if requests else {}
     return {
-        "time": value("time", "value") / 1000, "requests": requests,
-        "failed": round(value("http_req_failed", "rate") * requests), "dropped": round(value("dropped_iterations", "count")),
-        "p50_ms": time_ms.get("med"), "p95_ms": time_ms.get("p(95)"), "p99_ms": time_ms.get("p(99)"), "max_ms": time_ms.get("max"),
+        "time": value("time", "value") / 1000,
+        "requests": requests,
+        "failed": round(value("http_req_failed", "rate") * requests),
+        "dropped": round(value("dropped_iterations", "count")),
+        "p50_ms": time_ms.get("med"),
+        "p95_ms": time_ms.get("p(95)"),
+        "p99_ms": time_ms.get("p(99)"),
+        "max_ms": time_ms.get("max"),
         "vus": round(value("vus", "value")),
-    }  # fmt: skip
+    }

@@ -21,11 +21,14 @@ PROGRESS_S = 5
 
 
 def conduct(options, folder, command):
-    """Runs it all and returns the recording. On Ctrl-C, and on any error, the cluster is left as it was found."""
+    """Runs it all and returns the recording. On Ctrl-C, and on any error, the cluster is left as it
+    was found."""
     began = time.monotonic()
 
     def step(message):
-        with contextlib.suppress(OSError):  # the terminal may be gone; there is still something to tidy up
+        with contextlib.suppress(
+            OSError
+        ):  # the terminal may be gone; there is still something to tidy up
             print(f"{time.monotonic() - began:5.0f}s  {message}", file=sys.stderr, flush=True)
 
     release = cluster.Release(options.release, options.namespace)
@@ -44,9 +47,18 @@ def conduct(options, folder, command):
         release.scale(SERVICE, hpa["min"])
         wait_for_calm(api, release, hpa, options.calm)
         manifest = {
-            "name": folder.name, "command": command, "begin": now_text(), "profile": options.profile, "rate": options.rate, "to": options.to,
-            "slo_ms": options.slo, "stages": stages, "hpa": hpa, "fullname": release.fullname, "cluster": cluster.describe(api, release),
-        }  # fmt: skip
+            "name": folder.name,
+            "command": command,
+            "begin": now_text(),
+            "profile": options.profile,
+            "rate": options.rate,
+            "to": options.to,
+            "slo_ms": options.slo,
+            "stages": stages,
+            "hpa": hpa,
+            "fullname": release.fullname,
+            "cluster": cluster.describe(api, release),
+        }
         sampler = Sampler(api, release, folder)
         tidy.callback(sampler.stop)
         sampler.start()
@@ -55,26 +67,42 @@ def conduct(options, folder, command):
         wait_for_the_way_down(api, release, hpa, options.settle, sampler, step)
         time.sleep(2)  # so that the last samples see the end
         sampler.stop()
-        recording.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, autoscaler_events(api, release, first_event))
+        recording.write_rows(
+            folder / "events.csv",
+            recording.EVENT_COLUMNS,
+            autoscaler_events(api, release, first_event),
+        )
         write_manifest(folder, {**manifest, "end": now_text(), "problems": sampler.problems})
     for what, (count, reason) in sampler.problems.items():
         if count > sampler.samples / 10:
-            print(f"warning: {what}: not had {count} times in {sampler.samples} samples: {reason}", file=sys.stderr)
+            print(
+                f"warning: {what}: not had {count} times in {sampler.samples} samples: {reason}",
+                file=sys.stderr,
+            )
     return recording.read(folder)
 
 
 def chart_settings(options):
     """Values of the chart for the time of the experiment."""
-    given = {"minReplicas": options.min, "maxReplicas": options.max, "targetCPUUtilization": options.cpu_target}
-    settings = [f"readSvc.autoscaling.{key}={value}" for key, value in given.items() if value is not None]
+    given = {
+        "minReplicas": options.min,
+        "maxReplicas": options.max,
+        "targetCPUUtilization": options.cpu_target,
+    }
+    settings = [
+        f"readSvc.autoscaling.{key}={value}" for key, value in given.items() if value is not None
+    ]
     return settings + options.set
 
 
 def restore(release, revision, settings, step):
-    """Nothing interrupts this: a second Ctrl-C would leave the experiment's settings in the release."""
+    """Nothing interrupts this: a second Ctrl-C would leave the experiment's settings in the
+    release."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    cluster.run("helm", "uninstall", LOAD_RELEASE, "--namespace", release.namespace, "--ignore-not-found")
+    cluster.run(
+        "helm", "uninstall", LOAD_RELEASE, "--namespace", release.namespace, "--ignore-not-found"
+    )
     if settings:
         step(f"restoring the release's values (revision {revision})")
         release.restore(revision)
@@ -85,14 +113,21 @@ def autoscaling(release):
     values = release.values()["readSvc"]
     mode = values["autoscaling"]["mode"]
     if mode != "hpa":
-        raise ClusterError(f"readSvc.autoscaling.mode is {mode}, the experiment needs hpa: --set readSvc.autoscaling.mode=hpa")
+        raise ClusterError(
+            f"readSvc.autoscaling.mode is {mode}, the experiment needs hpa: --set"
+            " readSvc.autoscaling.mode=hpa"
+        )
     a, resources = values["autoscaling"], values["resources"]
     if not a["targetCPUUtilization"]:
         raise ClusterError("readSvc.autoscaling.targetCPUUtilization is 0: --cpu-target sets it")
     return {
-        "min": a["minReplicas"], "max": a["maxReplicas"], "cpu_target": a["targetCPUUtilization"], "behavior": a["behavior"],
-        "cpu_request": cpu_of(resources, "requests"), "cpu_limit": cpu_of(resources, "limits"),
-    }  # fmt: skip
+        "min": a["minReplicas"],
+        "max": a["maxReplicas"],
+        "cpu_target": a["targetCPUUtilization"],
+        "behavior": a["behavior"],
+        "cpu_request": cpu_of(resources, "requests"),
+        "cpu_limit": cpu_of(resources, "limits"),
+    }
 
 
 def cpu_of(resources, kind):
@@ -101,7 +136,8 @@ def cpu_of(resources, kind):
 
 
 def wait_for_calm(api, release, hpa, limit_s):
-    """Until the replicas are at their minimum, all ready, none is ending, and the autoscaler sees them idle."""
+    """Until the replicas are at their minimum, all ready, none is ending, and the autoscaler sees
+    them idle."""
     deadline, calm_since = time.monotonic() + limit_s, None
     while True:
         restless = restlessness(api, release, hpa)
@@ -119,11 +155,22 @@ def wait_for_calm(api, release, hpa, limit_s):
 def restlessness(api, release, hpa):
     """What is not calm, or ''."""
     name, namespace = f"{release.fullname}-{SERVICE}", release.namespace
-    selector = f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+    selector = (
+        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+    )
     deployment = api.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", timeout=10)
-    autoscaler = api.json(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}", timeout=10)
-    pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)["items"]
-    current = (autoscaler["status"].get("currentMetrics") or [{}])[0].get("containerResource", {}).get("current", {}).get("averageUtilization")
+    autoscaler = api.json(
+        f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}", timeout=10
+    )
+    pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)[
+        "items"
+    ]
+    current = (
+        (autoscaler["status"].get("currentMetrics") or [{}])[0]
+        .get("containerResource", {})
+        .get("current", {})
+        .get("averageUtilization")
+    )
     if deployment["spec"]["replicas"] != hpa["min"]:
         return f"{deployment['spec']['replicas']} replicas are wanted"
     if deployment["status"].get("readyReplicas", 0) != hpa["min"] or len(pods) != hpa["min"]:
@@ -139,22 +186,45 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
     """Runs the scenario as a Job, showing progress, and takes what k6 has recorded."""
     out = folder / "k6"
     # thresholds that hold: how slow is too slow, and how much is dropped, is for the report to say
-    arguments = ["--to", options.to, "--stages", profiles.stages_text(stages), "--out", str(out), "--p95", "5000"]
-    for name, value in [("--products", options.products), ("--vus", options.vus), ("--cpu", options.k6_cpu)]:
+    arguments = [
+        "--to",
+        options.to,
+        "--stages",
+        profiles.stages_text(stages),
+        "--out",
+        str(out),
+        "--p95",
+        "5000",
+    ]
+    for name, value in [
+        ("--products", options.products),
+        ("--vus", options.vus),
+        ("--cpu", options.k6_cpu),
+    ]:
         arguments += [name, str(value)] if value else []
     for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", "DROPPED_MAX=1000000000"):
         arguments += ["--env", setting]
     step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
-    environment = {**os.environ, "FASTSTOCK_RELEASE": release.name, "FASTSTOCK_NAMESPACE": release.namespace}
+    environment = {
+        **os.environ,
+        "FASTSTOCK_RELEASE": release.name,
+        "FASTSTOCK_NAMESPACE": release.namespace,
+    }
     with open(folder / "load.log", "w") as log:
         load = subprocess.Popen(
             [str(ROOT / "dev"), "cluster-load", "ramp", *arguments],
-            stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
-        )  # fmt: skip
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
     tidy.callback(end_group, load)
     show_until(lambda: load.poll() is not None, sampler, step)
     if not was_made(out):
-        raise ClusterError(f"the load was not made; {folder / 'load.log'} ends with\n{(folder / 'load.log').read_text()[-1000:]}")
+        raise ClusterError(
+            f"the load was not made; {folder / 'load.log'} ends"
+            f" with\n{(folder / 'load.log').read_text()[-1000:]}"
+        )
 
 
 def was_made(out):
@@ -175,17 +245,24 @@ def end_group(process):
 def wait_for_the_way_down(api, release, hpa, limit_s, sampler, step):
     """Sampling goes on until the replicas are back at their minimum and no pod is ending."""
     deadline = time.monotonic() + limit_s
-    selector = f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+    selector = (
+        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+    )
 
     def is_down():
         latest = sampler.latest.get(SERVICE, {})
-        pods = api.json(f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10)["items"]
+        pods = api.json(
+            f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10
+        )["items"]
         return latest.get("desired") == hpa["min"] and len(pods) <= hpa["min"]
 
     step(f"the load is over; waiting for {hpa['min']} replica(s), at most {limit_s} s")
     show_until(lambda: is_down() or time.monotonic() > deadline, sampler, step)
     if not is_down():
-        print(f"warning: the replicas are not back at {hpa['min']} within {limit_s} s", file=sys.stderr)
+        print(
+            f"warning: the replicas are not back at {hpa['min']} within {limit_s} s",
+            file=sys.stderr,
+        )
 
 
 def show_until(done, sampler, step):
@@ -196,8 +273,9 @@ def show_until(done, sampler, step):
             row = sampler.latest[SERVICE]
             cpu = row.get("hpa_cpu_percent")
             step(
-                f"replicas {row['ready']} ready of {row['desired']} wanted   CPU {'?' if cpu is None else cpu} % "
-                f"(target {row.get('hpa_target_percent')} %)   served {row['rps']:.0f}/s"
+                f"replicas {row['ready']} ready of {row['desired']} wanted   CPU"
+                f" {'?' if cpu is None else cpu} % (target {row.get('hpa_target_percent')} %)  "
+                f" served {row['rps']:.0f}/s"
             )
         time.sleep(0.5)
 
@@ -208,12 +286,23 @@ def autoscaler_events(api, release, begin):
     for event in api.json(f"/api/v1/namespaces/{release.namespace}/events", timeout=10)["items"]:
         about = event["involvedObject"]
         at = event.get("lastTimestamp") or event.get("eventTime")
-        if about["kind"] != "HorizontalPodAutoscaler" or not about["name"].startswith(release.fullname) or not at:
+        if (
+            about["kind"] != "HorizontalPodAutoscaler"
+            or not about["name"].startswith(release.fullname)
+            or not at
+        ):
             continue
         moment = datetime.datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
         if moment >= begin - 1:
             service = about["name"].removeprefix(f"{release.fullname}-")
-            rows.append({"time": moment, "service": service, "reason": event["reason"], "message": event["message"]})
+            rows.append(
+                {
+                    "time": moment,
+                    "service": service,
+                    "reason": event["reason"],
+                    "message": event["message"],
+                }
+            )
     return sorted(rows, key=lambda row: row["time"])
 
 
@@ -221,7 +310,13 @@ def write_manifest(folder, manifest):
     begin, rows = recording.read_k6(folder / "k6/record.ndjson")
     recording.write_rows(folder / "load.csv", recording.LOAD_COLUMNS, rows)
     summary = json.loads((folder / "k6/summary.json").read_text())
-    manifest |= {"load_begin": begin, "k6": {key: summary[key] for key in ("settings", "all", "endpoints", "dropped_arrivals", "passed")}}
+    manifest |= {
+        "load_begin": begin,
+        "k6": {
+            key: summary[key]
+            for key in ("settings", "all", "endpoints", "dropped_arrivals", "passed")
+        },
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -238,9 +333,20 @@ def finish(run):
     page = report.write(run)
     figures = json.loads((run.folder / "figures.json").read_text())
     for key, unit in [
-        ("replicas_peak", ""), ("first_scale_up_s", "s"), ("first_ready_s", "s"), ("all_ready_s", "s"), ("out_of_slo_s", "s"), ("overshoot", ""),
-        ("replica_seconds", "s"), ("scale_down_lag_s", "s"), ("requests", ""), ("failed", ""), ("dropped", ""), ("share_min", "%"), ("share_max", "%"),
-    ]:  # fmt: skip
+        ("replicas_peak", ""),
+        ("first_scale_up_s", "s"),
+        ("first_ready_s", "s"),
+        ("all_ready_s", "s"),
+        ("out_of_slo_s", "s"),
+        ("overshoot", ""),
+        ("replica_seconds", "s"),
+        ("scale_down_lag_s", "s"),
+        ("requests", ""),
+        ("failed", ""),
+        ("dropped", ""),
+        ("share_min", "%"),
+        ("share_max", "%"),
+    ]:
         print(f"{key:18} {report.shown(figures[key], unit)}")
     print(page)
     return 1 if figures["failed"] or figures["wrong"] else 0

@@ -1,8 +1,9 @@
 """A row per service and a row per pod each second, into services.csv and pods.csv.
 
-Replicas come from the Deployment and the HPA, CPU from the metrics API (what the HPA sees), and requests, tiers and
-waits from the /metrics of each pod, which the API server hands on from its operations port. What cannot be had is an
-empty field; what is missing throughout is named at the end.
+Replicas come from the Deployment and the HPA, CPU from the metrics API (what the HPA sees), and
+requests, tiers and waits from the /metrics of each pod, which the API server hands on from its
+operations port. What cannot be had is an empty field; what is missing throughout is named at the
+end.
 """
 
 import concurrent.futures
@@ -14,8 +15,17 @@ import time
 OPS_PORT = 9090
 SERVICES = ("read-svc", "write-svc")
 SERVICE_COLUMNS = [
-    "time", "service", "desired", "existing", "ready", "hpa_desired", "hpa_min", "hpa_max", "hpa_cpu_percent", "hpa_target_percent",
-]  # fmt: skip
+    "time",
+    "service",
+    "desired",
+    "existing",
+    "ready",
+    "hpa_desired",
+    "hpa_min",
+    "hpa_max",
+    "hpa_cpu_percent",
+    "hpa_target_percent",
+]
 # Counters of a pod: column -> metric and the labels that must be there. What matches is summed.
 COUNTERS = {
     "requests": ("http_requests_total", ""),
@@ -34,7 +44,17 @@ COUNTERS = {
     "redis_wait_seconds": ("faststock_pool_wait_seconds_sum", 'store="redis'),
     "pool_timeouts": ("faststock_pool_timeouts_total", ""),
 }
-POD_COLUMNS = ["time", "service", "pod", "ready", "ending", "cpu_api", "memory_api", "scraped", *COUNTERS]
+POD_COLUMNS = [
+    "time",
+    "service",
+    "pod",
+    "ready",
+    "ending",
+    "cpu_api",
+    "memory_api",
+    "scraped",
+    *COUNTERS,
+]
 LINE = re.compile(r"^(\w+)(?:\{([^}]*(?:\{\w+\}[^}]*)*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -51,16 +71,30 @@ def parse_metrics(text):
 def parse_quantity(text):
     """A CPU or memory quantity of the metrics API as a number of cores or bytes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(n|u|m|k|M|G|Ki|Mi|Gi)?", text)
-    factors = {"n": 1e-9, "u": 1e-6, "m": 1e-3, None: 1, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+    factors = {
+        "n": 1e-9,
+        "u": 1e-6,
+        "m": 1e-3,
+        None: 1,
+        "k": 1e3,
+        "M": 1e6,
+        "G": 1e9,
+        "Ki": 2**10,
+        "Mi": 2**20,
+        "Gi": 2**30,
+    }
     return float(match[1]) * factors[match[2]]
 
 
 class Sampler:
-    """Samples in a thread of its own from start() to stop(). `latest` is the last row of each service, with the requests a second."""
+    """Samples in a thread of its own from start() to stop(). `latest` is the last row of each
+    service, with the requests a second."""
 
     def __init__(self, api, release, folder):
         self._api, self._release = api, release
-        self._files = [open(folder / name, "w", newline="") for name in ("services.csv", "pods.csv")]
+        self._files = [
+            open(folder / name, "w", newline="") for name in ("services.csv", "pods.csv")
+        ]
         self._services = csv.DictWriter(self._files[0], SERVICE_COLUMNS)
         self._pods = csv.DictWriter(self._files[1], POD_COLUMNS)
         self._scrapers = concurrent.futures.ThreadPoolExecutor(8)
@@ -100,24 +134,47 @@ class Sampler:
         selector = f"labelSelector=app.kubernetes.io/instance%3D{self._release.name}"
         paths = {
             "deployments": f"/apis/apps/v1/namespaces/{namespace}/deployments?{selector}",
-            "hpas": f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers?{selector}",
-            "pods": f"/api/v1/namespaces/{namespace}/pods?{selector},app.kubernetes.io/component+in+(read-svc,write-svc)",
+            "hpas": (
+                f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers?{selector}"
+            ),
+            "pods": (
+                f"/api/v1/namespaces/{namespace}/pods?{selector}"
+                ",app.kubernetes.io/component+in+(read-svc,write-svc)"
+            ),
             "usage": f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?{selector}",
         }
         waiting = {key: self._scrapers.submit(self._api.json, path) for key, path in paths.items()}
-        found = {key: self._result(f"{key} of the API server", future) for key, future in waiting.items()}
+        found = {
+            key: self._result(f"{key} of the API server", future) for key, future in waiting.items()
+        }
         usage = container_usage(found["usage"])
         pods = [pod_row(now, pod, usage) for pod in found["pods"]["items"]]
-        running = {pod["metadata"]["name"] for pod in found["pods"]["items"] if pod["status"].get("podIP")}
-        scrapes = {row["pod"]: self._scrapers.submit(self._scrape, row["pod"]) for row in pods if row["pod"] in running}
+        running = {
+            pod["metadata"]["name"] for pod in found["pods"]["items"] if pod["status"].get("podIP")
+        }
+        scrapes = {
+            row["pod"]: self._scrapers.submit(self._scrape, row["pod"])
+            for row in pods
+            if row["pod"] in running
+        }
         for row in pods:
             if row["pod"] in scrapes:
-                row |= self._result(f"/metrics of {row['service']} pods", scrapes[row["pod"]], expected=row["ready"]) or {}
+                row |= (
+                    self._result(
+                        f"/metrics of {row['service']} pods",
+                        scrapes[row["pod"]],
+                        expected=row["ready"],
+                    )
+                    or {}
+                )
         self._write(now, found, pods)
 
     def _scrape(self, pod):
         begin = time.time()
-        text = self._api.text(f"/api/v1/namespaces/{self._release.namespace}/pods/{pod}:{OPS_PORT}/proxy/metrics", timeout=1)
+        text = self._api.text(
+            f"/api/v1/namespaces/{self._release.namespace}/pods/{pod}:{OPS_PORT}/proxy/metrics",
+            timeout=1,
+        )
         return {"scraped": round((begin + time.time()) / 2, 3), **parse_metrics(text)}
 
     def _result(self, what, future, expected=True):
@@ -135,10 +192,15 @@ class Sampler:
     def _write(self, now, found, pods):
         for service in SERVICES:
             name = f"{self._release.fullname}-{service}"
-            row = service_row(now, service, named(found["deployments"], name), named(found["hpas"], name))
+            row = service_row(
+                now, service, named(found["deployments"], name), named(found["hpas"], name)
+            )
             if row:
                 self._services.writerow(row)
-                self.latest[service] = {**row, "rps": self._rate([pod for pod in pods if pod["service"] == service])}
+                self.latest[service] = {
+                    **row,
+                    "rps": self._rate([pod for pod in pods if pod["service"] == service]),
+                }
         for row in pods:
             self._pods.writerow(row)
         for file in self._files:
@@ -165,13 +227,23 @@ def service_row(now, service, deployment, hpa):
         return None
     status = deployment["status"]
     row = {
-        "time": now, "service": service, "desired": deployment["spec"]["replicas"],
-        "existing": status.get("replicas", 0), "ready": status.get("readyReplicas", 0),
-    }  # fmt: skip
+        "time": now,
+        "service": service,
+        "desired": deployment["spec"]["replicas"],
+        "existing": status.get("replicas", 0),
+        "ready": status.get("readyReplicas", 0),
+    }
     if hpa:
         spec, status = hpa["spec"], hpa["status"]
-        row |= {"hpa_desired": status.get("desiredReplicas"), "hpa_min": spec.get("minReplicas", 1), "hpa_max": spec["maxReplicas"]}
-        row |= {"hpa_cpu_percent": cpu_metric(status.get("currentMetrics"), "current"), "hpa_target_percent": cpu_metric(spec.get("metrics"), "target")}
+        row |= {
+            "hpa_desired": status.get("desiredReplicas"),
+            "hpa_min": spec.get("minReplicas", 1),
+            "hpa_max": spec["maxReplicas"],
+        }
+        row |= {
+            "hpa_cpu_percent": cpu_metric(status.get("currentMetrics"), "current"),
+            "hpa_target_percent": cpu_metric(spec.get("metrics"), "target"),
+        }
     return row
 
 
@@ -187,16 +259,30 @@ def cpu_metric(metrics, part):
 def container_usage(answer):
     """{(pod, container): (cores, bytes)} of the metrics API."""
     return {
-        (item["metadata"]["name"], container["name"]): (parse_quantity(container["usage"]["cpu"]), parse_quantity(container["usage"]["memory"]))
-        for item in answer["items"] for container in item["containers"]
-    }  # fmt: skip
+        (item["metadata"]["name"], container["name"]): (
+            parse_quantity(container["usage"]["cpu"]),
+            parse_quantity(container["usage"]["memory"]),
+        )
+        for item in answer["items"]
+        for container in item["containers"]
+    }
 
 
 def pod_row(now, pod, usage):
-    name, service = pod["metadata"]["name"], pod["metadata"]["labels"]["app.kubernetes.io/component"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+    name, service = (
+        pod["metadata"]["name"],
+        pod["metadata"]["labels"]["app.kubernetes.io/component"],
+    )
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", [])
+    )
     cpu, memory = usage.get((name, service), (None, None))
     return {
-        "time": now, "service": service, "pod": name, "ready": int(ready), "ending": int("deletionTimestamp" in pod["metadata"]),
-        "cpu_api": cpu, "memory_api": memory,
-    }  # fmt: skip
+        "time": now,
+        "service": service,
+        "pod": name,
+        "ready": int(ready),
+        "ending": int("deletionTimestamp" in pod["metadata"]),
+        "cpu_api": cpu,
+        "memory_api": memory,
+    }

@@ -1,4 +1,5 @@
-"""A recording as the experiment leaves it, made by hand: each number of its report can be told beforehand.
+"""A recording as the experiment leaves it, made by hand: each number of its report can be told
+beforehand.
 
     time   0      20         30       35        80      140        150       160      170
     load   10/s   200/s                         10/s                                  end
@@ -36,9 +37,17 @@ def service_rows():
     for time in range(FIRST, LAST + 1):
         wanted = 4 if NEW_SEEN <= time < DOWN else 1
         yield {
-            "time": BEGIN + time, "service": "read-svc", "desired": wanted, "existing": wanted, "ready": len(ready_pods(time)), "hpa_desired": wanted,
-            "hpa_min": 1, "hpa_max": 6, "hpa_cpu_percent": 150 if 25 <= time < 80 else 10, "hpa_target_percent": 70,
-        }  # fmt: skip
+            "time": BEGIN + time,
+            "service": "read-svc",
+            "desired": wanted,
+            "existing": wanted,
+            "ready": len(ready_pods(time)),
+            "hpa_desired": wanted,
+            "hpa_min": 1,
+            "hpa_max": 6,
+            "hpa_cpu_percent": 150 if 25 <= time < 80 else 10,
+            "hpa_target_percent": 70,
+        }
 
 
 def pod_rows():
@@ -55,9 +64,16 @@ def pod_rows():
             counted["postgres_wait_seconds"] += 0.002
             ending = pod in NEW_PODS and time >= DOWN
             yield {
-                "time": BEGIN + time, "service": "read-svc", "pod": pod, "ready": int(pod in ready_pods(time)), "ending": int(ending),
-                "cpu_api": 0.05, "memory_api": 1e7, "scraped": BEGIN + time + 0.1, **counted,
-            }  # fmt: skip
+                "time": BEGIN + time,
+                "service": "read-svc",
+                "pod": pod,
+                "ready": int(pod in ready_pods(time)),
+                "ending": int(ending),
+                "cpu_api": 0.05,
+                "memory_api": 1e7,
+                "scraped": BEGIN + time + 0.1,
+                **counted,
+            }
 
 
 def load_rows(failed_at):
@@ -65,26 +81,71 @@ def load_rows(failed_at):
         requests = round(profiles.rate_at(STAGES, second))
         slow = 22 <= second < 32
         yield {
-            "time": BEGIN + second + 1, "requests": requests, "failed": 3 if second == failed_at else 0, "dropped": 0,
-            "p50_ms": 2, "p95_ms": 250 if slow else 20, "p99_ms": 400 if slow else 30, "max_ms": 500, "vus": 5,
-        }  # fmt: skip
+            "time": BEGIN + second + 1,
+            "requests": requests,
+            "failed": 3 if second == failed_at else 0,
+            "dropped": 0,
+            "p50_ms": 2,
+            "p95_ms": 250 if slow else 20,
+            "p99_ms": 400 if slow else 30,
+            "max_ms": 500,
+            "vus": 5,
+        }
 
 
 def manifest(name, failed):
-    requests = sum(round(profiles.rate_at(STAGES, second)) for second in range(profiles.length(STAGES)))
+    requests = sum(
+        round(profiles.rate_at(STAGES, second)) for second in range(profiles.length(STAGES))
+    )
     values = {"readSvc": {"poolSize": 4}}
     return {
-        "name": name, "command": "./dev experiment --rate 200", "begin": "2023-11-14 22:13:20 UTC", "end": "2023-11-14 22:16:20 UTC",
-        "profile": "step", "rate": 200, "to": "ingress", "slo_ms": 100, "stages": STAGES, "fullname": "fs", "load_begin": BEGIN,
-        "hpa": {"min": 1, "max": 6, "cpu_target": 70, "behavior": {}, "cpu_request": 0.05, "cpu_limit": 0.15},
+        "name": name,
+        "command": "./dev experiment --rate 200",
+        "begin": "2023-11-14 22:13:20 UTC",
+        "end": "2023-11-14 22:16:20 UTC",
+        "profile": "step",
+        "rate": 200,
+        "to": "ingress",
+        "slo_ms": 100,
+        "stages": STAGES,
+        "fullname": "fs",
+        "load_begin": BEGIN,
+        "hpa": {
+            "min": 1,
+            "max": 6,
+            "cpu_target": 70,
+            "behavior": {},
+            "cpu_request": 0.05,
+            "cpu_limit": 0.15,
+        },
         "cluster": {
-            "kubernetes": "v1.34.0", "nodes": [{"cpu": "2", "memory": "8Gi", "architecture": "amd64", "os": "Debian"}], "commit": "abc",
-            "release": {"name": "fs", "namespace": "fs", "chart": "faststock-0.1.0", "values": values}, "images": {"read-svc:1": "sha256:1"},
+            "kubernetes": "v1.34.0",
+            "nodes": [{"cpu": "2", "memory": "8Gi", "architecture": "amd64", "os": "Debian"}],
+            "commit": "abc",
+            "release": {
+                "name": "fs",
+                "namespace": "fs",
+                "chart": "faststock-0.1.0",
+                "values": values,
+            },
+            "images": {"read-svc:1": "sha256:1"},
         },
         "problems": {},
-        "k6": {"settings": {}, "endpoints": {}, "dropped_arrivals": 0, "passed": not failed,
-               "all": {"requests": requests, "failed": failed, "wrong_answers": failed, "p50_ms": 2, "p95_ms": 200, "p99_ms": 300}},
-    }  # fmt: skip
+        "k6": {
+            "settings": {},
+            "endpoints": {},
+            "dropped_arrivals": 0,
+            "passed": not failed,
+            "all": {
+                "requests": requests,
+                "failed": failed,
+                "wrong_answers": failed,
+                "p50_ms": 2,
+                "p95_ms": 200,
+                "p99_ms": 300,
+            },
+        },
+    }
 
 
 @pytest.fixture
@@ -97,9 +158,16 @@ def make_recording(tmp_path):
         recording.write_rows(folder / "services.csv", sampler.SERVICE_COLUMNS, service_rows())
         recording.write_rows(folder / "pods.csv", sampler.POD_COLUMNS, pod_rows())
         recording.write_rows(folder / "load.csv", recording.LOAD_COLUMNS, load_rows(failed_at))
-        event = {"time": BEGIN + 30, "service": "read-svc", "reason": "SuccessfulRescale", "message": "New size: 4; reason: <cpu>"}
+        event = {
+            "time": BEGIN + 30,
+            "service": "read-svc",
+            "reason": "SuccessfulRescale",
+            "message": "New size: 4; reason: <cpu>",
+        }
         recording.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, [event])
-        (folder / "manifest.json").write_text(json.dumps({**manifest(name, 3 if failed_at is not None else 0), **changes}))
+        (folder / "manifest.json").write_text(
+            json.dumps({**manifest(name, 3 if failed_at is not None else 0), **changes})
+        )
         return recording.read(folder)
 
     return make

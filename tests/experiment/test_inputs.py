@@ -12,7 +12,9 @@ def test_profiles_are_those_of_the_scenario():
     text = (ROOT / "k6/ramp.js").read_text()
     table = re.search(r"const PROFILES = (\{.*?\});", text, re.DOTALL)[1]
     as_json = re.sub(r",(\s*\})", r"\1", re.sub(r"(\w+):", r'"\1":', table))
-    assert {name: [tuple(stage) for stage in stages] for name, stages in json.loads(as_json).items()} == profiles.PROFILES
+    assert {
+        name: [tuple(stage) for stage in stages] for name, stages in json.loads(as_json).items()
+    } == profiles.PROFILES
 
 
 @pytest.mark.parametrize("profile", profiles.PROFILES)
@@ -26,27 +28,63 @@ def test_stages_keep_the_duration_and_the_tail(profile):
 def test_the_planned_rate():
     stages = profiles.make_stages("ramp", 1000, 100, 20)
     assert profiles.stages_text(stages) == "10s:100,40s:1000,20s:1000,20s:100,30s:100"
-    assert [profiles.rate_at(stages, time) for time in (-1, 0, 30, 60, 80, 119, 120)] == [0, 100, 550, 1000, 550, 100, 0]
+    assert [profiles.rate_at(stages, time) for time in (-1, 0, 30, 60, 80, 119, 120)] == [
+        0,
+        100,
+        550,
+        1000,
+        550,
+        100,
+        0,
+    ]
     assert profiles.landmarks(stages) == {"rise": 10, "peak": 50, "fall": 70, "base": 90}
 
 
 def test_a_jump_is_a_moment():
     stages = profiles.make_stages("step", 1000, 100, 20)
     assert profiles.landmarks(stages) == {"rise": 20, "peak": 20, "fall": 70, "base": 70}
-    assert [profiles.rate_at(stages, time) for time in (19.9, 20, 69.9, 70)] == [100, 1000, 1000, 100]
+    assert [profiles.rate_at(stages, time) for time in (19.9, 20, 69.9, 70)] == [
+        100,
+        1000,
+        1000,
+        100,
+    ]
 
 
 K6 = [
-    {"event": "param", "data": {"aggregates": {"counter": ["count", "rate"], "gauge": ["value"], "rate": ["rate"], "trend": ["avg", "med", "p(95)", "p(99)"]}}},
+    {
+        "event": "param",
+        "data": {
+            "aggregates": {
+                "counter": ["count", "rate"],
+                "gauge": ["value"],
+                "rate": ["rate"],
+                "trend": ["avg", "med", "p(95)", "p(99)"],
+            }
+        },
+    },
     {"event": "metric", "data": {"time": {"type": "gauge"}}},
     {"event": "start", "data": [[1_700_000_000_500]]},
-    {"event": "metric", "data": {"http_req_duration": {"type": "trend"}, "http_req_failed": {"type": "rate"}, "http_reqs": {"type": "counter"}}},
+    {
+        "event": "metric",
+        "data": {
+            "http_req_duration": {"type": "trend"},
+            "http_req_failed": {"type": "rate"},
+            "http_reqs": {"type": "counter"},
+        },
+    },
     {"event": "cumulative", "data": [[9, 9, 9, 9], [0.9], [999, 999], [1_700_000_001_500]]},
     {"event": "snapshot", "data": [[5, 4, 9, 12], [0], [100, 100], [1_700_000_001_500]]},
-    {"event": "metric", "data": {"dropped_iterations": {"type": "counter"}, "vus": {"type": "gauge"}}},
-    {"event": "snapshot", "data": [[7, 7], [50, 40, 90, 120], [0.025], [80, 80], [1_700_000_002_500], [33]]},
+    {
+        "event": "metric",
+        "data": {"dropped_iterations": {"type": "counter"}, "vus": {"type": "gauge"}},
+    },
+    {
+        "event": "snapshot",
+        "data": [[7, 7], [50, 40, 90, 120], [0.025], [80, 80], [1_700_000_002_500], [33]],
+    },
     {"event": "snapshot", "data": [[0, 0], [0, 0, 0, 0], [0], [0, 0], [1_700_000_003_500], [33]]},
-]  # fmt: skip
+]
 
 
 def test_k6s_record(tmp_path):
@@ -54,8 +92,23 @@ def test_k6s_record(tmp_path):
     file.write_text("\n".join(map(json.dumps, K6)))
     begin, rows = recording.read_k6(file)
     assert begin == 1_700_000_000.5
-    assert rows[0] == {"time": 1_700_000_001.5, "requests": 100, "failed": 0, "dropped": 0, "p50_ms": 4, "p95_ms": 9, "p99_ms": 12, "max_ms": None, "vus": 0}
-    assert (rows[1]["requests"], rows[1]["failed"], rows[1]["dropped"], rows[1]["vus"]) == (80, 2, 7, 33)  # metrics that came later have their place
+    assert rows[0] == {
+        "time": 1_700_000_001.5,
+        "requests": 100,
+        "failed": 0,
+        "dropped": 0,
+        "p50_ms": 4,
+        "p95_ms": 9,
+        "p99_ms": 12,
+        "max_ms": None,
+        "vus": 0,
+    }
+    assert (rows[1]["requests"], rows[1]["failed"], rows[1]["dropped"], rows[1]["vus"]) == (
+        80,
+        2,
+        7,
+        33,
+    )  # metrics that came later have their place
     assert rows[2]["p95_ms"] is None  # no answer, no latency
 
 
@@ -87,7 +140,17 @@ def test_metrics_of_a_pod():
     assert found["cpu_seconds"] == 0.824855287
 
 
-@pytest.mark.parametrize("text, value", [("137m", 0.137), ("12345678n", 0.012345678), ("250u", 0.00025), ("2", 2), ("0.5", 0.5), ("15Mi", 15 * 2**20)])
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("137m", 0.137),
+        ("12345678n", 0.012345678),
+        ("250u", 0.00025),
+        ("2", 2),
+        ("0.5", 0.5),
+        ("15Mi", 15 * 2**20),
+    ],
+)
 def test_quantities(text, value):
     assert sampler.parse_quantity(text) == pytest.approx(value)
 
@@ -96,8 +159,18 @@ def test_a_row_of_a_service():
     deployment = {"spec": {"replicas": 4}, "status": {"replicas": 4, "readyReplicas": 2}}
     source = {"name": "cpu", "container": "read-svc"}
     hpa = {
-        "spec": {"minReplicas": 1, "maxReplicas": 6, "metrics": [{"containerResource": {**source, "target": {"averageUtilization": 70}}}]},
-        "status": {"desiredReplicas": 5, "currentMetrics": [{"resource": {}}, {"containerResource": {**source, "current": {"averageUtilization": 151}}}]},
+        "spec": {
+            "minReplicas": 1,
+            "maxReplicas": 6,
+            "metrics": [{"containerResource": {**source, "target": {"averageUtilization": 70}}}],
+        },
+        "status": {
+            "desiredReplicas": 5,
+            "currentMetrics": [
+                {"resource": {}},
+                {"containerResource": {**source, "current": {"averageUtilization": 151}}},
+            ],
+        },
     }
     row = sampler.service_row(1.0, "read-svc", deployment, hpa)
     assert (row["desired"], row["existing"], row["ready"]) == (4, 4, 2)

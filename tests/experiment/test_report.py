@@ -51,7 +51,15 @@ def test_a_report(make_recording):
     run = make_recording()
     source, text = page_of(report.write(run))
     assert "1 → 4 replicas and back; 0 of 13 100 requests failed" in text
-    for title in ("Load", "Replicas", "CPU of read-svc", "Latency as clients see it", "Failures", "Requests by pod", "Where products come from"):
+    for title in (
+        "Load",
+        "Replicas",
+        "CPU of read-svc",
+        "Latency as clients see it",
+        "Failures",
+        "Requests by pod",
+        "Where products come from",
+    ):
         assert source.count(f'aria-label="{title}"') == 1
     assert "SLO: p95 ≤ 100 ms" in text and "target 70 %" in text
     assert "New size: 4; reason: <cpu>" in text  # what comes from outside is text
@@ -84,8 +92,14 @@ def test_the_command_writes_both(make_recording, tmp_path):
     a, b = make_recording("one"), make_recording("two", failed_at=60)
     again = subprocess.run([COMMAND, "report", a.folder], capture_output=True, text=True)
     assert again.returncode == 0 and (a.folder / "report.html").exists(), again.stderr
-    assert subprocess.run([COMMAND, "report", b.folder], capture_output=True).returncode == 1  # requests have failed
-    both = subprocess.run([COMMAND, "compare", a.folder, b.folder, "--out", tmp_path / "both.html"], capture_output=True, text=True)
+    assert (
+        subprocess.run([COMMAND, "report", b.folder], capture_output=True).returncode == 1
+    )  # requests have failed
+    both = subprocess.run(
+        [COMMAND, "compare", a.folder, b.folder, "--out", tmp_path / "both.html"],
+        capture_output=True,
+        text=True,
+    )
     assert both.returncode == 0 and both.stdout.strip() == str(tmp_path / "both.html"), both.stderr
 
 
@@ -114,7 +128,9 @@ def test_a_folder_that_is_none(tmp_path):
     assert "holds no recording" in result.stderr
 
 
-@pytest.mark.parametrize("highest, height", [(1, 60), (4, 60), (6, 170), (151, 190), (1043, 190), (0.1, 130)])
+@pytest.mark.parametrize(
+    "highest, height", [(1, 60), (4, 60), (6, 170), (151, 190), (1043, 190), (0.1, 130)]
+)
 def test_linear_ticks(highest, height):
     ticks = plot.linear_ticks(highest, height)
     assert ticks[0] == 0 and ticks[-1] >= highest
