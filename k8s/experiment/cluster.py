@@ -70,7 +70,7 @@ class Release:
         ]
 
     def change(self, settings):
-        """Sets values over those of the release. Its Jobs (migrate, seed) have nothing to do in it."""
+        """Sets values over those of the release. Its Jobs (migrate, seed) need not run for that."""
         arguments = [part for setting in settings for part in ("--set", setting)]
         self.helm(
             "upgrade", self.name, str(CHART), "--reset-then-reuse-values", "--no-hooks", *arguments

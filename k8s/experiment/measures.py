@@ -12,7 +12,7 @@ import statistics
 from . import profiles
 from .recording import SERVICE
 
-# A pod's rate is over so many samples, because nobody knows when exactly within its scrape it counted.
+# A pod's rate is over so many samples, because when within its scrape a pod counted is not known.
 RATE_SAMPLES = 3
 SETTLED_S = (
     5  # a pod that has been ready for so long has been heard of by the ingress and takes its share
@@ -410,7 +410,7 @@ def used(rows, counter):
 
 
 def rates(rows, counter):
-    """What a counter of a pod did a second, at each of its samples; None where that cannot be told."""
+    """The rate of a pod's counter at each of its samples; None where it cannot be told."""
     found = []
     for i, row in enumerate(rows):
         earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r[counter] is not None)

@@ -59,7 +59,7 @@ class Panel:
 
 
 def charts(panels, begin, end, marks):
-    """HTML of the panels. `marks` are (time, text): lines through all of them, named in the first."""
+    """HTML of the panels. `marks` are (time, text): lines through all, named in the first."""
     return "\n".join(
         chart(panel, begin, end, marks, named=i == 0) for i, panel in enumerate(panels)
     )

@@ -45,7 +45,7 @@ def rate_at(stages, time):
 
 
 def landmarks(stages):
-    """When the load begins to rise, has reached its peak, begins to fall and is back at its base."""
+    """When the load begins to rise, is at its peak, begins to fall, and is back at its base."""
     parts = list(segments(stages))
     rises = [part for part in parts if part[3] > part[2]]
     falls = [part for part in parts if part[3] < part[2]]

@@ -1,4 +1,4 @@
-"""The page of one run, or of two laid over each other: numbers first, then charts on one time axis."""
+"""The page of one run, or of two laid over each other: numbers, then charts on one time axis."""
 
 import html
 import json
@@ -13,7 +13,7 @@ CPU_WINDOW_S = 5  # CPU by the services' own counters is a mean over so long
 
 
 def write(run):
-    """Writes figures.json and report.html into the folder of the run, and returns the page's path."""
+    """Writes figures.json and report.html into the run's folder, and returns the page's path."""
     groups = measures.figures(run)
     (run.folder / "figures.json").write_text(json.dumps(measures.as_dict(groups), indent=2) + "\n")
     title = f"Autoscaling of {measures.SERVICE}: {run.name}"
@@ -329,7 +329,7 @@ def cpu_panel(run):
 
 
 def own_cpu_points(run):
-    """Mean utilisation of the pods that are there, by their counters, over the last CPU_WINDOW_S."""
+    """Mean utilisation of the running pods, by their counters, over the last CPU_WINDOW_S."""
     request, found = run.manifest["hpa"]["cpu_request"], {}
     for rows in measures.pods_of(run).values():
         counted = [row for row in rows if row["cpu_seconds"] is not None]
