@@ -4,7 +4,7 @@
  * A thread loads it and then follows the ledger: each round reads the movements that created or
  * deleted a product and that the snapshot of the round before did not see (ledger.h). Each round is
  * also a mark: "every commit before this moment is in the WAL before that position", by which the
- * rows of a replica are judged (loader.h).
+ * rows of a replica are judged (tier_database.h).
  *
  * Before the catalogue is loaded, or when it is larger than products_max, pages come from
  * PostgreSQL. Once such a page tells that nine tenths of products_max are not reached any more, the

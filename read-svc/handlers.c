@@ -14,13 +14,13 @@
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static const char *cache_status(enum load_tier tier)
+static const char *cache_status(enum tier_source source)
 {
-    static const char *const values[] = {[LOAD_REDIS] = "faststock; hit; detail=redis",
-                                         [LOAD_DATABASE] = "faststock; fwd=miss; detail=db",
-                                         [LOAD_STALE] = "faststock; hit; detail=stale"};
+    static const char *const values[] = {[TIER_REDIS] = "faststock; hit; detail=redis",
+                                         [TIER_DATABASE] = "faststock; fwd=miss; detail=db",
+                                         [TIER_STALE] = "faststock; hit; detail=stale"};
 
-    return values[tier];
+    return values[source];
 }
 
 /* The headers every read has. */
@@ -42,22 +42,22 @@ static void refuse_load(const struct http_request *request, struct http_response
 
 /* The headers of a list: that of the worst tier, so that its Cache-Status does not promise too
  * much. */
-static void add_list_headers(struct http_response *response, const struct load_item *items,
+static void add_list_headers(struct http_response *response, const struct flights_item *items,
                              size_t count)
 {
-    enum load_tier worst = LOAD_REDIS;
+    enum tier_source worst = TIER_REDIS;
 
     for (size_t i = 0; i < count; i++) {
-        worst = items[i].tier > worst ? items[i].tier : worst;
+        worst = items[i].source > worst ? items[i].source : worst;
     }
     add_read_headers(response, count > 0 ? cache_status(worst) : "faststock; hit; detail=catalog");
 }
 
 /* Loads all items; on false the response says why not. The products must be released either way. */
 static bool load_all(struct handlers *handlers, const struct http_request *request,
-                     struct http_response *response, struct load_item *items, size_t count)
+                     struct http_response *response, struct flights_item *items, size_t count)
 {
-    loader_load(handlers->loader, items, count, request->deadline_us);
+    products_read_load(handlers->read, items, count, request->deadline_us);
     for (size_t i = 0; i < count; i++) {
         if (items[i].status != STATUS_OK) {
             refuse_load(request, response, items[i].status);
@@ -67,7 +67,7 @@ static bool load_all(struct handlers *handlers, const struct http_request *reque
     return true;
 }
 
-static void release_all(struct load_item *items, size_t count)
+static void release_all(struct flights_item *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         product_unref(items[i].product);
@@ -127,7 +127,7 @@ static void answer_product(const struct http_request *request, struct http_respo
                            struct handlers *handlers,
                            void (*render)(struct strbuf *body, const struct product *product))
 {
-    struct load_item item = {.id = 0};
+    struct flights_item item = {.id = 0};
     char etag[32];
 
     if (!parse_id(request->params[0].start, request->params[0].len, &item.id)) {
@@ -143,15 +143,15 @@ static void answer_product(const struct http_request *request, struct http_respo
     }
     if (item.product->version < item.min_version && item.product->state != PRODUCT_MISSING) {
         refuse_old(request, response, item.product, item.min_version);
-        http_add_header(response, "Cache-Status", cache_status(item.tier));
+        http_add_header(response, "Cache-Status", cache_status(item.source));
     } else if (item.product->state != PRODUCT_PRESENT) {
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
-        http_add_header(response, "Cache-Status", cache_status(item.tier));
+        http_add_header(response, "Cache-Status", cache_status(item.source));
     } else {
         render(http_start_json(response, 200), item.product);
         snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", item.product->version);
         http_add_header(response, "ETag", etag);
-        add_read_headers(response, cache_status(item.tier));
+        add_read_headers(response, cache_status(item.source));
         if (client_has(request, item.product->version)) {
             response->status = 304;
             response->content_type = NULL;
@@ -191,7 +191,7 @@ static void handle_product_stock(const struct http_request *request, struct http
 /* --- lists ------------------------------------------------------------------------------------ */
 
 /* The products that are there, as a JSON array. */
-static void add_array(struct strbuf *body, const struct load_item *items, size_t count,
+static void add_array(struct strbuf *body, const struct flights_item *items, size_t count,
                       void (*render)(struct strbuf *body, const struct product *product))
 {
     const char *separator = "[";
@@ -211,12 +211,12 @@ static void add_array(struct strbuf *body, const struct load_item *items, size_t
 static bool start_page(const struct http_request *request, struct http_response *response,
                        struct handlers *handlers, const struct catalog_page *page)
 {
-    struct load_item items[CATALOG_PAGE_MAX];
+    struct flights_item items[CATALOG_PAGE_MAX];
     struct strbuf *body;
     bool ok;
 
     for (size_t i = 0; i < page->count; i++) {
-        items[i] = (struct load_item){.id = page->ids[i]};
+        items[i] = (struct flights_item){.id = page->ids[i]};
     }
     ok = load_all(handlers, request, response, items, page->count);
     if (ok) {
@@ -314,7 +314,7 @@ static void handle_products(const struct http_request *request, struct http_resp
 
 /* --- many stocks ------------------------------------------------------------------------------ */
 
-static bool is_repeated(const struct load_item *items, size_t count, int64_t id)
+static bool is_repeated(const struct flights_item *items, size_t count, int64_t id)
 {
     for (size_t i = 0; i < count; i++) {
         if (items[i].id == id) {
@@ -325,7 +325,7 @@ static bool is_repeated(const struct load_item *items, size_t count, int64_t id)
 }
 
 /* "1,2,3" into items, each id once; false on anything else, or on more than IDS_MAX. */
-static bool read_ids(const char *text, struct load_item items[IDS_MAX], size_t *ret_count)
+static bool read_ids(const char *text, struct flights_item items[IDS_MAX], size_t *ret_count)
 {
     size_t named = 0;
 
@@ -338,7 +338,7 @@ static bool read_ids(const char *text, struct load_item items[IDS_MAX], size_t *
             return false;
         }
         if (!is_repeated(items, *ret_count, id)) {
-            items[(*ret_count)++] = (struct load_item){.id = id};
+            items[(*ret_count)++] = (struct flights_item){.id = id};
         }
         if (text[len] == '\0') {
             return true;
@@ -347,7 +347,7 @@ static bool read_ids(const char *text, struct load_item items[IDS_MAX], size_t *
     }
 }
 
-static void add_missing(struct strbuf *body, const struct load_item *items, size_t count)
+static void add_missing(struct strbuf *body, const struct flights_item *items, size_t count)
 {
     const char *separator = "[";
 
@@ -362,7 +362,7 @@ static void add_missing(struct strbuf *body, const struct load_item *items, size
 }
 
 static void answer_stocks(const struct http_request *request, struct http_response *response,
-                          struct handlers *handlers, struct load_item *items, size_t count)
+                          struct handlers *handlers, struct flights_item *items, size_t count)
 {
     if (load_all(handlers, request, response, items, count)) {
         struct strbuf *body = http_start_json(response, 200);
@@ -381,7 +381,7 @@ static void handle_stock(const struct http_request *request, struct http_respons
                          void *context)
 {
     struct http_query_param params[] = {{.name = "ids"}, {.name = NULL}};
-    struct load_item items[IDS_MAX];
+    struct flights_item items[IDS_MAX];
     size_t count = 0;
 
     if (http_read_query(request, params, response)) {

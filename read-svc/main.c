@@ -1,11 +1,11 @@
 /* read-svc: answers reads from Redis, then from PostgreSQL.
  *
- *     http_server -> handlers -> catalog (which products there are)
- *                             -> loader (what they are) -> product_cache (Redis), pg_store
- * (PostgreSQL) */
+ *     http/server -> handlers -> catalog        which products there are
+ *                             -> products_read  their states: flights -> tier_redis, tier_database
+ */
 #include "read-svc/catalog.h"
 #include "read-svc/handlers.h"
-#include "read-svc/loader.h"
+#include "read-svc/products_read.h"
 #include "read-svc/settings.h"
 
 #include "common/base/lifecycle.h"
@@ -71,7 +71,7 @@ static int serve(const struct settings *s)
                             .replica =
                                 open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
-    struct loader *loader;
+    struct products_read *read;
     struct ops_dependency dependencies[4] = {{"postgres", stores_database_state, stores.database}};
     struct ops_options ops = {.service = SERVICE,
                               .http_port = s->service.http_port,
@@ -90,20 +90,20 @@ static int serve(const struct settings *s)
     }
     stores.catalog =
         catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
-    loader = loader_create(
-        &(struct loader_options){.cache = stores.cache,
-                                 .database = stores.database,
-                                 .replica = stores.replica,
-                                 .catalog = stores.catalog,
-                                 .cache_workers = (int)s->stores.redis.size,
-                                 .database_workers = (int)s->stores.database.size,
-                                 .database_timeout_ms = s->stores.database.timeout_ms});
-    handlers = (struct handlers){.catalog = stores.catalog, .loader = loader};
+    read = products_read_create(
+        &(struct products_read_options){.cache = stores.cache,
+                                        .database = stores.database,
+                                        .replica = stores.replica,
+                                        .catalog = stores.catalog,
+                                        .cache_workers = (int)s->stores.redis.size,
+                                        .database_workers = (int)s->stores.database.size,
+                                        .database_timeout_ms = s->stores.database.timeout_ms});
+    handlers = (struct handlers){.catalog = stores.catalog, .read = read};
     ops_init(&ops);
 
     status = service_run(&s->service, handlers_routes, &handlers);
 
-    loader_destroy(loader);
+    products_read_destroy(read);
     catalog_destroy(stores.catalog);
     pg_store_destroy(stores.replica);
     pg_store_destroy(stores.database);

@@ -1,0 +1,339 @@
+#include "read-svc/tier_database.h"
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/strbuf.h"
+#include "common/products/product_rows.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_WORK_MS 2000   /* deadline of a lease or a fill, as in tier_redis.c */
+#define REPLICA_WORK_MS 250  /* so that time is left for the primary */
+#define MARK_AGE_MS_MAX 2000 /* of the mark that judges a replica's rows: the staleness bound */
+#define LOG_EVERY_MS 10000   /* about products that cannot be read */
+
+_Static_assert(TIER_BATCH_MAX <= PRODUCT_CACHE_BATCH_MAX, "a batch is one call of the cache");
+
+static struct metric_family fills_counter =
+    METRIC_COUNTER("faststock_cache_fills_total",
+                   "Products put into Redis after they were read from PostgreSQL.", "result");
+
+enum { HIT, MISS, STALE, ERROR, BATCH, FILL_STORED, FILL_OLDER, FILL_ERROR, SERIES };
+
+static const struct metric_row rows[SERIES] = {
+    [HIT] = {&tier_requests_counter, {"db", "hit"}},
+    [MISS] = {&tier_requests_counter, {"db", "miss"}},
+    [STALE] = {&tier_requests_counter, {"db", "stale"}},
+    [ERROR] = {&tier_requests_counter, {"db", "error"}},
+    [BATCH] = {&tier_batch_histogram, {"db"}},
+    [FILL_STORED] = {&fills_counter, {"stored"}},
+    [FILL_OLDER] = {&fills_counter, {"older"}},
+    [FILL_ERROR] = {&fills_counter, {"error"}},
+};
+
+struct tier_database {
+    struct tier tier;
+    struct tier_database_options options;
+    struct metric *series[SERIES];
+    _Atomic int64_t next_log_us; /* of a product that cannot be read */
+};
+
+static void load(struct tier *tier, struct tier_batch *batch);
+
+static void destroy(struct tier *tier)
+{
+    free(FS_CONTAINER_OF(tier, struct tier_database, tier));
+}
+
+struct tier *tier_database_create(const struct tier_database_options *options)
+{
+    struct tier_database *database = fs_calloc(1, sizeof(*database));
+
+    database->tier = (struct tier){.workers = options->workers, .load = load, .destroy = destroy};
+    database->options = *options;
+    metric_get_rows(rows, SERIES, NULL, database->series);
+    return &database->tier;
+}
+
+/* --- one statement ---------------------------------------------------------------------------- */
+
+/* The mark tells whether the WAL up to $2 has been replayed here. */
+static const char products_sql[] =
+    "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed"
+    " FROM (SELECT (NOT pg_is_in_recovery() OR"
+    "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed) AS mark"
+    " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id";
+
+enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT };
+
+/* A server, how it is asked, and for what. */
+struct question {
+    struct tier_database *database;
+    struct pg_store *server;
+    const char *lsn; /* its rows count only if it has replayed the WAL up to there; NULL: always */
+    bool is_replica; /* each row counts only if it is as new as wanted */
+    enum tier_source source;
+    int64_t deadline_us;
+    struct tier_batch *batch;
+};
+
+/* Members of the batch, by their indices. */
+struct members {
+    const size_t *indices;
+    size_t count;
+};
+
+static void add_id_array(struct strbuf *out, const struct tier_batch *batch, struct members members)
+{
+    strbuf_addc(out, '{');
+    for (size_t i = 0; i < members.count; i++) {
+        if (i > 0) {
+            strbuf_addc(out, ',');
+        }
+        strbuf_add_int(out, batch->ids[members.indices[i]]);
+    }
+    strbuf_addc(out, '}');
+}
+
+/* The row of a product, -1 when there is none; `hint` is where the last search ended, as rows
+ * mostly come in order. */
+static int find_row(const struct pg_result *result, int64_t id, int *hint)
+{
+    int count = product_rows_count(result);
+
+    for (int step = 0; step < count; step++) {
+        int row = (*hint + step) % count;
+
+        if (product_rows_id(result, row) == id) {
+            *hint = row;
+            return row;
+        }
+    }
+    return -1;
+}
+
+/* The primary has the last word on why a product was not answered. */
+static void fail(const struct question *question, struct members members, enum status status)
+{
+    if (question->is_replica) {
+        return;
+    }
+    for (size_t i = 0; i < members.count; i++) {
+        question->batch->answers[members.indices[i]].status = status;
+    }
+}
+
+/* The product itself is at fault, so this is said once in a while only, not for each request. */
+static void log_unreadable(struct tier_database *database, int64_t id, const struct pg_error *error)
+{
+    int64_t now_us = clock_mono_us();
+    int64_t next_us = atomic_load(&database->next_log_us);
+
+    if (now_us >= next_us &&
+        atomic_compare_exchange_strong(&database->next_log_us, &next_us,
+                                       now_us + LOG_EVERY_MS * CLOCK_US_PER_MS)) {
+        log_error(log_msg("a product cannot be read"), log_int("product", id),
+                  log_str("sqlstate", error->sqlstate), log_str("error", error->message));
+    }
+}
+
+static void take_rows(const struct question *question, const struct pg_result *result,
+                      struct members members)
+{
+    static const struct pg_error not_shown = {.message = "it holds a time that cannot be shown"};
+    struct tier_batch *batch = question->batch;
+    int64_t read_us = product_rows_read_us(result);
+    int hint = 0;
+
+    for (size_t i = 0; i < members.count; i++) {
+        size_t at = members.indices[i];
+        int row = find_row(result, batch->ids[at], &hint);
+        struct product *product =
+            row < 0 ? product_missing(batch->ids[at], read_us) : product_rows_take(result, row);
+
+        if (product == NULL) {
+            fail(question, (struct members){&members.indices[i], 1}, STATUS_FAILED);
+            log_unreadable(question->database, batch->ids[at], &not_shown);
+        } else if (question->is_replica && product->version < batch->min_versions[at]) {
+            product_unref(product); /* the primary may know better */
+        } else {
+            batch->answers[at] = (struct tier_answer){
+                .product = product, .source = question->source, .is_latest = !question->is_replica};
+        }
+    }
+}
+
+static enum status ask_once(struct question *question, struct members members,
+                            struct pg_error *ret_error)
+{
+    struct strbuf ids = STRBUF_EMPTY;
+    struct pg_result *result = NULL;
+    enum status status;
+
+    add_id_array(&ids, question->batch, members);
+    status =
+        pg_query(question->server, products_sql,
+                 (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
+                 question->deadline_us, &result, ret_error);
+    strbuf_finish(&ids);
+    if (status == STATUS_OK) {
+        if (question->lsn == NULL || pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1) {
+            take_rows(question, result, members);
+        }
+        pg_result_free(result);
+    }
+    return status;
+}
+
+/* --- one server, for all that have no answer -------------------------------------------------- */
+
+static enum status ask_members(struct question *question, struct members members)
+{
+    struct pg_error error;
+    enum status status = ask_once(question, members, &error);
+
+    if (status == STATUS_FAILED) {
+        log_error(log_msg("products cannot be read"), log_str("sqlstate", error.sqlstate),
+                  log_str("error", error.message));
+    }
+    if (status != STATUS_OK) {
+        fail(question, members, status);
+    }
+    return status;
+}
+
+static size_t unanswered(const struct tier_batch *batch, size_t indices[TIER_BATCH_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->answers[i].product == NULL) {
+            indices[count++] = i;
+        }
+    }
+    return count;
+}
+
+/* STATUS_OK also when single products could not be read. */
+static enum status ask_server(struct question *question, int64_t work_ms)
+{
+    size_t indices[TIER_BATCH_MAX];
+    size_t count = unanswered(question->batch, indices);
+
+    if (count == 0) {
+        return STATUS_OK;
+    }
+    question->deadline_us = clock_mono_us() + work_ms * CLOCK_US_PER_MS;
+    return ask_members(question, (struct members){indices, count});
+}
+
+/* The replica as far as it is known to keep up, then the primary; when that does not answer, the
+ * replica once more, however far behind it may be. */
+static void ask_database(struct tier_database *database, struct tier_batch *batch)
+{
+    const struct tier_database_options *options = &database->options;
+    struct question primary = {
+        .database = database, .server = options->primary, .source = TIER_DATABASE, .batch = batch};
+    struct question replica = {.database = database,
+                               .server = options->replica,
+                               .is_replica = true,
+                               .source = TIER_DATABASE,
+                               .batch = batch};
+    char lsn[CATALOG_LSN_SIZE];
+    int64_t mark_us;
+
+    if (replica.server != NULL && catalog_mark(options->catalog, lsn, &mark_us) &&
+        clock_mono_us() - mark_us <= MARK_AGE_MS_MAX * CLOCK_US_PER_MS) {
+        replica.lsn = lsn;
+        ask_server(&replica, REPLICA_WORK_MS);
+    }
+    if (ask_server(&primary, 2 * options->timeout_ms) != STATUS_OK && replica.server != NULL) {
+        replica.lsn = NULL;
+        replica.source = TIER_STALE;
+        ask_server(&replica, REPLICA_WORK_MS);
+    }
+}
+
+/* --- filling Redis ---------------------------------------------------------------------------- */
+
+/* Redis may be filled only with what was read after the lease was taken. */
+static bool take_lease(struct tier_database *database, const struct tier_batch *batch,
+                       struct product_cache_lease *ret_lease)
+{
+    return database->options.cache != NULL &&
+           product_cache_lease(database->options.cache, batch->ids, batch->count,
+                               clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+                               ret_lease) == STATUS_OK;
+}
+
+/* May Redis have this answer? A replica may be behind by as much as the mark is old: its row counts
+ * for an answer, but is put into Redis only when Redis knows of no publication. */
+static bool is_to_fill(const struct tier_answer *answer, const char *leased_version)
+{
+    return answer->product != NULL && answer->source == TIER_DATABASE &&
+           (answer->is_latest || strcmp(leased_version, PRODUCT_CACHE_UNPUBLISHED) == 0);
+}
+
+/* Rows of a replica stay only briefly, because Redis may have forgotten a publication. */
+static void fill(struct tier_database *database, const struct tier_batch *batch,
+                 const struct product_cache_lease *lease)
+{
+    struct product *products[TIER_BATCH_MAX];
+    bool is_brief[TIER_BATCH_MAX];
+    size_t count = 0;
+    size_t stored = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct tier_answer *answer = &batch->answers[i];
+        bool keep = is_to_fill(answer, lease->versions[i]);
+
+        products[i] = keep ? answer->product : NULL;
+        is_brief[i] = !answer->is_latest;
+        count += keep;
+    }
+    if (product_cache_fill(database->options.cache, products, is_brief, batch->count, lease,
+                           clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
+                           &stored) == STATUS_OK) {
+        metric_add(database->series[FILL_STORED], stored);
+        metric_add(database->series[FILL_OLDER], count - stored);
+    } else {
+        metric_add(database->series[FILL_ERROR], count);
+    }
+}
+
+/* --- the tier --------------------------------------------------------------------------------- */
+
+static struct metric *result_of(const struct tier_database *database,
+                                const struct tier_answer *answer)
+{
+    if (answer->product == NULL) {
+        return database->series[ERROR];
+    }
+    if (answer->source == TIER_STALE) {
+        return database->series[STALE];
+    }
+    return database->series[answer->product->state == PRODUCT_MISSING ? MISS : HIT];
+}
+
+static void load(struct tier *tier, struct tier_batch *batch)
+{
+    struct tier_database *database = FS_CONTAINER_OF(tier, struct tier_database, tier);
+    struct product_cache_lease lease;
+    bool has_lease = take_lease(database, batch, &lease);
+
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->answers[i] = (struct tier_answer){.status = STATUS_OK};
+    }
+    metric_observe(database->series[BATCH], (double)batch->count);
+    ask_database(database, batch);
+    if (has_lease) {
+        fill(database, batch, &lease);
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        metric_add(result_of(database, &batch->answers[i]), 1);
+    }
+}

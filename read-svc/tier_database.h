@@ -1,0 +1,38 @@
+/* The tier of PostgreSQL: one "id = ANY(...)" a batch, and from there into Redis, before the answer
+ * is given: a request that has seen a version finds none older in Redis, because the version was
+ * put there before the request heard of it.
+ *
+ *      lease on the ids (Redis) --> replica --> primary --> replica, as stale --> fill (Redis)
+ *                                     |            |           |
+ *                            has replayed up       |       only when the primary
+ *                            to the latest mark    |       does not answer
+ *                                                the rest
+ *
+ * The lease (products/cache.h) costs a second round trip to the same Redis that has just missed.
+ * That is a trade: a hit, the common case, does not pay for the keys that guard a fill.
+ *
+ * A row of a replica counts only if the replica has replayed the WAL up to the latest mark
+ * (catalog.h) and the row is as new as wanted. */
+#ifndef FASTSTOCK_READ_SVC_TIER_DATABASE_H
+#define FASTSTOCK_READ_SVC_TIER_DATABASE_H
+
+#include "read-svc/catalog.h"
+#include "read-svc/tier.h"
+
+#include "common/products/cache.h"
+#include "common/stores/pg.h"
+
+/* All are borrowed. */
+struct tier_database_options {
+    struct product_cache *cache; /* to fill; NULL: none */
+    struct pg_store *primary;
+    struct pg_store *replica; /* NULL: none */
+    struct catalog *catalog;  /* its marks tell whether a row of the replica counts */
+    int64_t timeout_ms;       /* of a statement; as long again a worker waits for a connection */
+    int workers;
+};
+
+/* Destroyed by tier_destroy. */
+struct tier *tier_database_create(const struct tier_database_options *options);
+
+#endif

@@ -1,0 +1,62 @@
+#include "read-svc/tier_redis.h"
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+
+#include <stdlib.h>
+
+/* Deadline of one MGET, with the wait for a connection. The store's own timeout for a call is
+ * usually shorter. */
+#define WORK_MS 2000
+
+_Static_assert(TIER_BATCH_MAX <= PRODUCT_CACHE_BATCH_MAX, "a batch is one call of the cache");
+
+enum { HIT, MISS, ERROR, BATCH, SERIES };
+
+static const struct metric_row rows[SERIES] = {
+    [HIT] = {&tier_requests_counter, {"redis", "hit"}},
+    [MISS] = {&tier_requests_counter, {"redis", "miss"}},
+    [ERROR] = {&tier_requests_counter, {"redis", "error"}},
+    [BATCH] = {&tier_batch_histogram, {"redis"}},
+};
+
+struct tier_redis {
+    struct tier tier;
+    struct product_cache *cache;
+    struct metric *series[SERIES];
+};
+
+static void load(struct tier *tier, struct tier_batch *batch);
+
+static void destroy(struct tier *tier)
+{
+    free(FS_CONTAINER_OF(tier, struct tier_redis, tier));
+}
+
+struct tier *tier_redis_create(struct product_cache *cache, int workers)
+{
+    struct tier_redis *redis = fs_calloc(1, sizeof(*redis));
+
+    redis->tier = (struct tier){.workers = workers, .load = load, .destroy = destroy};
+    redis->cache = cache;
+    metric_get_rows(rows, SERIES, NULL, redis->series);
+    return &redis->tier;
+}
+
+static void load(struct tier *tier, struct tier_batch *batch)
+{
+    struct tier_redis *redis = FS_CONTAINER_OF(tier, struct tier_redis, tier);
+    struct product *products[TIER_BATCH_MAX];
+    uint64_t hits = 0;
+    enum status status = product_cache_get(redis->cache, batch->ids, batch->count,
+                                           clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
+
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->answers[i] =
+            (struct tier_answer){.product = products[i], .status = status, .source = TIER_REDIS};
+        hits += products[i] != NULL;
+    }
+    metric_observe(redis->series[BATCH], (double)batch->count);
+    metric_add(redis->series[HIT], hits);
+    metric_add(redis->series[status == STATUS_OK ? MISS : ERROR], batch->count - hits);
+}
