@@ -4,7 +4,7 @@ run        conducts it: settings, calm, load, samples, tidying up
 cluster    kubectl, helm, and the API server for the sampler
 sampler    a row per service and pod each second
 profiles   how the load changes with time
-recording  the folder of a run: what is written and read again
+recording  the folder of a run, as it is written and read again
 measures   the figures of a run, from a recording alone
 plot       line charts as inline SVG
 report     the page of one run, or of two

@@ -6,7 +6,7 @@ A run sets the autoscaler of read-svc, waits for calm, loads it from a Job, samp
 replicas are back at their minimum, and puts the release's values back as they were. Ctrl-C does
 that too.
 
-What is set for the time of the run; what is not given stays as the release has it:
+Options that are set for the time of the run; others stay as the release has them:
   --min N --max N       replicas
   --cpu-target PERCENT  mean CPU of the pods, in percent of their request
   --set KEY=VALUE       any value of the chart, e.g.

@@ -1,5 +1,5 @@
-"""The cluster as the experiment sees it: kubectl and helm for what is done once, the API server for
-what is done each second."""
+"""The cluster as the experiment sees it: kubectl and helm for single steps, the API server for the
+reads of each second."""
 
 import contextlib
 import http.client
@@ -87,7 +87,7 @@ class Api:
     """Reads of the API server through one `kubectl proxy`, on a socket in a folder that only the
     user can enter.
 
-    The proxy takes kubectl's credentials, whatever they are, and costs far less than a kubectl for
+    The proxy takes kubectl's credentials of any kind, and costs far less than a kubectl for
     each read. It only reads. May be used by several threads, each of which has a connection of its
     own.
     """
@@ -166,7 +166,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def describe(api, release):
-    """What the cluster and the release are, for the manifest."""
+    """The versions of the cluster and of the release, for the manifest."""
     nodes = api.json("/api/v1/nodes", timeout=10)["items"]
     chart = json.loads(release.helm("list", "--filter", f"^{release.name}$", "--output", "json"))[0]
     return {
@@ -200,7 +200,7 @@ def describe_node(node):
 
 
 def without_env(values):
-    """The values without what `env` of the services sets, which may be secret."""
+    """The values without the services' `env`, because that may be secret."""
     services = {
         name: {**values[name], "env": [e["name"] for e in values[name].get("env", [])]}
         for name in ("readSvc", "writeSvc")
@@ -209,7 +209,7 @@ def without_env(values):
 
 
 def image_digests(api, release):
-    """{image: id} of what runs in the release's pods."""
+    """{image: id} of the containers in the release's pods."""
     found = {}
     selector = f"app.kubernetes.io/instance%3D{release.name}"
     for pod in api.json(

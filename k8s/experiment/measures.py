@@ -36,7 +36,7 @@ class PodShare:
     gone: float | None
     requests: float
     rps: float | None  # mean while it was ready beside others
-    fair: float | None  # what an equal share would have been in those seconds
+    fair: float | None  # the size of an equal share in those seconds
     own_cpu: float | None  # mean cores while it was ready
 
     @property
@@ -293,7 +293,7 @@ def fairness(run):
             label="Smallest share of a pod",
             value=percent(min(shares, default=None)),
             unit="%",
-            meaning="of what an equal share would have been; 100 % is fair",
+            meaning="of an equal share; 100 % is fair",
         ),
         Figure(
             key="share_max",
@@ -306,7 +306,7 @@ def fairness(run):
 
 
 def out_of_slo(run):
-    """The seconds (their ends) in which a client did not get what the SLO promises."""
+    """The seconds (their ends) that were out of the SLO for a client."""
     slo_ms = run.manifest["slo_ms"]
     return [
         row["time"]
@@ -346,7 +346,7 @@ def replica_seconds(run):
 
 
 def pod_shares(run):
-    """What each pod of the service got, in the order of their appearance."""
+    """The share of each pod of the service, in the order of their appearance."""
     together = ready_together(run)
     return sorted(
         (pod_share(run, pod, rows, together) for pod, rows in pods_of(run).items()),

@@ -43,7 +43,7 @@ class Series:
     width: float = 1.6
     dash: str = ""
     fill_opacity: float = 0  # of the area below
-    values: list | None = None  # what the legend says of a moment, where that is not `points`
+    values: list | None = None  # shown in the legend in place of `points`
 
 
 @dataclasses.dataclass

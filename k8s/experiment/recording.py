@@ -23,7 +23,7 @@ MANIFEST = {
     "cluster",
     "load_begin",
     "k6",
-}  # what the report needs of it
+}  # the members that the report needs
 LOAD_COLUMNS = [
     "time",
     "requests",
@@ -127,7 +127,7 @@ def write_rows(file, columns, rows):
 
 
 def read_k6(file):
-    """When the load began, and a row a second, of what k6's dashboard has recorded (one JSON object
+    """When the load began, and a row a second, of the recording of k6's dashboard (one JSON object
     a line).
 
     A metric event names metrics that come into being; a snapshot has the values of all so far, in

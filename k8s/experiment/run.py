@@ -15,7 +15,7 @@ from .cluster import ROOT, ClusterError
 from .recording import SERVICE
 from .sampler import Sampler, parse_quantity
 
-LOAD_RELEASE = "load-ramp"  # what ./dev cluster-load ramp installs
+LOAD_RELEASE = "load-ramp"  # the release of ./dev cluster-load ramp
 QUIET_S = 5  # all must have been calm for so long
 PROGRESS_S = 5
 
@@ -109,7 +109,7 @@ def restore(release, revision, settings, step):
 
 
 def autoscaling(release):
-    """What the autoscaler of the service is set to, and what its CPU target is a share of."""
+    """The settings of the service's autoscaler, and the CPU request behind its target."""
     values = release.values()["readSvc"]
     mode = values["autoscaling"]["mode"]
     if mode != "hpa":
@@ -153,7 +153,7 @@ def wait_for_calm(api, release, hpa, limit_s):
 
 
 def restlessness(api, release, hpa):
-    """What is not calm, or ''."""
+    """The reason why it is not calm yet, or ''."""
     name, namespace = f"{release.fullname}-{SERVICE}", release.namespace
     selector = (
         f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
@@ -183,7 +183,7 @@ def restlessness(api, release, hpa):
 
 
 def run_load(tidy, options, release, stages, folder, sampler, step):
-    """Runs the scenario as a Job, showing progress, and takes what k6 has recorded."""
+    """Runs the scenario as a Job, showing progress, and takes k6's recording."""
     out = folder / "k6"
     # thresholds that hold: how slow is too slow, and how much is dropped, is for the report to say
     arguments = [
@@ -235,7 +235,7 @@ def was_made(out):
 
 
 def end_group(process):
-    """Ends the process and what it has started, if it is still there; it removes its Job itself."""
+    """Ends the process and its children, if it still runs; it removes its Job itself."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -281,7 +281,7 @@ def show_until(done, sampler, step):
 
 
 def autoscaler_events(api, release, begin):
-    """What the autoscalers have said since `begin`."""
+    """The events of the autoscalers since `begin`."""
     rows = []
     for event in api.json(f"/api/v1/namespaces/{release.namespace}/events", timeout=10)["items"]:
         about = event["involvedObject"]

@@ -1,9 +1,9 @@
 """A row per service and a row per pod each second, into services.csv and pods.csv.
 
-Replicas come from the Deployment and the HPA, CPU from the metrics API (what the HPA sees), and
+Replicas come from the Deployment and the HPA, CPU from the metrics API (the HPA's source), and
 requests, tiers and waits from the /metrics of each pod, which the API server hands on from its
-operations port. What cannot be had is an empty field; what is missing throughout is named at the
-end.
+operations port. A value that cannot be had is an empty field; one that is always missing is named
+at the end.
 """
 
 import concurrent.futures
@@ -26,7 +26,7 @@ SERVICE_COLUMNS = [
     "hpa_cpu_percent",
     "hpa_target_percent",
 ]
-# Counters of a pod: column -> metric and the labels that must be there. What matches is summed.
+# Counters of a pod: column -> metric and the labels that must be there; matching series are summed.
 COUNTERS = {
     "requests": ("http_requests_total", ""),
     "requests_5xx": ("http_requests_total", 'status="5'),
@@ -103,7 +103,7 @@ class Sampler:
         self._before = {}  # pod -> (time, requests) of the sample before
         self.latest = {}
         self.samples = 0
-        self.problems = {}  # what could not be had -> [how often, the last reason]
+        self.problems = {}  # name of a missing value -> [how often, the last reason]
 
     def start(self):
         self._services.writeheader()
@@ -121,7 +121,7 @@ class Sampler:
     def _run(self):
         next_time = time.time()
         while not self._stop.wait(max(0, next_time - time.time())):
-            next_time = max(next_time + 1, time.time() - 1)  # what was missed is not made up for
+            next_time = max(next_time + 1, time.time() - 1)  # missed samples are not made up for
             try:
                 self._sample(round(time.time(), 3))
             except OSError as error:
