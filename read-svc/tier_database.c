@@ -14,6 +14,7 @@
 #define CACHE_WORK_MS 2000   /* deadline of a lease or a fill, as in tier_redis.c */
 #define REPLICA_WORK_MS 250  /* so that time is left for the primary */
 #define MARK_AGE_MS_MAX 2000 /* of the mark that judges a replica's rows: the staleness bound */
+#define STATEMENTS_MAX 64    /* for one batch that cannot be read as a whole */
 #define LOG_EVERY_MS 10000   /* about products that cannot be read */
 
 _Static_assert(TIER_BATCH_MAX <= PRODUCT_CACHE_BATCH_MAX, "a batch is one call of the cache");
@@ -78,6 +79,7 @@ struct question {
     bool is_replica; /* each row counts only if it is as new as wanted */
     enum tier_source source;
     int64_t deadline_us;
+    int statements_left;
     struct tier_batch *batch;
 };
 
@@ -180,6 +182,7 @@ static enum status ask_once(struct question *question, struct members members,
                  (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
                  question->deadline_us, &result, ret_error);
     strbuf_finish(&ids);
+    question->statements_left--;
     if (status == STATUS_OK) {
         if (question->lsn == NULL || pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1) {
             take_rows(question, result, members);
@@ -191,19 +194,45 @@ static enum status ask_once(struct question *question, struct members members,
 
 /* --- one server, for all that have no answer -------------------------------------------------- */
 
+/* Did the statement fail because of what a row holds? Class 22 is "data exception"; 0A000 is what
+ * the conversion of an infinite value to a whole number gives; XX001 is a corrupted row. */
+static bool is_of_a_row(const struct pg_error *error)
+{
+    return strncmp(error->sqlstate, "22", 2) == 0 || strcmp(error->sqlstate, "0A000") == 0 ||
+           strcmp(error->sqlstate, "XX001") == 0;
+}
+
+/* Asks for these members; for halves of them, and so on, when a row of theirs makes the statement
+ * fail. STATUS_OK also when that is all that failed. (The recursion is eight deep at most, as often
+ * as a batch can be halved.) */
+// NOLINTNEXTLINE(misc-no-recursion)
 static enum status ask_members(struct question *question, struct members members)
 {
     struct pg_error error;
     enum status status = ask_once(question, members, &error);
+    size_t half = members.count / 2;
 
-    if (status == STATUS_FAILED) {
-        log_error(log_msg("products cannot be read"), log_str("sqlstate", error.sqlstate),
-                  log_str("error", error.message));
+    if (status == STATUS_OK) {
+        return STATUS_OK;
     }
-    if (status != STATUS_OK) {
+    if (status != STATUS_FAILED || !is_of_a_row(&error)) {
+        if (status == STATUS_FAILED) {
+            log_error(log_msg("products cannot be read"), log_str("sqlstate", error.sqlstate),
+                      log_str("error", error.message));
+        }
         fail(question, members, status);
+        return status;
     }
-    return status;
+    if (half > 0 && question->statements_left > 1) {
+        enum status first = ask_members(question, (struct members){members.indices, half});
+        enum status second =
+            ask_members(question, (struct members){members.indices + half, members.count - half});
+
+        return first == STATUS_OK ? second : first;
+    }
+    log_unreadable(question->database, question->batch->ids[members.indices[0]], &error);
+    fail(question, members, STATUS_FAILED);
+    return STATUS_OK; /* the server is well */
 }
 
 static size_t unanswered(const struct tier_batch *batch, size_t indices[TIER_BATCH_MAX])
@@ -228,6 +257,7 @@ static enum status ask_server(struct question *question, int64_t work_ms)
         return STATUS_OK;
     }
     question->deadline_us = clock_mono_us() + work_ms * CLOCK_US_PER_MS;
+    question->statements_left = STATEMENTS_MAX;
     return ask_members(question, (struct members){indices, count});
 }
 

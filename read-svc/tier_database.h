@@ -12,7 +12,11 @@
  * That is a trade: a hit, the common case, does not pay for the keys that guard a fill.
  *
  * A row of a replica counts only if the replica has replayed the WAL up to the latest mark
- * (catalog.h) and the row is as new as wanted. */
+ * (catalog.h) and the row is as new as wanted.
+ *
+ * A product that cannot be read (its row holds a value that cannot be shown, or is corrupted) makes
+ * PostgreSQL refuse the whole statement. Then the batch is asked for in halves, down to that
+ * product, which alone fails. The number of such statements is bounded. */
 #ifndef FASTSTOCK_READ_SVC_TIER_DATABASE_H
 #define FASTSTOCK_READ_SVC_TIER_DATABASE_H
 

@@ -1,5 +1,6 @@
 """Rows of PostgreSQL that cannot be shown: none gets in, and one that was there harms nobody else."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,8 +10,9 @@ import pytest
 
 from support.database import Database
 from support.http_client import in_parallel
-from support.metrics_text import scrape
+from support.metrics_text import Change, scrape
 from support.problems import assert_problem
+from support.service_process import ServiceProcess
 from support.stack import ROOT
 from support.timing import eventually, scaled
 
@@ -139,3 +141,65 @@ def test_a_row_that_was_there_is_named_and_left(older_database):
     older.rows("UPDATE products SET created_at = updated_at WHERE id = %s", bad)
     older.rows(f"ALTER TABLE products VALIDATE CONSTRAINT {CONSTRAINT}")
     assert unvalidated() == []
+
+
+# -- rows that make a whole statement fail: a service whose `products` is a view, which cannot be computed for some of them
+
+
+@pytest.fixture
+def trap(stack, database, tmp_path):
+    """A function that gives a read-svc of the test's own, without Redis, whose statements fail when they touch one of these ids."""
+    services = contextlib.ExitStack()
+
+    def set_trap(ids):
+        database.rows("CREATE SCHEMA trap")
+        services.callback(lambda: database.rows("DROP SCHEMA trap CASCADE"))
+        database.rows(
+            "CREATE VIEW trap.products AS SELECT id, name, price, version, created_at, updated_at, deleted_at,"
+            " CASE WHEN id = ANY(%s::bigint[]) THEN stock / (id - id) ELSE stock END AS stock FROM public.products",
+            ids,
+        )
+        url = stack.env["DIRECT_URL"] + "?options=-csearch_path%3Dtrap%2Cpublic"
+        settings = {"database": {"url": url, "pool_size": 1, "timeout_ms": 5000}, "redis": {"url": ""}}
+        return services.enter_context(ServiceProcess("read-svc", tmp_path, settings))
+
+    with services:
+        yield set_trap
+
+
+def read_all(service, ids):
+    """The status of each; asked at once, by a service that has one connection: most are in one batch with others."""
+    with Change(service.ops) as change:
+        statuses = [reply.status for reply in in_parallel(len(ids), lambda i: service.client.stock(ids[i]))]
+    batches = change("faststock_load_batch_size_count", tier="db")
+    assert batches < len(ids), "they were asked for in batches"
+    return statuses
+
+
+def test_a_row_that_fails_its_statement_fails_alone(database, trap):
+    ids = database.create_products(100, stock=3)
+    bad = [ids[0], ids[41], ids[99]]
+    service = trap(bad)
+    for _ in range(3):
+        statuses = read_all(service, ids)
+        assert [id for id, status in zip(ids, statuses) if status != 200] == bad
+    assert_problem(service.client.stock(bad[0]), 503)
+    assert_problem(service.client.get(f"/api/stock?ids={ids[1]},{bad[1]}"), 503)
+    good = [id for id in ids if id not in bad]
+    assert [row["id"] for row in service.client.get(f"/api/stock?ids={','.join(map(str, good))}").json()["data"]] == good
+    lines = [line for line in service.log_lines() if line["msg"] == "a product cannot be read"]
+    assert len(lines) == 1, "said once in a while, not for each request"
+    assert lines[0]["product"] in bad and lines[0]["sqlstate"] == "22012"
+
+
+def test_a_batch_of_rows_that_fail_is_given_up(database, trap):
+    """However many are bad, a batch costs PostgreSQL a bounded number of statements."""
+    ids = database.create_products(100, stock=3)
+    service = trap(ids)
+    statements = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    before = database.row(statements)["xact_rollback"]
+    reply = service.client.get(f"/api/stock?ids={','.join(map(str, ids))}")
+    assert_problem(reply, 503)
+    eventually(lambda: database.row(statements)["xact_rollback"] > before, "PostgreSQL has counted them")
+    assert database.row(statements)["xact_rollback"] - before < 100
+    assert service.client.product(database.create_product()).status == 200
