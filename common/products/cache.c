@@ -26,7 +26,12 @@
  * older than what was there before Redis was emptied: then it only removes what is older, and
  * spoils the leases on it. Where Redis has no room for a newer state (maxmemory without eviction),
  * the older one goes as well. Returns how many states were set, -1 with another nonce, or the error
- * if one could not be set. */
+ * if one could not be set.
+ *
+ * With DROP_OLDER in place of a lease the "state" is a version alone. Then the state that is there
+ * is removed if it is older, and counted. */
+#define DROP_OLDER "drop"
+
 static const char set_if_newer[] =
     "local stored, failure = 0, nil\n"
     "local current = redis.call('GET', KEYS[#KEYS]) == ARGV[#ARGV]\n"
@@ -45,6 +50,12 @@ static const char set_if_newer[] =
     "  local published = redis.call('GET', guard) or '" PRODUCT_CACHE_UNPUBLISHED "'\n"
     "  local allowed = current and (published == lease\n"
     "    or published ~= '" PRODUCT_CACHE_UNPUBLISHED "' and published <= version)\n"
+    "  if lease == '" DROP_OLDER "' then\n"
+    "    if published < version then set(state, guard, guard, version, ttl) end\n"
+    "    local held = redis.call('GETRANGE', state, 0, 19)\n"
+    "    if held ~= '' and held < version then stored = stored + redis.call('DEL', state) end\n"
+    "    allowed, current = false, true\n"
+    "  end\n"
     "  if lease == '' then allowed = published <= version end\n" /* '-' < digits */
     "  if allowed and (published < version or lease == '') then\n"
     "    allowed = set(state, guard, guard, version, ttl)\n"
@@ -254,6 +265,27 @@ static void put_add(struct put *put, struct product_cache *cache,
     put->count++;
 }
 
+/* A version alone, of which the script makes sure that nothing older is there. */
+static void put_add_drop(struct put *put, struct product_cache *cache,
+                         const struct redis_session *session, const struct product_version *version)
+{
+    struct redis_bytes *keys = put->keys + put->count * 2;
+    struct redis_bytes *args = put->args + put->count * 3;
+    size_t start = put->texts.len;
+
+    keys[0] = make_key(cache, session, KEY_STATE, version->id,
+                       put->key_space + put->count * 2 * KEY_SIZE);
+    keys[1] = make_key(cache, session, KEY_GUARD, version->id,
+                       put->key_space + (put->count * 2 + 1) * KEY_SIZE);
+    strbuf_addf(&put->texts, "%0*" PRId64, PRODUCT_VERSION_DIGITS, version->version);
+    args[0].len = put->texts.len - start;
+    strbuf_add_int(&put->texts, jittered_ttl_ms(cache, false));
+    args[1].len = put->texts.len - start - args[0].len;
+    strbuf_adds(&put->texts, DROP_OLDER);
+    args[2].len = strlen(DROP_OLDER);
+    put->count++;
+}
+
 /* `*ret_stored` is -1 when the nonce is another one. */
 static enum status put_run(struct put *put, struct product_cache *cache,
                            struct redis_session *session, const char *nonce, int64_t deadline_us,
@@ -333,6 +365,33 @@ enum status product_cache_fill(struct product_cache *cache, struct product *cons
         put_all(cache, products, brief, count, lease, &lease->generation, deadline_us, &stored);
 
     *ret_stored = stored > 0 ? (size_t)stored : 0;
+    return status;
+}
+
+enum status product_cache_drop_older(struct product_cache *cache,
+                                     const struct product_version *versions, size_t count,
+                                     int64_t deadline_us, size_t *ret_removed)
+{
+    struct redis_session *session = NULL;
+    struct put put;
+    int64_t removed = 0;
+    enum status status;
+
+    assert(count > 0 && count <= PRODUCT_CACHE_DROP_MAX);
+    status = redis_acquire(cache->primary, deadline_us, &session);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    put_init(&put, count);
+    for (size_t i = 0; i < count; i++) {
+        put_add_drop(&put, cache, session, &versions[i]);
+    }
+    status = put_run(&put, cache, session, "", deadline_us, &removed);
+    put_finish(&put);
+    redis_release(cache->primary, session, status);
+    if (status == STATUS_OK) {
+        *ret_removed = (size_t)removed;
+    }
     return status;
 }
 

@@ -72,6 +72,23 @@ enum status product_cache_publish(struct product_cache *cache, struct product *c
                                   size_t count, const struct product_cache_generation *generation,
                                   int64_t deadline_us, size_t *ret_stored);
 
+/* A product has this version, or a higher one. */
+struct product_version {
+    int64_t id;
+    int64_t version;
+};
+
+/* At most that many versions in one call: the script holds Redis for about a millisecond then. */
+#define PRODUCT_CACHE_DROP_MAX 512
+
+/* Removes each state that is older than the version given, which becomes the guard, so that no fill
+ * whose lease was taken before puts an older state. `ret_removed` counts the states. An id may be
+ * given more than once. Without STATUS_OK some of it may be done, and the call is to be repeated.
+ */
+enum status product_cache_drop_older(struct product_cache *cache,
+                                     const struct product_version *versions, size_t count,
+                                     int64_t deadline_us, size_t *ret_removed);
+
 /* What had been published at one moment, in the order of the ids that were asked for. */
 struct product_cache_lease {
     struct product_cache_generation generation;
