@@ -1,87 +1,113 @@
 #include "write-svc/relay.h"
 
+#include "write-svc/relay_ledger.h"
+
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/ticker.h"
-#include "common/products/ledger.h"
-#include "common/products/product_rows.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUND_MS 100     /* between rounds of the one that has the lock */
+#define ROUND_MS 100     /* between rounds of the relay that has the lock */
 #define LOCK_TRY_MS 1000 /* between tries of the others */
-#define QUERY_S 10       /* deadline; as long as main.c lets a statement of the relay take */
-
-/* The lock is held by the session; taking it again is harmless. A session from which PostgreSQL has
- * heard nothing for long ends, and the lock with it: the process hangs, or its machine is gone. */
-#define LOCK "pg_try_advisory_lock(hashtext('faststock.relay'))"
-#define LOST_MS "5000"
-#define LIMIT_SESSION                                                                              \
-    "set_config('idle_session_timeout', '" LOST_MS                                                 \
-    "', false), set_config('tcp_user_timeout', '" LOST_MS "', false)"
+#define BACKLOG_MS 50    /* for the backlogs between two rounds */
+#define BACKLOGS_MAX 8   /* with so many, no further round begins until one is done */
+#define REDIS_S 10       /* deadline of a call of Redis; its own timeout is shorter */
 
 static struct metric_family active_gauge = METRIC_GAUGE(
     "faststock_relay_active", "1 while this process has the relay's lock.", METRIC_NO_LABELS);
-static struct metric_family age_gauge =
-    METRIC_GAUGE("faststock_relay_age_seconds",
-                 "Time since this relay last had all commits in Redis; 0 while it is not active.",
-                 METRIC_NO_LABELS);
-static struct metric_family published_counter = METRIC_COUNTER(
-    "faststock_relay_published_total",
-    "States that the relay offered to Redis, by what came of it; what was there already is stored "
-    "again.",
+static struct metric_family age_gauge = METRIC_GAUGE(
+    "faststock_relay_age_seconds",
+    "Redis holds nothing older than what was committed so long ago; 0 while this relay "
+    "is not active.",
+    METRIC_NO_LABELS);
+static struct metric_family movements_counter = METRIC_COUNTER(
+    "faststock_relay_movements_total",
+    "Movements that the relay compared with Redis: an older state was removed, there was none, or "
+    "Redis did not answer.",
     "result");
 
+enum series { ACTIVE, AGE, REMOVED, CURRENT, ERROR, SERIES };
+
+static const struct metric_row series_rows[SERIES] = {
+    [ACTIVE] = {&active_gauge},
+    [AGE] = {&age_gauge},
+    [REMOVED] = {&movements_counter, {"removed"}},
+    [CURRENT] = {&movements_counter, {"current"}},
+    [ERROR] = {&movements_counter, {"error"}},
+};
+
+/* Movements that are left to later, see relay.h. */
+struct backlog {
+    struct relay_span span;
+    int64_t whole_us; /* every commit before this moment (monotonic clock) is done */
+    int64_t began_us;
+    uint64_t movements; /* done so far */
+};
+
 struct relay {
-    struct pg_store *direct;
     struct product_cache *cache;
     int64_t ttl_ms;
     struct ticker *ticker;
-    struct metric *active;
-    struct metric *age;
-    struct metric *stored;
-    struct metric *older;
-    struct metric *failed;
-    _Atomic int64_t complete_us; /* when the last complete round began; 0: not active */
+    struct metric *series[SERIES];
+    _Atomic int64_t whole_us; /* as that of a backlog, of the relay; 0: not active */
     atomic_bool is_connected;
 
     /* of the thread alone */
+    struct relay_ledger ledger;
+    struct relay_page page;
     bool has_lock;
-    struct product_cache_generation
-        generation; /* of the Redis that `seen` is of; with an empty epoch: of none */
-    char *seen; /* a snapshot: what it sees is in Redis, or was so long ago that it has expired */
-    char *round_snapshot; /* of the first batch of the round under way; NULL between rounds */
-    int64_t round_began_us;
-    int64_t round_after_id;
+    /* of the Redis that the spans are of; with an empty epoch they are of none */
+    struct product_cache_generation generation;
+    struct relay_span next; /* what the next round reads; it has no end */
+    int64_t next_whole_us;
+    struct backlog backlogs[BACKLOGS_MAX]; /* the oldest first */
+    size_t backlog_count;
 };
 
-static bool ask(struct relay *relay, const char *sql, const char *const *params, int count,
-                struct pg_result **ret_result)
-{
-    struct pg_error error;
-    enum status status = pg_query(relay->direct, sql, params, count,
-                                  clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
+static int64_t run(void *arg);
+static void update_gauges(void *arg);
 
-    if (status == STATUS_FAILED) {
-        log_warn(log_msg("relay cannot read the ledger"), log_str("sqlstate", error.sqlstate),
-                 log_str("error", error.message));
+struct relay *relay_create(struct pg_store *direct, struct product_cache *cache, int64_t ttl_ms)
+{
+    struct relay *relay = fs_calloc(1, sizeof(*relay));
+
+    relay->ledger.direct = direct;
+    relay->cache = cache;
+    relay->ttl_ms = ttl_ms;
+    metric_get_rows(series_rows, SERIES, NULL, relay->series);
+    metrics_add_hook(update_gauges, relay);
+    relay->ticker = ticker_create(run, relay);
+    return relay;
+}
+
+static void forget_spans(struct relay *relay)
+{
+    relay_span_finish(&relay->next);
+    for (size_t i = 0; i < relay->backlog_count; i++) {
+        relay_span_finish(&relay->backlogs[i].span);
     }
-    atomic_store(&relay->is_connected, status == STATUS_OK || status == STATUS_FAILED);
-    return status == STATUS_OK;
+    relay->backlog_count = 0;
 }
 
-static void set_text(char **text, const char *value)
+void relay_destroy(struct relay *relay)
 {
-    free(*text);
-    *text = fs_strdup(value);
+    if (relay == NULL) {
+        return;
+    }
+    ticker_destroy(relay->ticker);
+    metrics_remove_hook(update_gauges, relay);
+    forget_spans(relay);
+    free(relay);
 }
+
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static void set_lock(struct relay *relay, bool has_lock)
 {
@@ -91,72 +117,103 @@ static void set_lock(struct relay *relay, bool has_lock)
     log_info(log_msg(has_lock ? "relay: this process repairs Redis now"
                               : "relay: another process may repair Redis"));
     relay->has_lock = has_lock;
-    relay->generation.epoch[0] = '\0'; /* nothing is known of what is in Redis */
-    atomic_store(&relay->complete_us, has_lock ? clock_mono_us() : 0);
+    relay->generation.epoch[0] = '\0'; /* the relay does not know what was missed until now */
+    atomic_store(&relay->whole_us, has_lock ? clock_mono_us() : 0);
+}
+
+/* Takes the lock, or keeps it while there is nothing else to ask PostgreSQL for. */
+static void take_lock(struct relay *relay)
+{
+    bool has_lock;
+
+    if (relay_ledger_lock(&relay->ledger, &has_lock)) {
+        set_lock(relay, has_lock);
+    }
+}
+
+static bool follow_generation(struct relay *relay);
+static bool run_round(struct relay *relay);
+static bool work_off_backlogs(struct relay *relay);
+
+/* One turn; true when another should follow at once. */
+static bool take_turn(struct relay *relay)
+{
+    if (!relay->has_lock) {
+        take_lock(relay);
+        return relay->has_lock;
+    }
+    if (!follow_generation(relay)) {
+        take_lock(relay);
+        return false;
+    }
+    if (relay->backlog_count < BACKLOGS_MAX && !run_round(relay)) {
+        return false;
+    }
+    if (!work_off_backlogs(relay)) {
+        return false;
+    }
+    atomic_store(&relay->whole_us,
+                 relay->backlog_count > 0 ? relay->backlogs[0].whole_us : relay->next_whole_us);
+    return relay->backlog_count > 0;
+}
+
+/* Called by the ticker; returns after how many milliseconds to call again. */
+static int64_t run(void *arg)
+{
+    struct relay *relay = arg;
+    bool is_more = take_turn(relay);
+
+    atomic_store(&relay->is_connected, relay->ledger.is_connected);
+    if (is_more) {
+        return 0;
+    }
+    return relay->has_lock ? ROUND_MS : LOCK_TRY_MS;
+}
+
+static void update_gauges(void *arg)
+{
+    struct relay *relay = arg;
+    int64_t whole_us = atomic_load(&relay->whole_us);
+    double age_s = (double)(clock_mono_us() - whole_us) / (double)CLOCK_US_PER_S;
+
+    metric_set(relay->series[ACTIVE], whole_us != 0 && atomic_load(&relay->is_connected));
+    metric_set(relay->series[AGE], whole_us == 0 ? 0 : age_s);
 }
 
 /* --- where to begin --------------------------------------------------------------------------- */
 
-/* A snapshot that sees nothing of the transactions whose states may still be in Redis, by their
- * age: twice the lifetime of an entry, as that is jittered and a fill comes after its read. The
- * newest 100,000 movements are looked at: in a lifetime with more than these, all that is older is
- * left to its expiry. */
-static const char begin_sql[] =
-    "SELECT xid || ':' || xid || ':' FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid"
-    " UNION ALL"
-    " SELECT xid FROM (SELECT xid, created_at FROM stock_movements ORDER BY xid DESC LIMIT 100000)"
-    " AS recent"
-    " WHERE created_at > now() - $1::bigint * interval '1 millisecond') AS candidates"
-    " ORDER BY candidates.xid LIMIT 1";
+static void add_backlog(struct relay *relay, struct relay_span span, int64_t whole_us)
+{
+    assert(relay->backlog_count < BACKLOGS_MAX);
+    relay->backlogs[relay->backlog_count++] =
+        (struct backlog){.span = span, .whole_us = whole_us, .began_us = clock_mono_us()};
+}
 
+/* All that may still be in Redis, as a backlog; rounds begin now. Two lifetimes of an entry,
+ * because a lifetime is jittered and a fill happens after its read. */
 static bool begin_anew(struct relay *relay)
 {
-    char ttl_text[24];
-    const char *const params[] = {ttl_text};
-    struct pg_result *result = NULL;
+    int64_t now_us = clock_mono_us();
+    struct relay_span recent;
 
-    snprintf(ttl_text, sizeof(ttl_text), "%" PRId64, relay->ttl_ms * 2);
-    if (!ask(relay, begin_sql, params, 1, &result)) {
+    if (!relay_ledger_recent(&relay->ledger, relay->ttl_ms * 2, &recent)) {
         return false;
     }
-    set_text(&relay->seen, pg_text(result, 0, 0));
-    set_text(&relay->round_snapshot, NULL);
-    pg_result_free(result);
+    forget_spans(relay);
+    relay_span_init(&relay->next, recent.until, NULL);
+    relay->next_whole_us = now_us;
+    add_backlog(relay, recent, atomic_load(&relay->whole_us));
     return true;
 }
 
-static bool try_lock(struct relay *relay)
-{
-    struct pg_result *result = NULL;
-    bool locked;
-
-    if (!ask(relay, "SELECT " LOCK ", " LIMIT_SESSION, NULL, 0, &result)) {
-        return false;
-    }
-    locked = strcmp(pg_text(result, 0, 0), "t") == 0;
-    pg_result_free(result);
-    return locked;
-}
-
-/* Keeps the session from idling out while there is nothing to do with it. */
-static void keep_lock(struct relay *relay)
-{
-    struct pg_result *result = NULL;
-
-    if (ask(relay, "SELECT " LOCK, NULL, 0, &result)) {
-        set_lock(relay, strcmp(pg_text(result, 0, 0), "t") == 0);
-        pg_result_free(result);
-    }
-}
-
-/* Begins anew for a Redis that is new to this relay: it was started, or promoted, or emptied. What
- * was published until now may be where nobody looks any more, also what other processes publish
- * that learn of it a moment later. */
+/* Begins anew when Redis has another generation than the spans are of, because it was restarted,
+ * promoted or emptied. Entries published until now may be under the old generation's keys, and
+ * other processes may go on publishing there for a moment. */
 static bool follow_generation(struct relay *relay)
 {
     struct product_cache_generation now;
 
-    if (product_cache_generation(relay->cache, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &now) !=
+    if (product_cache_generation(relay->cache, clock_mono_us() + REDIS_S * CLOCK_US_PER_S, &now) !=
         STATUS_OK) {
         return false;
     }
@@ -171,164 +228,104 @@ static bool follow_generation(struct relay *relay)
     return true;
 }
 
-/* --- a round ---------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
-/* Up to a batch of products, after id $2, that changed in transactions which snapshot $1 does not
- * see: those that were under way then, and all later ones. The mark tells whether the lock is still
- * held, and the snapshot of this batch. */
-#define CHANGED_IDS "SELECT product_id FROM stock_movements WHERE " LEDGER_NOT_SEEN_BY("$1")
-
-static const char changed_sql[] =
-    "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_lock, mark.snapshot"
-    " FROM (SELECT " LOCK "::int AS has_lock, pg_current_snapshot()::text AS snapshot) AS mark"
-    " LEFT JOIN (SELECT * FROM products WHERE id > $2::bigint AND id IN (" CHANGED_IDS ")"
-    "  ORDER BY id LIMIT $3::bigint) AS product ON true ORDER BY product.id";
-
-enum { COLUMN_HAS_LOCK = PRODUCT_ROWS_NEXT, COLUMN_SNAPSHOT };
-
-static bool publish(struct relay *relay, const struct pg_result *result)
+/* Makes sure that Redis holds nothing older than the movements of the page. */
+static bool repair(struct relay *relay, const struct relay_page *page)
 {
-    struct product *products[PRODUCT_CACHE_BATCH_MAX];
-    size_t count = 0;
-    size_t stored = 0;
+    size_t removed = 0;
     enum status status = STATUS_OK;
 
-    for (int row = 0; row < product_rows_count(result); row++) {
-        products[count] = product_rows_take(result, row);
-        if (products[count] != NULL) {
-            count++;
-        } else {
-            log_error(log_msg("relay leaves out a product that cannot be shown"),
-                      log_int("product", product_rows_id(result, row)));
-        }
+    if (page->count > 0) {
+        status = product_cache_drop_older(relay->cache, page->versions, page->count,
+                                          clock_mono_us() + REDIS_S * CLOCK_US_PER_S, &removed);
     }
-    if (count > 0) {
-        status = product_cache_publish(relay->cache, products, count, &relay->generation,
-                                       clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &stored);
-    }
-    for (size_t i = 0; i < count; i++) {
-        product_unref(products[i]);
-    }
-    if (status == STATUS_OK) {
-        metric_add(relay->stored, stored);
-        metric_add(relay->older, count - stored);
-    } else {
-        metric_add(relay->failed, count);
-    }
-    return status == STATUS_OK;
-}
-
-/* One batch. `*ret_more` tells whether another is to follow in this round. */
-static bool run_batch(struct relay *relay, bool *ret_more)
-{
-    char after_text[24];
-    char limit_text[24];
-    const char *const params[] = {relay->seen, after_text, limit_text};
-    struct pg_result *result = NULL;
-    bool ok;
-
-    snprintf(after_text, sizeof(after_text), "%" PRId64, relay->round_after_id);
-    snprintf(limit_text, sizeof(limit_text), "%d", PRODUCT_CACHE_BATCH_MAX);
-    if (!ask(relay, changed_sql, params, 3, &result)) {
+    if (status != STATUS_OK) {
+        metric_add(relay->series[ERROR], page->count);
         return false;
     }
-    if (pg_int(result, 0, COLUMN_HAS_LOCK) !=
-        1) { /* the connection was lost, and with it the lock, and another took it */
+    metric_add(relay->series[REMOVED], removed);
+    metric_add(relay->series[CURRENT], page->count - removed);
+    return true;
+}
+
+/* Reads the next page of a span into relay->page and repairs what it tells; the span moves on only
+ * when all of that was done. On true the caller finishes the page. */
+static bool do_page(struct relay *relay, struct relay_span *span)
+{
+    if (!relay_ledger_read(&relay->ledger, span, &relay->page)) {
+        return false;
+    }
+    if (!relay->page.has_lock) {
         set_lock(relay, false);
-        pg_result_free(result);
+    }
+    if (!relay->has_lock || !repair(relay, &relay->page)) {
+        relay_page_finish(&relay->page);
         return false;
     }
-    ok = publish(relay, result);
-    if (ok) {
-        if (relay->round_snapshot == NULL) {
-            set_text(&relay->round_snapshot, pg_text(result, 0, COLUMN_SNAPSHOT));
-        }
-        *ret_more = product_rows_count(result) == PRODUCT_CACHE_BATCH_MAX;
-        if (*ret_more) {
-            relay->round_after_id = product_rows_id(result, pg_rows(result) - 1);
-        }
-    }
-    pg_result_free(result);
-    return ok;
+    span->after = relay->page.last;
+    return true;
 }
 
-/* Publishes one batch of what changed since the last complete round; true when more of the round is
- * left. What the *first* batch's snapshot sees is done after the last one: what became visible
- * while later batches were read may belong before their ids. */
-static bool continue_round(struct relay *relay)
-{
-    bool more = false;
+/* --- rounds ----------------------------------------------------------------------------------- */
 
-    if (!follow_generation(relay)) {
-        keep_lock(relay);
+/* Reads what the round before did not see. What does not fit into a page becomes a backlog. */
+static bool run_round(struct relay *relay)
+{
+    int64_t began_us = clock_mono_us();
+
+    if (!do_page(relay, &relay->next)) {
         return false;
     }
-    if (relay->round_snapshot == NULL) {
-        relay->round_began_us = clock_mono_us();
-        relay->round_after_id = 0;
+    if (relay->page.count == RELAY_PAGE_MAX) {
+        struct relay_span rest;
+
+        relay_span_init(&rest, relay->next.seen, relay->page.snapshot);
+        rest.after = relay->page.last;
+        add_backlog(relay, rest, relay->next_whole_us);
+        relay->backlogs[relay->backlog_count - 1].movements = RELAY_PAGE_MAX;
     }
-    if (!run_batch(relay, &more) || more) {
-        return more;
-    }
-    free(relay->seen);
-    relay->seen = relay->round_snapshot;
-    relay->round_snapshot = NULL;
-    atomic_store(&relay->complete_us, relay->round_began_us);
-    return false;
+    relay_span_finish(&relay->next);
+    relay_span_init(&relay->next, relay->page.snapshot, NULL);
+    relay->next_whole_us = began_us;
+    relay_page_finish(&relay->page);
+    return true;
 }
 
-/* --- the thread ------------------------------------------------------------------------------- */
-
-static int64_t tick(void *arg)
+/* Removes the oldest backlog, which is done. */
+static void end_backlog(struct relay *relay)
 {
-    struct relay *relay = arg;
+    struct backlog *done = &relay->backlogs[0];
 
-    if (relay->has_lock) {
-        if (continue_round(relay)) {
-            return 0;
+    assert(relay->backlog_count > 0);
+    if (done->movements > RELAY_PAGE_MAX) {
+        log_info(log_msg("relay: many movements are repaired"),
+                 log_int("movements", (int64_t)done->movements),
+                 log_int("ms", (clock_mono_us() - done->began_us) / CLOCK_US_PER_MS));
+    }
+    relay_span_finish(&done->span);
+    relay->backlog_count--;
+    memmove(done, done + 1, relay->backlog_count * sizeof(*done));
+}
+
+/* For BACKLOG_MS, then it is time for a round. */
+static bool work_off_backlogs(struct relay *relay)
+{
+    int64_t until_us = clock_mono_us() + BACKLOG_MS * CLOCK_US_PER_MS;
+
+    while (relay->backlog_count > 0 && clock_mono_us() < until_us) {
+        struct backlog *oldest = &relay->backlogs[0];
+        bool is_done;
+
+        if (!do_page(relay, &oldest->span)) {
+            return false;
         }
-    } else if (try_lock(relay)) {
-        set_lock(relay, true);
+        is_done = relay->page.count < RELAY_PAGE_MAX;
+        oldest->movements += relay->page.count;
+        relay_page_finish(&relay->page);
+        if (is_done) {
+            end_backlog(relay);
+        }
     }
-    return relay->has_lock ? ROUND_MS : LOCK_TRY_MS;
-}
-
-static void update_gauges(void *arg)
-{
-    struct relay *relay = arg;
-    int64_t complete_us = atomic_load(&relay->complete_us);
-
-    metric_set(relay->active, complete_us != 0 && atomic_load(&relay->is_connected));
-    metric_set(relay->age, complete_us == 0
-                               ? 0
-                               : (double)(clock_mono_us() - complete_us) / (double)CLOCK_US_PER_S);
-}
-
-struct relay *relay_create(struct pg_store *direct, struct product_cache *cache, int64_t ttl_ms)
-{
-    struct relay *relay = fs_calloc(1, sizeof(*relay));
-
-    relay->direct = direct;
-    relay->cache = cache;
-    relay->ttl_ms = ttl_ms;
-    relay->active = metric_get(&active_gauge);
-    relay->age = metric_get(&age_gauge);
-    relay->stored = metric_get(&published_counter, "stored");
-    relay->older = metric_get(&published_counter, "older");
-    relay->failed = metric_get(&published_counter, "error");
-    metrics_add_hook(update_gauges, relay);
-    relay->ticker = ticker_create(tick, relay);
-    return relay;
-}
-
-void relay_destroy(struct relay *relay)
-{
-    if (relay == NULL) {
-        return;
-    }
-    ticker_destroy(relay->ticker);
-    metrics_remove_hook(update_gauges, relay);
-    free(relay->seen);
-    free(relay->round_snapshot);
-    free(relay);
+    return true;
 }

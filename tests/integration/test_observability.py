@@ -44,6 +44,7 @@ OF_WRITE = {
     "faststock_publish_total": "counter",
     "faststock_relay_active": "gauge",
     "faststock_relay_age_seconds": "gauge",
+    "faststock_relay_movements_total": "counter",
 }
 
 READ_ROUTES = {"/api/products", "/api/products/{id}", "/api/products/{id}/stock", "/api/stock"}

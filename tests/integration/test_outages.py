@@ -230,7 +230,7 @@ def test_everything_restarted(stack, database):
 def test_a_demanding_client_takes_nothing_from_others(stack, database, cache):
     """What one client wants newer than Redis has it, others still get from there, also when PostgreSQL is away."""
     id = database.create_product(stock=5)
-    eventually(lambda: cache.has(id), "it is in Redis")
+    cache.make_warm(id)
     reader = stack.reads[0]
     with stack.stopped("pgbouncer"):
         replies = in_parallel(24, lambda i: reader.stock(id, {"Min-Version": str(2**63 - 1)} if i % 3 == 0 else None))
@@ -275,7 +275,7 @@ def assert_redis_is_left_alone(stack, id):
 def test_redis_made_a_replica(stack, database, cache):
     """A failover behind one address: the old primary keeps our connections, and takes no writes."""
     id = database.create_product(stock=5)
-    eventually(lambda: cache.has(id), "it is in Redis")
+    cache.make_warm(id)
     try:
         cache.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
         assert_redis_is_left_alone(stack, id)
@@ -290,7 +290,7 @@ def test_redis_made_a_replica(stack, database, cache):
 def test_redis_that_takes_no_writes(stack, database, cache):
     """A full disk, or too few replicas: what cannot be brought up to date is not read either."""
     id = database.create_product(stock=5)
-    eventually(lambda: cache.has(id), "it is in Redis")
+    cache.make_warm(id)
     try:
         cache.redis.config_set("min-replicas-to-write", 1)
         assert_redis_is_left_alone(stack, id)
@@ -302,7 +302,7 @@ def test_redis_that_takes_no_writes(stack, database, cache):
 def test_redis_without_room(stack, database, cache):
     """maxmemory without eviction: what cannot be replaced by a newer state is dropped."""
     id = database.create_product(stock=5)
-    eventually(lambda: cache.has(id), "it is in Redis")
+    cache.make_warm(id)
     policy = cache.redis.config_get("maxmemory*")
     try:
         cache.redis.config_set("maxmemory-policy", "noeviction")

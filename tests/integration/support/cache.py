@@ -10,10 +10,14 @@ class Cache:
         self.stack = stack
         self.redis = redis.Redis.from_url(stack.env["REDIS_URL"])
 
-    def key(self, id):
+    def key(self, id, kind="p"):
         """The key of a product's entry; the epoch is the beginning of this Redis' replication id."""
         epoch = self.redis.info("replication")["master_replid"][:16]
-        return f"fs:{epoch}:p:{id}"
+        return f"fs:{epoch}:{kind}:{id}"
+
+    def guard(self, id):
+        """The version below which Redis takes no state of this product; 0 when it knows none."""
+        return int(self.redis.get(self.key(id, "g")) or 0)
 
     def has(self, *ids):
         """Are all of these products in Redis?"""
@@ -24,8 +28,19 @@ class Cache:
         return self.redis.delete(*[self.key(id) for id in ids])
 
     def make_cold(self, *ids):
-        """Makes new products ones that only PostgreSQL has: waits until the relay is done with them, and takes them out of Redis."""
-        found = lambda: [self.redis.keys(f"fs:*:p:{id}") for id in ids]  # of any epoch: the services learn of a new one within a second
-        eventually(lambda: all(found()), "the relay has published the new products")
+        """Makes new products ones that only PostgreSQL has, and of which the relay has nothing more to say."""
         self.stack.wait_for_relay()
-        self.redis.delete(*[key for keys in found() for key in keys])
+        found = [key for id in ids for key in self.redis.keys(f"fs:*:[pg]:{id}")]  # of any epoch: services learn of a new one within a second
+        if found:
+            self.redis.delete(*found)
+
+    def make_warm(self, *ids):
+        """Puts new products into Redis, by reading them; the relay has nothing more to say of them."""
+        self.stack.wait_for_relay()
+
+        def read_all():
+            for id in ids:
+                self.stack.reads[0].product(id)
+            return self.has(*ids)
+
+        eventually(read_all, "the products are in Redis")
