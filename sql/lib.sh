@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Shared by the database commands. Needs bash, psql and coreutils only, so that it runs in a small container.
+# Shared by the database commands. Needs bash, psql and coreutils only, so that it runs in a small
+# container.
 
 die() {
   printf 'error: %s\n' "$*" >&2
@@ -11,7 +12,8 @@ url_decode() { # TEXT: with its %XX decoded
   printf '%b' "${text//%/\\x}"
 }
 
-# Takes the password out of a URL, so that neither `ps` nor a message shows it: psql gets it from PGPASSWORD.
+# Takes the password out of a URL, so that neither `ps` nor a message shows it: psql gets it from
+# PGPASSWORD.
 use_database() { # URL
   local url=$1 scheme rest userinfo
   [[ $url == postgres://* || $url == postgresql://* ]] ||
@@ -30,7 +32,8 @@ use_database() { # URL
 
 # One psql session: no start-up file, no prompt for a password, stops at the first error.
 run_psql() {
-  PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-3} psql "$DB" --no-psqlrc --no-password --quiet --set ON_ERROR_STOP=1 "$@"
+  PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-3} \
+    psql "$DB" --no-psqlrc --no-password --quiet --set ON_ERROR_STOP=1 "$@"
 }
 
 wait_for_database() { # SECONDS

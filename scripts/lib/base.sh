@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What every bash command of ./dev shares: messages, the repository's root, the settings of the local stack.
+# Shared by every bash command of ./dev: messages, the repository's root, the settings of the local
+# stack.
 # Usage: source "$(dirname "$0")/lib/base.sh"
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -13,7 +14,8 @@ fi
 
 # Messages go to stderr, so that a command's output stays clean.
 say() { printf '%s\n' "$*" >&2; }
-step() { printf '%s%5ss%s  %s\n' "$BOLD" "$SECONDS" "$PLAIN" "$*" >&2; } # progress, with the time since the start
+# progress, with the time since the start
+step() { printf '%s%5ss%s  %s\n' "$BOLD" "$SECONDS" "$PLAIN" "$*" >&2; }
 ok() { printf '%s%s%s\n' "$GREEN" "$*" "$PLAIN" >&2; }
 warn() { printf '%s%s%s\n' "$YELLOW" "$*" "$PLAIN" >&2; }
 die() {
@@ -27,7 +29,8 @@ usage_error() { # a wrong argument: says it with the command's usage, exit 2
 }
 
 print_help() { # the comment at the top of the calling script, without its `# group:` line
-  awk 'NR == 1 { next } !/^#/ { exit } !/^# group:/ { sub(/^# ?/, ""); sub(/^help: /, ""); print }' "$0"
+  awk 'NR == 1 { next } !/^#/ { exit }
+    !/^# group:/ { sub(/^# ?/, ""); sub(/^help: /, ""); print }' "$0"
 }
 
 help_wanted() { # "$@": prints the help and exits when --help is among the arguments
@@ -47,7 +50,8 @@ no_arguments() { # "$@": for a command that takes none but --help
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-wait_until() { # SECONDS COMMAND...: tries the command every 0.1 s; false when it has not succeeded in time
+# SECONDS COMMAND...: tries the command every 0.1 s; false when it has not succeeded in time
+wait_until() {
   local until=$((SECONDS + $1))
   shift
   until "$@" >/dev/null 2>&1; do
@@ -58,7 +62,8 @@ wait_until() { # SECONDS COMMAND...: tries the command every 0.1 s; false when i
 
 if [[ -n ${FASTSTOCK_PORT_BASE:-} ]]; then
   [[ $FASTSTOCK_PORT_BASE =~ ^[1-9][0-9]{3,4}$ && $FASTSTOCK_PORT_BASE -le 65000 ]] ||
-    usage_error "FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '$FASTSTOCK_PORT_BASE'"
+    usage_error "FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not" \
+      "'$FASTSTOCK_PORT_BASE'"
 fi
 set -a
 # shellcheck source=../../local/stack.env
@@ -71,6 +76,7 @@ set +a
 list_scenarios() { # the load scenarios, each with what its first line says
   local file
   for file in "$ROOT"/k6/*.js; do
-    [[ $file == */lib-* ]] || printf '%-14s %s\n' "$(basename "$file" .js)" "$(sed -n '1s|^// *||p' "$file")"
+    [[ $file == */lib-* ]] ||
+      printf '%-14s %s\n' "$(basename "$file" .js)" "$(sed -n '1s|^// *||p' "$file")"
   done
 }

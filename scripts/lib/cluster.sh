@@ -1,11 +1,15 @@
 # shellcheck shell=bash
-# What the commands of the group `cluster` share: names of images, the cluster that kubectl reaches. Sourced after base.sh.
+# What the commands of the group `cluster` share: names of images, the cluster that kubectl reaches.
+# Sourced after base.sh.
 
 : "${FASTSTOCK_RELEASE:=faststock}"   # helm release
 : "${FASTSTOCK_NAMESPACE:=faststock}" # its namespace
-: "${FASTSTOCK_REGISTRY:=}"           # where images are pushed to, e.g. ghcr.io/acme; empty: they stay local
-: "${FASTSTOCK_IMAGE_BUILD:=}"        # command that takes docker's build options; empty: docker build, or buildah
-: "${FASTSTOCK_IMAGE_LOAD:=}"         # command that gets image names and hands them to the cluster; `none`: nothing to do
+# where images are pushed to, e.g. ghcr.io/acme; empty: they stay local
+: "${FASTSTOCK_REGISTRY:=}"          
+# command that takes docker's build options; empty: docker build, or buildah
+: "${FASTSTOCK_IMAGE_BUILD:=}"       
+# command that gets image names and hands them to the cluster; `none`: nothing to do
+: "${FASTSTOCK_IMAGE_LOAD:=}"        
 
 # shellcheck disable=SC2034 # used by the commands
 CHART=$ROOT/helm/faststock
@@ -15,14 +19,17 @@ IMAGES=(read-svc write-svc migrate pgbouncer)
 # shellcheck disable=SC2034
 LAST_TAG=$FASTSTOCK_RUN_DIR/image-tag # what ./dev images built last
 
-# The tag follows from the content that goes into the images: unchanged sources keep their tag, and pods are not replaced.
+# The tag follows from the content that goes into the images: unchanged sources keep their tag, and
+# pods are not replaced.
 image_tag() {
   if [[ -n ${FASTSTOCK_TAG:-} ]]; then
     echo "$FASTSTOCK_TAG"
     return
   fi
-  local paths=(Dockerfile .dockerignore CMakeLists.txt CMakePresets.json common read-svc write-svc sql k8s/images)
-  (cd "$ROOT" && find "${paths[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum |
+  local paths=(Dockerfile .dockerignore CMakeLists.txt CMakePresets.json
+    common read-svc write-svc sql k8s/images)
+  (cd "$ROOT" &&
+    find "${paths[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum |
     sed 's/^\(.\{12\}\).*/dev-\1/')
 }
 
@@ -38,21 +45,25 @@ image_tool() { # prints docker or buildah
   elif have buildah; then
     echo buildah
   else
-    die "neither a running docker nor buildah is here: install one, or say with FASTSTOCK_IMAGE_BUILD how to build"
+    die "neither a running docker nor buildah is here: install one, or say with" \
+      "FASTSTOCK_IMAGE_BUILD how to build"
   fi
 }
 
 need_cluster() {
   have kubectl || die "kubectl is not on the PATH"
   have helm || die "helm is not on the PATH (3.18 or later, or 4)"
-  kubectl version >/dev/null 2>&1 || die "kubectl reaches no cluster (context '$(kubectl config current-context 2>/dev/null)'); ./dev kind up makes one"
+  kubectl version >/dev/null 2>&1 ||
+    die "kubectl reaches no cluster (context '$(kubectl config current-context 2>/dev/null)');" \
+      "./dev kind up makes one"
 }
 
 cluster_context() { kubectl config current-context 2>/dev/null || true; }
 
 k() { kubectl --namespace "$FASTSTOCK_NAMESPACE" "$@"; }
 
-release_value() { # JSONPATH-LIKE KEYS...: a value of the installed release, e.g. release_value routing mode
+# JSONPATH-LIKE KEYS...: a value of the installed release, e.g. release_value routing mode
+release_value() {
   helm get values "$FASTSTOCK_RELEASE" --namespace "$FASTSTOCK_NAMESPACE" --all --output json |
     /usr/bin/python3 -c 'import functools, json, sys
 print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
@@ -61,8 +72,10 @@ print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sy
 # The prefix of the release's objects, as the chart makes it.
 release_fullname() {
   local name
-  name=$(k get deployments --selector "app.kubernetes.io/instance=$FASTSTOCK_RELEASE,app.kubernetes.io/component=read-svc" \
+  local selector=app.kubernetes.io/instance=$FASTSTOCK_RELEASE,app.kubernetes.io/component=read-svc
+  name=$(k get deployments --selector "$selector" \
     --output 'jsonpath={.items[0].metadata.name}' 2>/dev/null) || true
-  [[ -n $name ]] || die "no release '$FASTSTOCK_RELEASE' in namespace '$FASTSTOCK_NAMESPACE': ./dev deploy makes it"
+  [[ -n $name ]] ||
+    die "no release '$FASTSTOCK_RELEASE' in namespace '$FASTSTOCK_NAMESPACE': ./dev deploy makes it"
   echo "${name%-read-svc}"
 }

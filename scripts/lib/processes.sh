@@ -2,10 +2,11 @@
 # Processes in the background, each with a name: started, found again, stopped.
 # Source base.sh first.
 #
-# A process NAME has a home, $FASTSTOCK_RUN_DIR/data/NAME, which is its working directory and that of all its children:
-# its program running there is ours, even when the parent is gone. Its record, $FASTSTOCK_RUN_DIR/pid/NAME, holds
-# "pid start-time boot-id fingerprint", so a pid that the system gave to somebody else is never taken for ours.
-# The caller defines program_of NAME, the name of its program.
+# A process NAME has a home, $FASTSTOCK_RUN_DIR/data/NAME, which is its working directory and that
+# of all its children: its program running there is ours, even when the parent is gone. Its record,
+# $FASTSTOCK_RUN_DIR/pid/NAME, holds "pid start-time boot-id fingerprint", so a pid that the system
+# gave to somebody else is never taken for ours. The caller defines program_of NAME, the name of its
+# program.
 
 as_owner=() # command prefix that runs a program as the user who owns the stack; see choose_owner
 
@@ -13,11 +14,13 @@ home_of() { echo "$FASTSTOCK_RUN_DIR/data/$1"; }
 log_of() { echo "$FASTSTOCK_RUN_DIR/log/$1.log"; }
 record_of() { echo "$FASTSTOCK_RUN_DIR/pid/$1"; }
 
-# PostgreSQL and PgBouncer refuse to run as root, so root runs the stack as the user postgres of Debian's package. That
-# user may have no way into a repository below a folder like /root: then it gets the one capability that opens the way.
+# PostgreSQL and PgBouncer refuse to run as root, so root runs the stack as the user postgres of
+# Debian's package. That user may have no way into a repository below a folder like /root: then it
+# gets the one capability that opens the way.
 choose_owner() {
   ((EUID == 0)) || return 0
-  id postgres >/dev/null 2>&1 || die "there is no user postgres to run the stack as; install the package postgresql"
+  id postgres >/dev/null 2>&1 ||
+    die "there is no user postgres to run the stack as; install the package postgresql"
   local plain=(setpriv --reuid=postgres --regid=postgres --clear-groups) capability
   as_owner=("${plain[@]}")
   owner_gets_in && return
@@ -25,12 +28,15 @@ choose_owner() {
     as_owner=("${plain[@]}" --inh-caps="$capability" --ambient-caps="$capability")
     owner_gets_in && return
   done
-  die "the user postgres, who runs the stack for root, cannot reach $ROOT or $FASTSTOCK_RUN_DIR: allow that with chmod," \
+  die "the user postgres, who runs the stack for root, cannot reach $ROOT or $FASTSTOCK_RUN_DIR:" \
+    "allow that with chmod," \
     "or move them"
 }
 
-owner_gets_in() { # tried by running something: `test -x` would ask access(2), which knows of no capabilities
-  "${as_owner[@]}" "$ROOT/scripts/env" --help >/dev/null 2>&1 && "${as_owner[@]}" ls "$FASTSTOCK_RUN_DIR/data" >/dev/null 2>&1
+# tried by running something: `test -x` would ask access(2), which knows of no capabilities
+owner_gets_in() {
+  "${as_owner[@]}" "$ROOT/scripts/env" --help >/dev/null 2>&1 &&
+    "${as_owner[@]}" ls "$FASTSTOCK_RUN_DIR/data" >/dev/null 2>&1
 }
 
 start_time() { # PID: in clock ticks since boot; false for a process that is gone or a zombie
@@ -53,7 +59,9 @@ is_running() { pid_of "$1" >/dev/null; }
 pids_at_home() { # NAME: all processes of its program whose working directory is its home
   local program pid
   program=$(program_of "$1")
-  { find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(home_of "$1")" 2>/dev/null || true; } | while IFS=/ read -r _ _ pid _; do
+  {
+    find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(home_of "$1")" 2>/dev/null || true
+  } | while IFS=/ read -r _ _ pid _; do
     [[ $(cat "/proc/$pid/comm" 2>/dev/null) != "$program" ]] || echo "$pid"
   done
 }
@@ -76,7 +84,8 @@ start_process() { # NAME FINGERPRINT COMMAND...
   echo "$pid $(start_time "$pid" || echo 0) $(boot_id) $fingerprint" >"$(record_of "$name")"
 }
 
-stop_process() { # NAME SIGNAL SECONDS: asks it to end; kills it and whatever is left of it after that time
+# NAME SIGNAL SECONDS: asks it to end; kills it and whatever is left of it after that time
+stop_process() {
   local pid
   if pid=$(pid_of "$1"); then
     kill -s "$2" "$pid" 2>/dev/null || true

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# The local stack: its processes, their ports, configuration, start, stop and health. Source base.sh first.
+# The local stack: its processes, their ports, configuration, start, stop and health. Source base.sh
+# first.
 #
-# $FASTSTOCK_RUN_DIR/ credentials  conf/ (generated)  data/NAME/ (home of each process)  log/NAME.log  pid/NAME
+# $FASTSTOCK_RUN_DIR/ holds credentials, conf/ (generated), data/NAME/ (home of each process),
+# log/NAME.log and pid/NAME.
 
 source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
@@ -16,7 +18,9 @@ STORES=(postgres redis pgbouncer)
 SERVICES=(read-1 read-2 write-1 write-2)
 NAMES=("${STORES[@]}" "${SERVICES[@]}" nginx) # in the order of starting
 
-pg_program() { # NAME: path of a program of the PostgreSQL that made the data, or of the newest where there are none
+# NAME: path of a program of the PostgreSQL that made the data, or of the newest where there are
+# none
+pg_program() {
   local folders=(/usr/lib/postgresql/*/bin) version
   if { version=$(<"$(home_of postgres)/PG_VERSION"); } 2>/dev/null; then
     echo "/usr/lib/postgresql/$version/bin/$1"
@@ -25,7 +29,8 @@ pg_program() { # NAME: path of a program of the PostgreSQL that made the data, o
   fi
 }
 
-redis_program() { # KIND (server, cli): the name of Valkey's program where it is installed, else of Redis's
+# KIND (server, cli): the name of Valkey's program where it is installed, else of Redis's
+redis_program() {
   if have valkey-server; then
     echo "valkey-$1"
   else
@@ -57,7 +62,9 @@ binary_of() { echo "$ROOT/build/$FASTSTOCK_PRESET/$(program_of "$1")/$(program_o
 port_settings_of() { # NAME: names of the settings that hold its ports, the main one first
   case $1 in
     nginx) echo FASTSTOCK_PORT_EDGE FASTSTOCK_PORT_EDGE_STATUS ;;
-    read-* | write-*) echo "FASTSTOCK_PORT_$(variable_of "$1") FASTSTOCK_PORT_$(variable_of "$1")_OPS" ;;
+    read-* | write-*)
+      echo "FASTSTOCK_PORT_$(variable_of "$1") FASTSTOCK_PORT_$(variable_of "$1")_OPS"
+      ;;
     *) echo "FASTSTOCK_PORT_$(variable_of "$1")" ;;
   esac
 }
@@ -76,10 +83,12 @@ ops_url_of() { # SERVICE
 
 # -- state folder
 
-check_owner() { # root may do anything, and would take the files away from the user whose processes use them
+# root may do anything, and would take the files away from the user whose processes use them
+check_owner() {
   local file=$FASTSTOCK_RUN_DIR/credentials
   [[ ! -e $file || -O $file ]] ||
-    die "the stack in $FASTSTOCK_RUN_DIR belongs to $(stat -c %U "$file"): be that user, or set FASTSTOCK_RUN_DIR"
+    die "the stack in $FASTSTOCK_RUN_DIR belongs to $(stat -c %U "$file"): be that user, or set" \
+      "FASTSTOCK_RUN_DIR"
 }
 
 prepare_state() { # makes the folders and the credentials, and says who will own the processes
@@ -110,7 +119,8 @@ make_credentials() { # once; the passwords of the stack's own stores
   if [[ ! -e $file ]]; then
     (
       umask 077
-      printf '%s=%s\n' PG_PASSWORD "$(random_password)" REDIS_PASSWORD "$(random_password)" >"$file.new"
+      printf '%s=%s\n' PG_PASSWORD "$(random_password)" \
+        REDIS_PASSWORD "$(random_password)" >"$file.new"
     )
     mv "$file.new" "$file"
   fi
@@ -133,7 +143,8 @@ load_credentials() { # sets the passwords and the URLs of the stores
   export DATABASE_URL DIRECT_URL PGBOUNCER_ADMIN_URL REDIS_URL EDGE_URL
 }
 
-# -- configuration: local/*.in with each @NAME@ replaced, NAME being a setting FASTSTOCK_NAME or a variable NAME
+# -- configuration: local/*.in with each @NAME@ replaced, NAME being a setting FASTSTOCK_NAME or a
+# variable NAME
 
 render() { # TEMPLATE FILE
   local text name value
@@ -158,8 +169,9 @@ render() { # TEMPLATE FILE
 }
 
 configure() { # NAME: writes its configuration
-  # shellcheck disable=SC2034 # the templates name them
-  local CONF=$FASTSTOCK_RUN_DIR/conf DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
+  local CONF=$FASTSTOCK_RUN_DIR/conf
+  # shellcheck disable=SC2034 # the templates name these
+  local DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
   case $1 in
     postgres)
       render postgresql.conf.in postgresql.conf
@@ -188,10 +200,12 @@ configure_edge() {
   local RATE_LIMIT_ZONE='' RATE_LIMIT_USE='' RATE_LIMIT_WINDOW_S=1
   if [[ $FASTSTOCK_RATE_LIMIT != off ]]; then
     [[ $FASTSTOCK_RATE_LIMIT =~ ^([1-9][0-9]*)r/([sm])$ ]] ||
-      die "FASTSTOCK_RATE_LIMIT must be off or a rate like 100r/s or 30r/m, not '$FASTSTOCK_RATE_LIMIT'"
+      die "FASTSTOCK_RATE_LIMIT must be off or a rate like 100r/s or 30r/m, not" \
+        "'$FASTSTOCK_RATE_LIMIT'"
     local rate=${BASH_REMATCH[1]}
     [[ ${BASH_REMATCH[2]} == s ]] || RATE_LIMIT_WINDOW_S=$(((60 + rate - 1) / rate))
-    RATE_LIMIT_ZONE="limit_req_zone \$binary_remote_addr zone=client:10m rate=$FASTSTOCK_RATE_LIMIT;"
+    RATE_LIMIT_ZONE="limit_req_zone \$binary_remote_addr zone=client:10m"
+    RATE_LIMIT_ZONE+=" rate=$FASTSTOCK_RATE_LIMIT;"
     RATE_LIMIT_USE="limit_req zone=client burst=$rate nodelay;"
   fi
   render nginx.conf.in nginx.conf
@@ -200,15 +214,20 @@ configure_edge() {
 command_of() { # NAME: sets the array `command`
   local conf=$FASTSTOCK_RUN_DIR/conf
   case $1 in
-    postgres) command=("$(pg_program postgres)" -D "$(home_of postgres)" -c "config_file=$conf/postgresql.conf" -c "hba_file=$conf/pg_hba.conf") ;;
+    postgres)
+      command=("$(pg_program postgres)" -D "$(home_of postgres)"
+        -c "config_file=$conf/postgresql.conf" -c "hba_file=$conf/pg_hba.conf")
+      ;;
     redis) command=("$(redis_program server)" "$conf/redis.conf") ;;
     pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
     nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
-    *) command=(env -u PORT "$(binary_of "$1")" --config "$conf/$1.yaml") ;; # the stores' URLs are in the environment
+    # the stores' URLs are in the environment
+    *) command=(env -u PORT "$(binary_of "$1")" --config "$conf/$1.yaml") ;;
   esac
 }
 
-wanted_fingerprint() { # NAME: of its command, configuration, binary and the settings that come by environment
+# NAME: of its command, configuration, binary and the settings that come by environment
+wanted_fingerprint() {
   local file=$FASTSTOCK_RUN_DIR/conf/$1
   {
     printf '%s\n' "${command[@]}"
@@ -216,13 +235,15 @@ wanted_fingerprint() { # NAME: of its command, configuration, binary and the set
     [[ $1 == postgres ]] && cat "$FASTSTOCK_RUN_DIR/conf/postgresql.conf"
     if is_service "$1"; then
       stat -c '%i %s %Y' "$(binary_of "$1")"
-      env | grep -E '^(FASTSTOCK_(HTTP|OPS|DATABASE|REDIS|CACHE|CATALOG|AUTH|LOG)_|[A-Z]+_REPLICA_URL=|[A-Z]+SAN_OPTIONS=)' | sort || true
+      local names='FASTSTOCK_(HTTP|OPS|DATABASE|REDIS|CACHE|CATALOG|AUTH|LOG)_'
+      env | grep -E "^($names|[A-Z]+_REPLICA_URL=|[A-Z]+SAN_OPTIONS=)" | sort || true
     fi
   } 2>/dev/null | sha256sum | cut -c1-32
 }
 
 check_settings() { # NAME: dies when it could not start with its configuration, by `command`
-  ! is_service "$1" || [[ ! -x $(binary_of "$1") ]] || "${command[@]}" --check-config >/dev/null || die "$1 would not start with these settings"
+  ! is_service "$1" || [[ ! -x $(binary_of "$1") ]] || "${command[@]}" --check-config >/dev/null ||
+    die "$1 would not start with these settings"
 }
 
 # -- start
@@ -244,7 +265,8 @@ start() { # NAME: unless it runs already as it should
     stop "$name"
   fi
   kill_process "$name" # what a crash may have left of it
-  is_service "$name" && [[ ! -x $(binary_of "$name") ]] && die "$(binary_of "$name") is missing: ./dev build"
+  is_service "$name" && [[ ! -x $(binary_of "$name") ]] &&
+    die "$(binary_of "$name") is missing: ./dev build"
   check_ports_free "$name"
   [[ $name != postgres ]] || prepare_database
   start_process "$name" "$fingerprint" "${command[@]}"
@@ -255,7 +277,8 @@ check_ports_free() { # NAME
   local setting port listener
   for setting in $(port_settings_of "$1"); do
     port=${!setting}
-    listener=$(ss -Hltnp "sport = :$port") || die "cannot ask for the listener of port $port: ss failed"
+    listener=$(ss -Hltnp "sport = :$port") ||
+      die "cannot ask for the listener of port $port: ss failed"
     [[ -z $listener ]] ||
       die "port $port ($setting), wanted by $1, is taken by $(listener_name "$listener");" \
         "stop that, or choose other ports with $setting or FASTSTOCK_PORT_BASE"
@@ -276,7 +299,8 @@ prepare_database() { # makes the cluster, and forgets the lock file of a postmas
   rm -f "$data/postmaster.pid" # kill_process has seen to it that nobody runs there
   if [[ -e $data/PG_VERSION ]]; then
     [[ -x $(pg_program postgres) ]] ||
-      die "PostgreSQL $(<"$data/PG_VERSION") made the data in $data and is not installed any more: install it," \
+      die "PostgreSQL $(<"$data/PG_VERSION") made the data in $data and is not installed any" \
+        "more: install it," \
         "or begin anew with ./dev down --delete-data"
     return 0
   fi
@@ -287,7 +311,8 @@ prepare_database() { # makes the cluster, and forgets the lock file of a postmas
     echo "$PG_PASSWORD" >"$FASTSTOCK_RUN_DIR/conf/password"
   )
   ((EUID != 0)) || chown postgres: "$FASTSTOCK_RUN_DIR/conf/password"
-  "${as_owner[@]}" "$(pg_program initdb)" -D "$data" --username=faststock --pwfile="$FASTSTOCK_RUN_DIR/conf/password" \
+  "${as_owner[@]}" "$(pg_program initdb)" -D "$data" \
+    --username=faststock --pwfile="$FASTSTOCK_RUN_DIR/conf/password" \
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$(log_of postgres)" 2>&1 ||
     { log_tail postgres && die "initdb failed"; }
   rm "$FASTSTOCK_RUN_DIR/conf/password"
@@ -297,30 +322,41 @@ wait_ready() { # NAME: until it answers; dies with its log when it ends or does 
   local name=$1 until=$((SECONDS + 60))
   until is_answering "$name"; do
     is_running "$name" || { log_tail "$name" && die "$name has ended"; }
-    ((SECONDS < until)) || { log_tail "$name" && die "$name does not answer on port $(port_of "$name") within 60 s"; }
+    ((SECONDS < until)) || {
+      log_tail "$name" && die "$name does not answer on port $(port_of "$name") within 60 s"
+    }
     sleep 0.1
   done
   if [[ $name == postgres ]]; then
     make_database
-    ! is_running pgbouncer || wait_until 10 ask_pgbouncer || die "PgBouncer does not reach PostgreSQL; ./dev logs pgbouncer"
+    ! is_running pgbouncer || wait_until 10 ask_pgbouncer ||
+      die "PgBouncer does not reach PostgreSQL; ./dev logs pgbouncer"
   fi
   rm -f "$(leaving_mark_of "$name")"
 }
 
 make_database() {
-  PGPASSWORD=$PG_PASSWORD psql -X -q -d "host=127.0.0.1 port=$FASTSTOCK_PORT_POSTGRES user=faststock dbname=postgres" \
+  PGPASSWORD=$PG_PASSWORD psql -X -q \
+    -d "host=127.0.0.1 port=$FASTSTOCK_PORT_POSTGRES user=faststock dbname=postgres" \
     -v ON_ERROR_STOP=1 >/dev/null <<<"SELECT 'CREATE DATABASE faststock' WHERE NOT EXISTS
       (SELECT FROM pg_database WHERE datname = 'faststock') \gexec"
 }
 
-ask_pgbouncer() { # it refuses clients for a second after it has missed the server (server_login_retry)
-  PGPASSWORD=$PG_PASSWORD psql -X -q -d "host=127.0.0.1 port=$FASTSTOCK_PORT_PGBOUNCER user=faststock dbname=faststock" -c 'SELECT 1'
+# it refuses clients for a second after it has missed the server (server_login_retry)
+ask_pgbouncer() {
+  PGPASSWORD=$PG_PASSWORD psql -X -q -c 'SELECT 1' \
+    -d "host=127.0.0.1 port=$FASTSTOCK_PORT_PGBOUNCER user=faststock dbname=faststock"
 }
 
 is_answering() { # NAME
   case $1 in
-    postgres | pgbouncer) "$(pg_program pg_isready)" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2 ;;
-    redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 "$(redis_program cli)" -h 127.0.0.1 -p "$(port_of redis)" ping 2>/dev/null) == PONG ]] ;;
+    postgres | pgbouncer)
+      "$(pg_program pg_isready)" -q -h 127.0.0.1 -p "$(port_of "$1")" -U faststock -d faststock -t 2
+      ;;
+    redis)
+      [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 "$(redis_program cli)" -h 127.0.0.1 \
+        -p "$(port_of redis)" ping 2>/dev/null) == PONG ]]
+      ;;
     nginx) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$FASTSTOCK_PORT_EDGE_STATUS/health" ;;
     *) curl -sf -m 2 -o /dev/null "$(ops_url_of "$1")/readyz" ;;
   esac
@@ -328,8 +364,9 @@ is_answering() { # NAME
 
 # -- stop
 
-# The edge sends no more writes to a service that has this file, as a cluster's ingress sends none to a pod that is leaving:
-# a POST that reached it in the instant in which it closes its port could not be sent to the other instance.
+# The edge sends no more writes to a service that has this file, as a cluster's ingress sends none
+# to a pod that is leaving: a POST that reached it in the instant in which it closes its port could
+# not be sent to the other instance.
 leaving_mark_of() { echo "$FASTSTOCK_RUN_DIR/pid/$1.leaving"; }
 
 stop() { # NAME: gracefully
