@@ -1,5 +1,7 @@
 #include "read-svc/catalog.h"
 
+#include "read-svc/id_list.h"
+
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -41,62 +43,12 @@ struct catalog {
     atomic_bool has_shrunk; /* since it was found too large */
 
     pthread_rwlock_t lock; /* guards the ids and the mark */
-    int64_t *ids;
-    size_t count;
-    size_t capacity;
+    struct id_list ids;
     bool is_loaded;
     bool is_too_large;
     char lsn[CATALOG_LSN_SIZE];
     int64_t mark_us; /* monotonic; 0 before the first round */
 };
-
-/* --- the ids, with the lock held for writing -------------------------------------------------- */
-
-/* The place of the first id that is not less than `id`. */
-static size_t lower_bound(const struct catalog *catalog, int64_t id)
-{
-    size_t low = 0;
-    size_t high = catalog->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (catalog->ids[middle] < id) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static void insert_id(struct catalog *catalog, int64_t id)
-{
-    size_t at = lower_bound(catalog, id);
-
-    if (at < catalog->count && catalog->ids[at] == id) {
-        return;
-    }
-    if (catalog->count == catalog->capacity) {
-        catalog->capacity = catalog->capacity > 0 ? catalog->capacity * 2 : 1024;
-        catalog->ids = fs_realloc(catalog->ids, catalog->capacity * sizeof(*catalog->ids));
-    }
-    memmove(catalog->ids + at + 1, catalog->ids + at,
-            (catalog->count - at) * sizeof(*catalog->ids));
-    catalog->ids[at] = id;
-    catalog->count++;
-}
-
-static void remove_id(struct catalog *catalog, int64_t id)
-{
-    size_t at = lower_bound(catalog, id);
-
-    if (at < catalog->count && catalog->ids[at] == id) {
-        catalog->count--;
-        memmove(catalog->ids + at, catalog->ids + at + 1,
-                (catalog->count - at) * sizeof(*catalog->ids));
-    }
-}
 
 /* --- following -------------------------------------------------------------------------------- */
 
@@ -140,110 +92,81 @@ static void take_mark(struct catalog *catalog, const struct pg_result *result, i
     pthread_rwlock_unlock(&catalog->lock);
 }
 
-static void install(struct catalog *catalog, struct catalog *loaded, bool is_too_large)
+/* Takes over `ids`. Readers do not wait for it to be made, only for the exchange. */
+static void install(struct catalog *catalog, struct id_list ids, bool is_too_large)
 {
+    struct id_list former;
+
     pthread_rwlock_wrlock(&catalog->lock);
-    free(catalog->ids);
-    catalog->ids = loaded->ids;
-    catalog->count = loaded->count;
-    catalog->capacity = loaded->capacity;
+    former = catalog->ids;
+    catalog->ids = ids;
     catalog->is_loaded = true;
     catalog->is_too_large = is_too_large;
     atomic_store(&catalog->has_shrunk, false);
     pthread_rwlock_unlock(&catalog->lock);
+    id_list_finish(&former);
 }
 
-/* With the lock held for writing. */
+static bool is_creation(const struct pg_result *result, int row)
+{
+    return strcmp(pg_text(result, row, 1), "created") == 0;
+}
+
 static void apply_in_place(struct catalog *catalog, const struct pg_result *result)
 {
+    pthread_rwlock_wrlock(&catalog->lock);
     for (int row = 1; row < pg_rows(result); row++) {
-        if (strcmp(pg_text(result, row, 1), "created") == 0) {
-            insert_id(catalog, pg_int(result, row, 0));
+        if (is_creation(result, row)) {
+            id_list_insert(&catalog->ids, pg_int(result, row, 0));
         } else {
-            remove_id(catalog, pg_int(result, row, 0));
+            id_list_remove(&catalog->ids, pg_int(result, row, 0));
         }
     }
+    pthread_rwlock_unlock(&catalog->lock);
 }
 
-/* The ids of the changes of one kind in order, from `*row` on, which moves behind them; the caller
- * frees them. */
-static int64_t *take_kind(const struct pg_result *result, const char *kind, int *row,
-                          size_t *ret_count)
+/* The ids are read without the lock, because only this thread changes them. */
+static void apply_merged(struct catalog *catalog, const struct pg_result *result)
 {
-    int64_t *ids = fs_calloc((size_t)pg_rows(result), sizeof(*ids));
+    size_t count = (size_t)pg_rows(result) - 1;
+    int64_t *changed = fs_calloc(count, sizeof(*changed));
+    size_t created = 0;
+    struct id_list merged;
 
-    for (*ret_count = 0; *row < pg_rows(result) && strcmp(pg_text(result, *row, 1), kind) == 0;
-         (*row)++) {
-        ids[(*ret_count)++] = pg_int(result, *row, 0);
+    for (size_t i = 0; i < count; i++) {
+        changed[i] = pg_int(result, (int)i + 1, 0);
+        created += is_creation(result, (int)i + 1); /* these come first */
     }
-    return ids;
+    id_list_merge(&catalog->ids, (struct id_span){changed, created},
+                  (struct id_span){changed + created, count - created}, &merged);
+    free(changed);
+    install(catalog, merged, false);
 }
 
-/* What the ids will be, made beside them: readers do not wait for it. Only this thread changes the
- * ids. */
-static struct catalog merge(const struct catalog *catalog, const struct pg_result *result)
-{
-    struct catalog merged = {.capacity = catalog->count + (size_t)pg_rows(result)};
-    size_t created_count;
-    size_t deleted_count;
-    int row = 1;
-    int64_t *created = take_kind(result, "created", &row, &created_count);
-    int64_t *deleted = take_kind(result, "deleted", &row, &deleted_count);
-    size_t i = 0;
-    size_t c = 0;
-    size_t d = 0;
-
-    merged.ids = fs_calloc(merged.capacity, sizeof(*merged.ids));
-    while (i < catalog->count || c < created_count) {
-        bool is_new = i == catalog->count || (c < created_count && created[c] < catalog->ids[i]);
-        int64_t id = is_new ? created[c] : catalog->ids[i];
-
-        i += !is_new;
-        while (c < created_count && created[c] == id) {
-            c++;
-        }
-        while (d < deleted_count && deleted[d] < id) {
-            d++;
-        }
-        if (d == deleted_count || deleted[d] != id) {
-            merged.ids[merged.count++] = id;
-        }
-    }
-    free(created);
-    free(deleted);
-    return merged;
-}
-
-/* Each change in place moves what is behind it: a few of them, while readers wait; many are
- * merged. */
+/* A few changes are made in place while readers wait; for many, the list is made anew beside it. */
 static void apply_changes(struct catalog *catalog, const struct pg_result *result)
 {
     if (pg_rows(result) - 1 <= CHANGES_IN_PLACE_MAX) {
-        pthread_rwlock_wrlock(&catalog->lock);
         apply_in_place(catalog, result);
-        pthread_rwlock_unlock(&catalog->lock);
     } else {
-        struct catalog merged = merge(catalog, result);
-
-        install(catalog, &merged, false);
+        apply_merged(catalog, result);
     }
 }
 
 /* From now on pages come from PostgreSQL, until one of them tells that the catalogue has shrunk. */
 static void give_up_if_too_large(struct catalog *catalog)
 {
-    struct catalog none = {.ids = NULL};
-
-    if ((int64_t)catalog->count > catalog->products_max) { /* only this thread changes it */
+    if ((int64_t)catalog->ids.count > catalog->products_max) { /* only this thread changes it */
         log_warn(
             log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
-        install(catalog, &none, true);
+        install(catalog, (struct id_list)ID_LIST_EMPTY, true);
     }
 }
 
-/* Appends one chunk of ids that follow `last` to `loaded`; *ret_rows tells how many. */
-static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t last, int *ret_rows)
+/* Appends the next chunk of ids to `loaded`; *ret_rows tells how many. */
+static bool load_chunk(struct catalog *catalog, struct id_list *loaded, int *ret_rows)
 {
+    int64_t last = loaded->count > 0 ? loaded->ids[loaded->count - 1] : 0;
     char last_text[24];
     const char *const params[] = {last_text};
     struct pg_result *result = NULL;
@@ -259,9 +182,31 @@ static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t 
     }
     *ret_rows = pg_rows(result);
     for (int row = 0; row < *ret_rows; row++) {
-        insert_id(loaded, pg_int(result, row, 0)); /* at the end */
+        id_list_insert(loaded, pg_int(result, row, 0)); /* at the end */
     }
     pg_result_free(result);
+    return true;
+}
+
+/* All ids, in chunks; false when PostgreSQL did not answer. */
+static bool load_ids(struct catalog *catalog, struct id_list *ret_ids, bool *ret_is_too_large)
+{
+    struct id_list loaded = ID_LIST_EMPTY;
+    bool is_too_large = false;
+    int rows = 1;
+
+    while (rows > 0 && !is_too_large) {
+        if (!load_chunk(catalog, &loaded, &rows)) {
+            id_list_finish(&loaded);
+            return false;
+        }
+        is_too_large = (int64_t)loaded.count > catalog->products_max;
+    }
+    if (is_too_large) {
+        id_list_finish(&loaded);
+    }
+    *ret_ids = loaded;
+    *ret_is_too_large = is_too_large;
     return true;
 }
 
@@ -269,34 +214,24 @@ static bool load_chunk(struct catalog *catalog, struct catalog *loaded, int64_t 
  * meanwhile. */
 static bool load(struct catalog *catalog)
 {
-    struct catalog loaded = {.ids = NULL};
+    struct id_list ids;
     struct pg_result *result = NULL;
     int64_t sent_us = clock_mono_us();
-    bool is_too_large = false;
-    int rows = 1;
+    bool is_too_large;
 
     if (!ask_round(catalog, sees_all, &result)) {
         return false;
     }
-    while (rows > 0 && !is_too_large) {
-        if (!load_chunk(catalog, &loaded, loaded.count > 0 ? loaded.ids[loaded.count - 1] : 0,
-                        &rows)) {
-            free(loaded.ids);
-            pg_result_free(result);
-            return false;
-        }
-        is_too_large = (int64_t)loaded.count > catalog->products_max;
+    if (!load_ids(catalog, &ids, &is_too_large)) {
+        pg_result_free(result);
+        return false;
     }
-    if (is_too_large) {
-        free(loaded.ids);
-        loaded = (struct catalog){.ids = NULL};
-    }
-    install(catalog, &loaded, is_too_large);
+    log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)ids.count),
+             log_str("kept_in", is_too_large ? "postgres" : "memory"));
+    install(catalog, ids, is_too_large);
     take_mark(catalog, result, sent_us);
     pg_result_free(result);
     catalog->loaded_at_us = clock_mono_us();
-    log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)loaded.count),
-             log_str("kept_in", is_too_large ? "postgres" : "memory"));
     return true;
 }
 
@@ -339,7 +274,7 @@ static void update_gauges(void *arg)
     struct catalog *catalog = arg;
 
     pthread_rwlock_rdlock(&catalog->lock);
-    metric_set(catalog->products, (double)catalog->count);
+    metric_set(catalog->products, (double)catalog->ids.count);
     metric_set(catalog->age, catalog->mark_us == 0 ? 0
                                                    : (double)(clock_mono_us() - catalog->mark_us) /
                                                          (double)CLOCK_US_PER_S);
@@ -369,7 +304,7 @@ void catalog_destroy(struct catalog *catalog)
     ticker_destroy(catalog->ticker);
     metrics_remove_hook(update_gauges, catalog);
     pthread_rwlock_destroy(&catalog->lock);
-    free(catalog->ids);
+    id_list_finish(&catalog->ids);
     free(catalog->seen);
     free(catalog);
 }
@@ -379,14 +314,9 @@ void catalog_destroy(struct catalog *catalog)
 static void copy_slice(const struct catalog *catalog, size_t start, size_t limit,
                        struct catalog_page *page)
 {
-    size_t left = start < catalog->count ? catalog->count - start : 0;
-
-    page->count = left < limit ? left : limit;
-    if (page->count > 0) {
-        memcpy(page->ids, catalog->ids + start, page->count * sizeof(page->ids[0]));
-    }
-    page->more = left > limit;
-    page->total = (int64_t)catalog->count;
+    page->count = id_list_slice(&catalog->ids, start, limit, page->ids);
+    page->more = start < catalog->ids.count && catalog->ids.count - start > limit;
+    page->total = (int64_t)catalog->ids.count;
 }
 
 /* A page straight from PostgreSQL; each row is an id and the total. Asks for one id more than
@@ -462,8 +392,7 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
             " ORDER BY id LIMIT $2::bigint) ORDER BY id",
             after, limit, deadline_us, ret_page);
     }
-    copy_slice(catalog, after == INT64_MAX ? catalog->count : lower_bound(catalog, after + 1),
-               limit, ret_page);
+    copy_slice(catalog, id_list_after(&catalog->ids, after), limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);
     return STATUS_OK;
 }
