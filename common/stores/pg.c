@@ -2,23 +2,55 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/parse.h"
+#include "common/base/log.h"
+#include "common/base/strbuf.h"
+#include "common/stores/pg_hosts.h"
 #include "common/stores/pool.h"
 #include "common/stores/url.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define READ_ONLY "25006" /* read_only_sql_transaction */
+#define PARAMETERS_MAX 80 /* of a connection; libpq 17 knows some 50 */
+#define PROBE_MS 900      /* between questions whether the server still takes writes */
+
+/* Parameters of a connection, as PQconnectStartParams has them. */
+struct parameters {
+    const char *keywords[PARAMETERS_MAX + 1];
+    const char *values[PARAMETERS_MAX + 1];
+    size_t count;
+};
+
 struct pg_store {
-    char *url;
-    const char *application;
+    const char *name;
+    bool needs_writes;
     int64_t timeout_ms;
+    int64_t url_timeout_us; /* connect_timeout of the URL; INT64_MAX: none */
+    PQconninfoOption *url;
+    struct parameters parameters; /* all but the address; borrowed from `url` */
+    const char *session_attrs;    /* of the URL; NULL: none */
+    struct pg_hosts *hosts;
     struct pool *pool;
+    atomic_bool is_closing;
+    _Atomic int64_t probed_us; /* when the server said last that it takes writes */
+
+    pthread_mutex_t lock; /* guards the rest */
+    char encoding[64];    /* of the database */
+};
+
+/* A pooled connection. */
+struct session {
+    PGconn *connection;
+    struct pg_store *store;
 };
 
 /* --- waiting ---------------------------------------------------------------------------------- */
@@ -148,15 +180,36 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
 }
 
 /* A connection, and time left to use it. */
-static enum status acquire(struct pg_store *store, int64_t deadline_us, void **ret_connection)
+static enum status acquire(struct pg_store *store, int64_t deadline_us,
+                           struct session **ret_session)
 {
     int64_t wait_until_us = pool_wait_until_us(deadline_us, store->timeout_ms);
-    enum status status = pool_acquire(store->pool, wait_until_us, ret_connection);
+    void *session = NULL;
+    enum status status = pool_acquire(store->pool, wait_until_us, &session);
 
     if (status == STATUS_OK && clock_left_ms(deadline_us) == 0) {
-        pool_release(store->pool, *ret_connection, STATUS_UNAVAILABLE);
+        pool_release(store->pool, session, STATUS_UNAVAILABLE);
         return STATUS_UNAVAILABLE;
     }
+    if (status == STATUS_OK) {
+        *ret_session = session;
+    }
+    return status;
+}
+
+/* Gives the session back, and returns the status for the caller. A statement that was refused as
+ * read-only was not done, and this server is not the one that is wanted. */
+static enum status release(struct session *session, enum status status,
+                           const struct pg_error *error)
+{
+    struct pg_store *store = session->store;
+
+    if (status == STATUS_FAILED && store->needs_writes && strcmp(error->sqlstate, READ_ONLY) == 0) {
+        pool_trip(store->pool, error->message);
+        pool_release(store->pool, session, STATUS_BROKEN);
+        return STATUS_UNAVAILABLE;
+    }
+    pool_release(store->pool, session, status);
     return status;
 }
 
@@ -164,12 +217,12 @@ enum status pg_query(struct pg_store *store, const char *sql, const char *const 
                      int64_t deadline_us, struct pg_result **ret_result, struct pg_error *ret_error)
 {
     int64_t statement_deadline_us;
-    void *connection = NULL;
+    struct session *session = NULL;
     PGresult *result = NULL;
     enum status status;
 
     fill_error(ret_error, NULL, "the store is away, or busy");
-    status = acquire(store, deadline_us, &connection);
+    status = acquire(store, deadline_us, &session);
     if (status != STATUS_OK) {
         return status;
     }
@@ -177,8 +230,9 @@ enum status pg_query(struct pg_store *store, const char *sql, const char *const 
     if (deadline_us < statement_deadline_us) {
         statement_deadline_us = deadline_us;
     }
-    status = run(connection, sql, params, count, statement_deadline_us, &result, ret_error);
-    pool_release(store->pool, connection, status);
+    status =
+        run(session->connection, sql, params, count, statement_deadline_us, &result, ret_error);
+    status = release(session, status, ret_error);
     if (status == STATUS_OK) {
         *ret_result = (struct pg_result *)result;
     }
@@ -207,7 +261,77 @@ void pg_result_free(struct pg_result *result)
     PQclear((PGresult *)result);
 }
 
+/* --- the probe -------------------------------------------------------------------------------- */
+
+/* Asked in a statement, because PgBouncer reports neither of them. */
+static const char probe_sql[] =
+    "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()";
+
+/* Does the server answer, and take writes if they are needed? STATUS_UNAVAILABLE: it does not take
+ * them. */
+static enum status probe(struct session *session, int64_t deadline_us, struct pg_error *error)
+{
+    struct pg_store *store = session->store;
+    PGresult *result = NULL;
+    enum status status = run(session->connection, probe_sql, NULL, 0, deadline_us, &result, error);
+
+    if (status == STATUS_OK && store->needs_writes) {
+        if (strcmp(PQgetvalue(result, 0, 0), "on") == 0) {
+            fill_error(error, READ_ONLY,
+                       strcmp(PQgetvalue(result, 0, 1), "t") == 0
+                           ? "it is a hot standby, which takes no writes"
+                           : "its transactions are read-only (default_transaction_read_only)");
+            status = STATUS_UNAVAILABLE;
+        } else {
+            atomic_store(&store->probed_us, clock_mono_us());
+        }
+    }
+    PQclear(result);
+    return status;
+}
+
+/* Behind PgBouncer the server may become another one while the connection stays. One question a
+ * second is enough for a whole store. */
+static enum status session_refresh(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    struct session *session = arg;
+    int64_t probed_us = atomic_load(&session->store->probed_us);
+    struct pg_error why = {.sqlstate = ""};
+    enum status status;
+
+    if (!session->store->needs_writes || clock_mono_us() - probed_us < PROBE_MS * CLOCK_US_PER_MS) {
+        return STATUS_OK;
+    }
+    status = probe(session, deadline_us, &why);
+    snprintf(error, POOL_ERROR_SIZE, "%s", why.message);
+    return status;
+}
+
+/* Between statements a server says at most a notice or a changed parameter; a hang-up shows as end
+ * of input. */
+static bool session_is_alive(void *arg)
+{
+    const struct session *session = arg;
+    PGconn *connection = session->connection;
+    struct pollfd fd = {.fd = PQsocket(connection), .events = POLLIN | POLLRDHUP};
+
+    if (poll(&fd, 1, 0) == 0) {
+        return true;
+    }
+    return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 &&
+           PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK &&
+           !PQisBusy(connection);
+}
+
 /* --- connecting ------------------------------------------------------------------------------- */
+
+static void session_close(void *arg)
+{
+    struct session *session = arg;
+
+    PQfinish(session->connection);
+    free(session);
+}
 
 static void ignore_notice(void *arg, const char *message)
 {
@@ -215,10 +339,34 @@ static void ignore_notice(void *arg, const char *message)
     (void)message;
 }
 
+static void add_parameter(struct parameters *parameters, const char *keyword, const char *value)
+{
+    assert(parameters->count < PARAMETERS_MAX);
+    parameters->keywords[parameters->count] = keyword;
+    parameters->values[parameters->count] = value;
+    parameters->count++;
+}
+
+/* Begins to connect to one address; libpq takes NULL for what is not given, and the last value of a
+ * keyword that stands there twice. */
+static PGconn *start(const struct pg_store *store, const struct pg_address *one, const char *attrs)
+{
+    struct parameters parameters = store->parameters;
+
+    add_parameter(&parameters, "host", one->host);
+    add_parameter(&parameters, "hostaddr", one->hostaddr);
+    add_parameter(&parameters, "port", one->port);
+    add_parameter(&parameters, "target_session_attrs", attrs);
+    return PQconnectStartParams(parameters.keywords, parameters.values, 0);
+}
+
 static enum status finish_connecting(PGconn *connection, int64_t deadline_us)
 {
     PostgresPollingStatusType step = PGRES_POLLING_WRITING;
 
+    if (PQstatus(connection) == CONNECTION_BAD) {
+        return STATUS_BROKEN;
+    }
     while (step != PGRES_POLLING_OK) {
         enum status status =
             wait_socket(connection, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us);
@@ -231,106 +379,232 @@ static enum status finish_connecting(PGconn *connection, int64_t deadline_us)
             return STATUS_BROKEN;
         }
     }
-    return STATUS_OK;
+    return PQsetnonblocking(connection, 1) == 0 ? STATUS_OK : STATUS_BROKEN;
 }
 
-/* Connected means that a statement was answered: PgBouncer lets clients in while PostgreSQL is
- * away. */
-static enum status probe(PGconn *connection, int64_t deadline_us, struct pg_error *error)
+/* Notes the database's encoding, and logs one that is not UTF8, once. */
+static void note_encoding(struct pg_store *store, const PGconn *connection)
 {
-    PGresult *result = NULL;
-    enum status status = run(connection, "SELECT 1", NULL, 0, deadline_us, &result, error);
+    const char *encoding = PQparameterStatus(connection, "server_encoding");
+    bool is_news;
 
-    PQclear(result);
-    return status;
-}
-
-static void connection_close(void *connection)
-{
-    PQfinish(connection);
-}
-
-static void *connection_open(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
-{
-    const struct pg_store *store = arg;
-    const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
-    const char *const values[] = {store->url, store->application, "UTF8", NULL};
-    PGconn *connection = PQconnectStartParams(keywords, values, 1);
-    struct pg_error why = {.sqlstate = ""};
-    enum status status = STATUS_BROKEN;
-
-    if (connection != NULL && PQstatus(connection) != CONNECTION_BAD) {
-        PQsetNoticeProcessor(connection, ignore_notice, NULL);
-        status = finish_connecting(connection, deadline_us);
+    encoding = encoding == NULL ? "UTF8" : encoding;
+    pthread_mutex_lock(&store->lock);
+    is_news = strcmp(store->encoding, encoding) != 0;
+    snprintf(store->encoding, sizeof(store->encoding), "%s", encoding);
+    pthread_mutex_unlock(&store->lock);
+    if (is_news && strcmp(encoding, "UTF8") != 0) {
+        log_warn(log_msg("the database's encoding is not UTF8: text that it cannot hold is "
+                         "refused"),
+                 log_str("store", store->name), log_str("encoding", encoding));
     }
-    if (status == STATUS_OK && PQsetnonblocking(connection, 1) == 0) {
-        status = probe(connection, deadline_us, &why);
-    } else {
-        fill_error(&why, NULL,
-                   status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
+}
+
+/* One round over the addresses, by the pool's maintainer. */
+struct connecting {
+    struct pg_store *store;
+    int64_t timeout_us; /* for each address */
+    const char *attrs;
+    struct session *session; /* NULL: none yet */
+    struct strbuf errors;
+};
+
+static void add_error(struct connecting *connecting, const char *host, const char *error)
+{
+    strbuf_addf(&connecting->errors, "%s%s: %s", connecting->errors.len > 0 ? "; " : "", host,
+                error);
+}
+
+static void tell_unresolved(void *arg, const char *host, const char *error)
+{
+    add_error(arg, host, error);
+}
+
+/* "db1 (10.0.0.1), port 5432" */
+static void describe_address(const struct pg_address *one, char *out, size_t out_size)
+{
+    const char *host = one->host == NULL ? one->hostaddr : one->host;
+    bool has_both = one->hostaddr != NULL && strcmp(host, one->hostaddr) != 0;
+
+    snprintf(out, out_size, "%s%s%s%s%s%s", host == NULL ? "the local socket" : host,
+             has_both ? " (" : "", has_both ? one->hostaddr : "", has_both ? ")" : "",
+             one->port == NULL ? "" : ", port ", one->port == NULL ? "" : one->port);
+}
+
+static void tell_failed(struct connecting *connecting, const struct pg_address *one,
+                        const char *message)
+{
+    static const char libpq_says[] = "connection to server "; /* at "host", port 5432 failed: ... */
+    const char *failed = strstr(message, " failed: ");
+    char where[384];
+
+    if (strncmp(message, libpq_says, strlen(libpq_says)) == 0 && failed != NULL) {
+        message = failed + strlen(" failed: ");
+    }
+    describe_address(one, where, sizeof(where));
+    add_error(connecting, where, message);
+}
+
+static bool connect_to(void *arg, const struct pg_address *one)
+{
+    struct connecting *connecting = arg;
+    int64_t deadline_us = clock_mono_us() + connecting->timeout_us;
+    struct session *session;
+    struct pg_error why = {.sqlstate = ""};
+    enum status status;
+
+    if (atomic_load(&connecting->store->is_closing)) {
+        return false;
+    }
+    session = fs_calloc(1, sizeof(*session));
+    session->store = connecting->store;
+    session->connection = start(connecting->store, one, connecting->attrs);
+    PQsetNoticeProcessor(session->connection, ignore_notice, NULL);
+    status = finish_connecting(session->connection, deadline_us);
+    fill_error(&why, NULL,
+               status == STATUS_TIMEOUT ? "no answer in time"
+                                        : PQerrorMessage(session->connection));
+    if (status == STATUS_OK) {
+        status = probe(session, deadline_us, &why);
     }
     if (status != STATUS_OK) {
-        snprintf(error, POOL_ERROR_SIZE, "%s", why.message);
-        PQfinish(connection);
-        return NULL;
+        tell_failed(connecting, one, why.message);
+        session_close(session);
+        return false;
     }
-    return connection;
-}
-
-/* Between statements a server says at most a notice or a changed parameter; a hang-up shows as end
- * of input. */
-static bool connection_is_alive(void *arg)
-{
-    PGconn *connection = arg;
-    struct pollfd fd = {.fd = PQsocket(connection), .events = POLLIN | POLLRDHUP};
-
-    if (poll(&fd, 1, 0) == 0) {
-        return true;
-    }
-    return (fd.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0 &&
-           PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK &&
-           !PQisBusy(connection);
-}
-
-/* A port for each host, with commas between; one that is empty is the default. */
-static bool ports_are_valid(const char *ports)
-{
-    for (const char *end; *ports != '\0'; ports = *end == ',' ? end + 1 : end) {
-        int64_t port;
-
-        end = ports + strcspn(ports, ",");
-        if (end > ports && !parse_int(ports, (size_t)(end - ports), 1, 65535, &port)) {
-            return false;
-        }
-    }
+    connecting->session = session;
     return true;
 }
 
-bool pg_url_is_valid(const char *url)
+/* "prefer-standby" is a round for a standby, and then one for any server; libpq makes both of them
+ * over the hosts that it was given, which is one. */
+static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
-    PQconninfoOption *options;
-    bool ok;
+    struct pg_store *store = arg;
+    bool prefers_standby =
+        store->session_attrs != NULL && strcmp(store->session_attrs, "prefer-standby") == 0;
+    struct connecting connecting = {.store = store,
+                                    .timeout_us = deadline_us - clock_mono_us(),
+                                    .attrs = prefers_standby ? "standby" : store->session_attrs};
 
-    if (strncmp(url, "postgres://", 11) != 0 && strncmp(url, "postgresql://", 13) != 0) {
-        return false;
+    if (store->url_timeout_us < connecting.timeout_us) {
+        connecting.timeout_us = store->url_timeout_us;
     }
-    options = PQconninfoParse(url, NULL);
-    ok = options != NULL;
-    for (const PQconninfoOption *o = options; ok && o->keyword != NULL; o++) {
-        if (o->val != NULL && strcmp(o->keyword, "port") == 0) {
-            ok = ports_are_valid(o->val);
-        } else if (o->val != NULL && strcmp(o->keyword, "host") == 0) {
-            ok = strchr(o->val, '@') == NULL;
+    if (!pg_hosts_try(store->hosts, connect_to, tell_unresolved, &connecting) && prefers_standby) {
+        strbuf_clear(&connecting.errors);
+        connecting.attrs = "any";
+        pg_hosts_try(store->hosts, connect_to, tell_unresolved, &connecting);
+    }
+    snprintf(error, POOL_ERROR_SIZE, "%s", strbuf_text(&connecting.errors));
+    strbuf_finish(&connecting.errors);
+    if (connecting.session != NULL) {
+        note_encoding(store, connecting.session->connection);
+    }
+    return connecting.session;
+}
+
+/* --- URLs ------------------------------------------------------------------------------------- */
+
+/* A parameter of the URL, or else of libpq's environment; NULL when there is none. A service file
+ * (service=...) may name the hosts too: then they are left to libpq. */
+static const char *url_value(const PQconninfoOption *options, const char *keyword)
+{
+    bool has_service = false;
+    const PQconninfoOption *found = NULL;
+
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        has_service = has_service || (o->val != NULL && strcmp(o->keyword, "service") == 0);
+        found = strcmp(o->keyword, keyword) == 0 ? o : found;
+    }
+    if (found == NULL || found->val != NULL || has_service || found->envvar == NULL) {
+        return found == NULL ? NULL : found->val;
+    }
+    return getenv(found->envvar);
+}
+
+static bool is_address(const char *keyword)
+{
+    return strcmp(keyword, "host") == 0 || strcmp(keyword, "hostaddr") == 0 ||
+           strcmp(keyword, "port") == 0;
+}
+
+/* The parameters of a URL but for the address. */
+static void take_parameters(const PQconninfoOption *options, struct parameters *ret_parameters)
+{
+    struct parameters parameters = {.count = 0};
+
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (o->val != NULL && !is_address(o->keyword)) {
+            add_parameter(&parameters, o->keyword, o->val);
         }
     }
-    PQconninfoFree(options);
-    return ok;
+    *ret_parameters = parameters;
+}
+
+/* libpq quotes pieces of a URL that it cannot read, and such a piece may be one of the password,
+ * unless the '@' behind the password stands before the first '?'. */
+static void explain_unreadable(const char *url, const char *message, char ret_why[CONFIG_WHY_SIZE])
+{
+    const char *query = strchr(url, '?');
+    bool is_safe =
+        query != NULL && strchr(query, '@') == NULL && strstr(message, "query parameter") != NULL;
+
+    snprintf(ret_why, CONFIG_WHY_SIZE, "%.*s", (int)strcspn(message, is_safe ? "\n" : "\":\n"),
+             message);
+}
+
+/* Would libpq refuse these parameters before it asks a server? It tells in no other way than by
+ * connecting. So these and none at all are tried with a socket that cannot be there, and libpq must
+ * say the same of both in its first line. */
+static bool parameters_are_valid(const PQconninfoOption *options, char ret_why[CONFIG_WHY_SIZE])
+{
+    const char *const keywords[] = {"host", "port", "user", NULL};
+    const char *const values[] = {"/dev/null", "1", "nobody", NULL};
+    PGconn *plain = PQconnectStartParams(keywords, values, 0);
+    struct parameters parameters;
+    char expected[CONFIG_WHY_SIZE];
+    PGconn *tried;
+    bool is_same;
+
+    take_parameters(options, &parameters);
+    add_parameter(&parameters, "host", "/dev/null");
+    add_parameter(&parameters, "port", "1");
+    tried = PQconnectStartParams(parameters.keywords, parameters.values, 0);
+    snprintf(expected, sizeof(expected), "%.*s", (int)strcspn(PQerrorMessage(plain), "\n"),
+             PQerrorMessage(plain));
+    snprintf(ret_why, CONFIG_WHY_SIZE, "%.*s", (int)strcspn(PQerrorMessage(tried), "\n"),
+             PQerrorMessage(tried));
+    is_same = strcmp(ret_why, expected) == 0;
+    PQfinish(tried);
+    PQfinish(plain);
+    return is_same;
+}
+
+static bool options_are_valid(const PQconninfoOption *options, char ret_why[CONFIG_WHY_SIZE])
+{
+    return pg_hosts_check(url_value(options, "host"), url_value(options, "hostaddr"),
+                          url_value(options, "port"), ret_why, CONFIG_WHY_SIZE) &&
+           parameters_are_valid(options, ret_why);
 }
 
 static bool url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
 {
+    PQconninfoOption *options;
+    char *message = NULL;
+    bool is_valid;
+
     ret_why[0] = '\0';
-    return pg_url_is_valid(url);
+    if (strncmp(url, "postgres://", 11) != 0 && strncmp(url, "postgresql://", 13) != 0) {
+        return false;
+    }
+    options = PQconninfoParse(url, &message);
+    if (options == NULL && message != NULL) {
+        explain_unreadable(url, message, ret_why);
+    }
+    is_valid = options != NULL && options_are_valid(options, ret_why);
+    PQconninfoFree(options);
+    PQfreemem(message);
+    return is_valid;
 }
 
 const struct config_url_kind pg_url_kind = {
@@ -340,6 +614,31 @@ const struct config_url_kind pg_url_kind = {
     .redact = url_redact,
 };
 
+/* --- stores ----------------------------------------------------------------------------------- */
+
+/* What the URL says, in the store. */
+static void take_url(struct pg_store *store, const struct pg_options *options)
+{
+    const char *timeout;
+    const char *balance;
+
+    store->url = PQconninfoParse(options->store.url, NULL);
+    assert(store->url != NULL); /* the settings are checked when they are read */
+    take_parameters(store->url, &store->parameters);
+    add_parameter(&store->parameters, "fallback_application_name", options->application);
+    add_parameter(&store->parameters, "client_encoding", "UTF8");
+    store->session_attrs = url_value(store->url, "target_session_attrs");
+    balance = url_value(store->url, "load_balance_hosts"); /* since libpq 16 */
+    store->hosts = pg_hosts_create(url_value(store->url, "host"), url_value(store->url, "hostaddr"),
+                                   url_value(store->url, "port"),
+                                   balance != NULL && strcmp(balance, "random") == 0);
+    timeout = url_value(store->url, "connect_timeout");
+    store->url_timeout_us = timeout == NULL ? 0 : strtoll(timeout, NULL, 10) * CLOCK_US_PER_S;
+    if (store->url_timeout_us <= 0) {
+        store->url_timeout_us = INT64_MAX;
+    }
+}
+
 struct pg_store *pg_store_create(const struct pg_options *options)
 {
     struct pg_store *store;
@@ -348,13 +647,17 @@ struct pg_store *pg_store_create(const struct pg_options *options)
         return NULL;
     }
     store = fs_calloc(1, sizeof(*store));
-    store->url = fs_strdup(options->store.url);
-    store->application = options->application;
+    store->name = options->store.name;
+    store->needs_writes = options->needs_writes;
     store->timeout_ms = options->store.timeout_ms;
+    snprintf(store->encoding, sizeof(store->encoding), "UTF8");
+    pthread_mutex_init(&store->lock, NULL);
+    take_url(store, options);
     store->pool = pool_create(&(struct pool_options){.store = options->store,
-                                                     .ops = {.connect = connection_open,
-                                                             .is_alive = connection_is_alive,
-                                                             .close = connection_close},
+                                                     .ops = {.connect = session_connect,
+                                                             .is_alive = session_is_alive,
+                                                             .refresh = session_refresh,
+                                                             .close = session_close},
                                                      .context = store});
     return store;
 }
@@ -364,12 +667,31 @@ void pg_store_destroy(struct pg_store *store)
     if (store == NULL) {
         return;
     }
+    atomic_store(&store->is_closing, true);
     pool_destroy(store->pool);
-    free(store->url);
+    pg_hosts_destroy(store->hosts);
+    PQconninfoFree(store->url);
+    pthread_mutex_destroy(&store->lock);
     free(store);
 }
+
+_Static_assert(PG_NOTE_SIZE == POOL_ERROR_SIZE, "a note may be the pool's reason");
 
 enum breaker_state pg_store_state(struct pg_store *store)
 {
     return pool_breaker_state(store->pool);
+}
+
+void pg_store_note(struct pg_store *store, char ret_note[PG_NOTE_SIZE])
+{
+    pool_away_reason(store->pool, ret_note);
+    if (ret_note[0] != '\0') {
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    if (strcmp(store->encoding, "UTF8") != 0) {
+        snprintf(ret_note, PG_NOTE_SIZE, "the database's encoding is %s, not UTF8",
+                 store->encoding);
+    }
+    pthread_mutex_unlock(&store->lock);
 }

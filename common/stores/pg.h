@@ -1,6 +1,19 @@
 /* PostgreSQL, as FastStock uses it: one statement is one transaction, unnamed, with text
- * parameters, so that it works behind PgBouncer in transaction mode. The only file that includes
- * libpq. All functions are thread-safe; a result belongs to its caller. */
+ * parameters, so that it works behind PgBouncer in transaction mode.
+ *
+ * A URL may name several servers (pg_hosts.h). A connection counts only once a statement was
+ * answered on it, because PgBouncer lets clients in while PostgreSQL is away. That statement also
+ * asks whether the server takes writes: a store that needs them passes a hot standby over, and
+ * drops its connections when a statement is refused as read-only (25006), or, within a second, when
+ * the server behind PgBouncer has become another one. It counts as away until a server that takes
+ * writes is found.
+ *
+ * A database whose encoding is not UTF8 is used, and named in the log and in pg_store_note. It is
+ * not refused, because it can serve all text that it can hold; a value that it cannot hold is
+ * refused by itself (PG_FAILURE_VALUE), and to refuse the database would stop also those requests
+ * that it can serve.
+ *
+ * All functions are thread-safe; a result belongs to its caller. */
 #ifndef FASTSTOCK_COMMON_STORES_PG_H
 #define FASTSTOCK_COMMON_STORES_PG_H
 
@@ -17,14 +30,13 @@ struct pg_store;
 struct pg_result;
 
 struct pg_options {
-    struct store_options store; /* url: a libpq URL */
+    struct store_options store; /* url: a libpq URL, which pg_url_kind takes */
     const char *application;    /* application_name; borrowed for the life of the process */
+    bool needs_writes;          /* a server that takes none counts as away */
 };
 
-/* Whether libpq can read this postgres:// or postgresql:// URL, its ports are ports, and its hosts
- * have no '@': a '/' or '@' in a password that is not percent-encoded shows here. */
-bool pg_url_is_valid(const char *url);
-
+/* postgres:// and postgresql:// URLs. Checks all that libpq would refuse before it asks a server:
+ * parameters and their values, hosts, ports. */
 extern const struct config_url_kind pg_url_kind;
 
 /* Connections come when PostgreSQL is there. NULL when the URL is empty: there is no such store. */
@@ -48,5 +60,10 @@ int64_t pg_int(const struct pg_result *result, int row, int column);
 void pg_result_free(struct pg_result *result); /* NULL is fine */
 
 enum breaker_state pg_store_state(struct pg_store *store);
+
+/* What an operator should know: why the store is away, or that the database's encoding is not UTF8.
+ * "" when all is well. */
+#define PG_NOTE_SIZE 512
+void pg_store_note(struct pg_store *store, char ret_note[PG_NOTE_SIZE]);
 
 #endif

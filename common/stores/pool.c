@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,7 @@ struct pool {
     void **idle; /* a stack: the connection used last is used next */
     int idle_count;
     int open_count; /* idle and busy; idle_count <= open_count <= options.size */
+    char away_reason[POOL_ERROR_SIZE];
     bool connect_failed_last;
     bool stopping;
 };
@@ -161,6 +163,7 @@ static void tell_away_locked(struct pool *pool, const char *why)
     log_warn(log_msg("store is away"), log_str("store", pool->options.name),
              log_str("url", pool->shown_url), log_str("error", why),
              log_int("retry_ms", pool->options.retry_ms));
+    snprintf(pool->away_reason, POOL_ERROR_SIZE, "%s", why);
     pthread_cond_broadcast(&pool->released);
     pthread_cond_signal(&pool->work);
 }
@@ -324,6 +327,13 @@ enum breaker_state pool_breaker_state(struct pool *pool)
     return state;
 }
 
+void pool_away_reason(struct pool *pool, char ret_why[POOL_ERROR_SIZE])
+{
+    pthread_mutex_lock(&pool->lock);
+    snprintf(ret_why, POOL_ERROR_SIZE, "%s", pool->breaker.is_open ? pool->away_reason : "");
+    pthread_mutex_unlock(&pool->lock);
+}
+
 int pool_open_connections(struct pool *pool)
 {
     int count;
@@ -357,6 +367,9 @@ static void connect_failed_locked(struct pool *pool, const char *error, int64_t 
 
     metric_add(pool->series[ERRORS_CONNECT], 1);
     pool->connect_failed_last = true;
+    if (pool->breaker.is_open) {
+        snprintf(pool->away_reason, POOL_ERROR_SIZE, "%s", error);
+    }
     if (!pool->breaker.is_open && pool->open_count == 0) {
         trip_locked(pool, error);
         *last_log_us = now_us;

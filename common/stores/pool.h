@@ -42,7 +42,8 @@
 /* The operations of a store. A connection is in one thread's hands at a time. */
 struct pool_ops {
     /* A new connection that has answered once, or NULL with the reason in `error`. Ends at the
-     * deadline, but for the time that the resolver takes. */
+     * deadline, but for the time that the resolver takes; a store with several addresses may take
+     * as long for each. */
     void *(*connect)(void *context, int64_t deadline_us, char error[POOL_ERROR_SIZE]);
     /* Is this idle connection still of use? Must not block. */
     bool (*is_alive)(void *connection);
@@ -86,6 +87,11 @@ void pool_trip(struct pool *pool, const char *why);
 
 /* For readiness and tests. */
 enum breaker_state pool_breaker_state(struct pool *pool);
+
+/* Why the store is away: what the last attempt to connect, or the call that opened the breaker,
+ * said. "" while it is not away. */
+void pool_away_reason(struct pool *pool, char ret_why[POOL_ERROR_SIZE]);
+
 int pool_open_connections(struct pool *pool);
 
 #endif

@@ -582,6 +582,7 @@ static void check_unavailable(struct pool *pool)
 static void test_a_store_away_at_the_start(void **state)
 {
     struct fixture *fixture = *state;
+    char why[POOL_ERROR_SIZE];
     struct pool *pool;
     struct connection *connection;
 
@@ -590,6 +591,8 @@ static void test_a_store_away_at_the_start(void **state)
     check_unavailable(pool); /* the first connect fails under its feet */
     check_unavailable(pool);
     assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
+    pool_away_reason(pool, why);
+    assert_string_equal(why, "the store is away");
     assert_int_equal(pool_open_connections(pool), 0);
     wait_until(atomic_load(&fixture->store.connects) >= 4); /* it tries again and again, */
     assert_int_equal(times_opened(fixture), 1);             /* which is still the same outage */
@@ -597,6 +600,8 @@ static void test_a_store_away_at_the_start(void **state)
                 3);
     atomic_store(&fixture->store.is_up, true);
     wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
+    pool_away_reason(pool, why);
+    assert_string_equal(why, "");
     connection = acquire(pool);
     pool_release(pool, connection, STATUS_OK);
     wait_until(pool_open_connections(pool) == 2);
