@@ -15,6 +15,8 @@
 #include "common/service/service.h"
 #include "common/stores/pg.h"
 
+#include <stdio.h>
+
 #define SERVICE "read-svc"
 #define RETRY_MS 250 /* between attempts to reach a store that is away */
 /* read-svc takes Redis back this much later than write-svc does, see common/stores/breaker.h */
@@ -53,11 +55,12 @@ static struct pg_store *open_database(const struct settings *s, const char *name
 
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
  * that is away, its replica or Redis. */
-static bool is_ready(void *arg)
+static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
 {
     const struct stores *stores = arg;
 
     if (pg_store_state(stores->database) == BREAKER_CLOSED) {
+        snprintf(ret_why, OPS_NOTE_SIZE, "the catalogue was not read yet, see the log");
         return catalog_is_loaded(stores->catalog);
     }
     return (stores->replica != NULL && pg_store_state(stores->replica) == BREAKER_CLOSED) ||
@@ -72,7 +75,8 @@ static int serve(const struct settings *s)
                                 open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
     struct products_read *read;
-    struct ops_dependency dependencies[4] = {{"postgres", stores_database_state, stores.database}};
+    struct ops_dependency dependencies[4] = {
+        {"postgres", stores_database_state, stores.database, stores_database_note}};
     struct ops_options ops = {.service = SERVICE,
                               .http_port = s->service.http_port,
                               .dependencies = dependencies,
@@ -82,11 +86,12 @@ static int serve(const struct settings *s)
     int status;
 
     if (stores.replica != NULL) {
-        dependencies[count++] =
-            (struct ops_dependency){"postgres-replica", stores_database_state, stores.replica};
+        dependencies[count++] = (struct ops_dependency){"postgres-replica", stores_database_state,
+                                                        stores.replica, stores_database_note};
     }
     if (stores.cache != NULL) {
-        dependencies[count++] = (struct ops_dependency){"redis", stores_cache_state, stores.cache};
+        dependencies[count++] =
+            (struct ops_dependency){"redis", stores_cache_state, stores.cache, NULL};
     }
     stores.catalog =
         catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);

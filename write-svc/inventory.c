@@ -7,14 +7,12 @@
 #include "common/products/product_rows.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 3         /* of a transaction that PostgreSQL aborted in favour of another */
-#define READY_CHECK_MS 1000 /* that long it may take, and that seldom it is made */
-#define PUBLISH_MS 1000     /* at most; also when the commit has used up the time of the request */
+#define TRIES_MAX 3     /* of a transaction that PostgreSQL aborted in favour of another */
+#define PUBLISH_MS 1000 /* at most; also when the commit has used up the time of the request */
 
 static struct metric_family changes_counter =
     METRIC_COUNTER("faststock_stock_changes_total",
@@ -45,8 +43,6 @@ enum publish_result {
 struct inventory {
     struct pg_store *database;
     struct product_cache *cache;
-    atomic_bool has_schema;
-    _Atomic int64_t checked_us; /* when that was last looked for */
     struct metric *outcomes[FS_ARRAY_LEN(outcome_names)];
     struct metric *failed;
     struct metric *retries;
@@ -205,49 +201,4 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
     metric_add(inventory->outcomes[result.outcome], 1);
     *ret_result = result;
     return STATUS_OK;
-}
-
-/* --- readiness -------------------------------------------------------------------------------- */
-
-/* Is the schema there? Unknown, so as before, when PostgreSQL does not answer. What an outage has
- * left of idle connections is gone through, so that the pool learns of it: a writer that nobody
- * asks would not notice. */
-static void check_schema(struct inventory *inventory)
-{
-    int64_t deadline_us = clock_mono_us() + READY_CHECK_MS * CLOCK_US_PER_MS;
-    struct pg_result *rows = NULL;
-    struct pg_error error;
-    enum status status;
-
-    do {
-        status =
-            pg_query(inventory->database,
-                     "SELECT to_regprocedure("
-                     "'change_stock(bigint[],bigint[],boolean[],bigint[],text[])') IS NOT NULL",
-                     NULL, 0, deadline_us, &rows, &error);
-    } while (status == STATUS_BROKEN && clock_left_ms(deadline_us) > 0);
-    if (status == STATUS_OK) {
-        atomic_store(&inventory->has_schema, strcmp(pg_text(rows, 0, 0), "t") == 0);
-        pg_result_free(rows);
-    }
-}
-
-/* Once a second at most, however many ask; while the schema is missing, each time. */
-static bool is_check_due(struct inventory *inventory)
-{
-    int64_t now_us = clock_mono_us();
-    int64_t checked_us = atomic_load(&inventory->checked_us);
-
-    return !atomic_load(&inventory->has_schema) ||
-           (now_us - checked_us >= READY_CHECK_MS * CLOCK_US_PER_MS &&
-            atomic_compare_exchange_strong(&inventory->checked_us, &checked_us, now_us));
-}
-
-bool inventory_is_ready(struct inventory *inventory)
-{
-    if (pg_store_state(inventory->database) == BREAKER_CLOSED && is_check_due(inventory)) {
-        check_schema(inventory);
-    }
-    return pg_store_state(inventory->database) == BREAKER_CLOSED &&
-           atomic_load(&inventory->has_schema);
 }

@@ -49,7 +49,4 @@ void inventory_destroy(struct inventory *inventory); /* NULL is fine */
 enum status inventory_change(struct inventory *inventory, const struct stock_change *change,
                              int64_t deadline_us, struct stock_result *ret_result);
 
-/* Can changes be made: PostgreSQL answers, and has the schema? */
-bool inventory_is_ready(struct inventory *inventory);
-
 #endif

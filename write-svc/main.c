@@ -6,6 +6,7 @@
 #include "write-svc/auth.h"
 #include "write-svc/handlers.h"
 #include "write-svc/inventory.h"
+#include "write-svc/readiness.h"
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
 
@@ -37,7 +38,8 @@ static struct product_cache *open_cache(const struct settings *s)
 
 static struct pg_store *open_database(const struct settings *s)
 {
-    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+    struct pg_options options = {
+        .store = s->stores.database, .application = SERVICE, .needs_writes = true};
 
     options.store.name = "postgres";
     options.store.retry_ms = RETRY_MS;
@@ -47,7 +49,8 @@ static struct pg_store *open_database(const struct settings *s)
 /* One connection, for the relay's lock. */
 static struct pg_store *open_direct(const struct settings *s)
 {
-    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+    struct pg_options options = {
+        .store = s->stores.database, .application = SERVICE, .needs_writes = true};
 
     options.store.name = "postgres-direct";
     options.store.url = s->database_direct_url;
@@ -57,9 +60,11 @@ static struct pg_store *open_direct(const struct settings *s)
     return pg_store_create(&options);
 }
 
-static bool is_ready(void *arg)
+_Static_assert(READINESS_WHY_SIZE == OPS_NOTE_SIZE, "a reason fits");
+
+static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
 {
-    return inventory_is_ready(arg);
+    return readiness_check(arg, ret_why);
 }
 
 static int serve(const struct settings *s, struct auth *auth)
@@ -70,21 +75,23 @@ static int serve(const struct settings *s, struct auth *auth)
     struct relay *relay =
         direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct inventory *inventory = inventory_create(database, cache);
+    struct readiness *readiness = readiness_create(database);
     struct handlers handlers = {.auth = auth, .inventory = inventory};
     const struct ops_dependency dependencies[] = {
-        {"postgres", stores_database_state, database},
-        {cache == NULL ? NULL : "redis", stores_cache_state, cache},
-        {NULL, NULL, NULL}};
+        {"postgres", stores_database_state, database, stores_database_note},
+        {cache == NULL ? NULL : "redis", stores_cache_state, cache, NULL},
+        {NULL, NULL, NULL, NULL}};
     const struct ops_options ops = {.service = SERVICE,
                                     .http_port = s->service.http_port,
                                     .dependencies = dependencies,
                                     .ready = is_ready,
-                                    .arg = inventory};
+                                    .arg = readiness};
     int status;
 
     ops_init(&ops);
     status = service_run(&s->service, handlers_routes, &handlers);
 
+    readiness_destroy(readiness);
     inventory_destroy(inventory);
     relay_destroy(relay);
     pg_store_destroy(direct);

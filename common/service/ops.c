@@ -2,6 +2,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/json.h"
 #include "common/base/lifecycle.h"
 #include "common/base/metrics.h"
 #include "common/base/version.h"
@@ -96,15 +97,39 @@ static const char *state_name(enum breaker_state state)
     return names[state];
 }
 
-static void answer_probe(struct http_response *response, bool good, const char *bad_word)
+/* Adds `,"name":"text"` unless the text is empty. */
+static void add_text(struct strbuf *body, const char *name, const char *text)
+{
+    if (text[0] != '\0') {
+        strbuf_addf(body, ",\"%s\":", name);
+        json_add_string(body, text);
+    }
+}
+
+static void add_dependency(struct strbuf *body, const struct ops_dependency *d)
+{
+    char note[OPS_NOTE_SIZE] = "";
+
+    if (d->note != NULL) {
+        d->note(d->arg, note);
+    }
+    strbuf_addf(body, "\"%s\":{\"state\":\"%s\"", d->name, state_name(d->state(d->arg)));
+    add_text(body, "note", note);
+    strbuf_addc(body, '}');
+}
+
+static void answer_probe(struct http_response *response, bool good, const char *bad_word,
+                         const char *why)
 {
     struct strbuf *body = http_start_json(response, good ? 200 : 503);
 
     http_add_header(response, "Cache-Control", "no-store");
-    strbuf_addf(body, "{\"status\":\"%s\",\"dependencies\":{", good ? "ok" : bad_word);
+    strbuf_addf(body, "{\"status\":\"%s\"", good ? "ok" : bad_word);
+    add_text(body, "reason", good ? "" : why);
+    strbuf_adds(body, ",\"dependencies\":{");
     for (const struct ops_dependency *d = ops->dependencies; d->name != NULL; d++) {
-        strbuf_addf(body, "%s\"%s\":{\"state\":\"%s\"}", d == ops->dependencies ? "" : ",", d->name,
-                    state_name(d->state(d->arg)));
+        strbuf_adds(body, d == ops->dependencies ? "" : ",");
+        add_dependency(body, d);
     }
     strbuf_adds(body, "}}");
 }
@@ -116,18 +141,19 @@ static void handle_alive(const struct http_request *request, struct http_respons
 {
     (void)request;
     (void)context;
-    answer_probe(response, true, "");
+    answer_probe(response, true, "", "");
 }
 
 static void handle_readyz(const struct http_request *request, struct http_response *response,
                           void *context)
 {
     bool draining = lifecycle_is_draining();
+    char why[OPS_NOTE_SIZE] = "";
 
     (void)request;
     (void)context;
-    answer_probe(response, !draining && ops->ready(ops->arg),
-                 draining ? "draining" : "unavailable");
+    answer_probe(response, !draining && ops->ready(ops->arg, why),
+                 draining ? "draining" : "unavailable", why);
 }
 
 static void handle_version(const struct http_request *request, struct http_response *response,
@@ -142,7 +168,8 @@ static void handle_version(const struct http_request *request, struct http_respo
 
 void ops_health(const struct http_request *request, struct http_response *response, void *context)
 {
-    bool good = !lifecycle_is_draining() && ops->ready(ops->arg);
+    char why[OPS_NOTE_SIZE];
+    bool good = !lifecycle_is_draining() && ops->ready(ops->arg, why);
 
     (void)request;
     (void)context;

@@ -9,18 +9,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define OPS_NOTE_SIZE 512
+
 /* A store that a service uses, for the JSON of the probes. */
 struct ops_dependency {
     const char *name; /* NULL ends an array */
     enum breaker_state (*state)(void *arg);
     void *arg;
+    /* What an operator should know, like why it is away; "" for nothing. NULL: never anything. */
+    void (*note)(void *arg, char ret_note[OPS_NOTE_SIZE]);
 };
 
 struct ops_options {
     const char *service;
     int64_t http_port; /* shown by /health */
     const struct ops_dependency *dependencies;
-    bool (*ready)(void *arg); /* can requests be answered now? drain is looked at apart */
+    /* Can requests be answered now? On false `ret_why` says why not, "" when the dependencies say
+     * it. Drain is looked at apart. */
+    bool (*ready)(void *arg, char ret_why[OPS_NOTE_SIZE]);
     void *arg;
 };
 

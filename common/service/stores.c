@@ -9,3 +9,10 @@ enum breaker_state stores_database_state(void *database)
 {
     return pg_store_state(database);
 }
+
+_Static_assert(OPS_NOTE_SIZE == PG_NOTE_SIZE, "a note of the store fits");
+
+void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE])
+{
+    pg_store_note(database, ret_note);
+}

@@ -4,6 +4,7 @@
 
 #include "common/base/config.h"
 #include "common/products/cache.h"
+#include "common/service/ops.h"
 #include "common/stores/breaker.h"
 #include "common/stores/options.h"
 #include "common/stores/pg.h"
@@ -20,9 +21,10 @@ struct store_settings {
     int64_t cache_ttl_ms;
 };
 
-/* For ops.h: the state of a product_cache, of a pg_store. */
+/* For ops.h: a product_cache, a pg_store. */
 enum breaker_state stores_cache_state(void *cache);
 enum breaker_state stores_database_state(void *database);
+void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE]);
 
 /* Rows for a service's table of options, `base` as in service.h. */
 #define STORE_AT(base, member) ((base) + offsetof(struct store_settings, member))

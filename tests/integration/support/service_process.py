@@ -55,10 +55,13 @@ def run_service(service, *arguments, env=None, timeout=30):
 class ServiceProcess:
     """Use as `with ServiceProcess(...) as service:`; it is ready then (see `wait`), and gone after."""
 
-    def __init__(self, service, folder, settings=None, env=None, wait="ready"):
-        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready", "alive" or "nothing"."""
+    def __init__(self, service, folder, settings=None, env=None, wait="ready", within=()):
+        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready", "alive" or "nothing".
+
+        within: a command that runs the service, as `env` or `setpriv` do."""
         self.service = service
         self.wait = wait
+        self.within = within
         merged = {
             "http": {"host": "127.0.0.1", "port": free_port(), "drain_ms": 300},
             "ops": {"host": "127.0.0.1", "port": free_port()},
@@ -78,7 +81,7 @@ class ServiceProcess:
     def __enter__(self):
         with open(self.log, "wb") as out, open(self.errors, "wb") as err:
             self.process = subprocess.Popen(
-                [binary(self.service), "--config", self.config], env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                [*self.within, binary(self.service), "--config", self.config], env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
         try:
             if self.wait != "nothing":
