@@ -32,7 +32,14 @@ EVERYTHING = [
     "--set-json", 'readSvc.nodeSelector={"disk":"ssd"}', "--set-json", 'readSvc.podAnnotations={"a":"b"}',
     "--set-json", 'commonLabels={"team":"stock"}', "--set-json", 'images.pullSecrets=["registry"]',
 ]  # fmt: skip
-RENDERS = {f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES} | {"everything": EVERYTHING}
+REDIS_TLS = [
+    "--set", "redis.mode=external,redis.existingSecret=faststock-stores,redis.external.userKey=redis-user",
+    "--set", "redis.external.host=redis.example.internal,redis.external.port=6380",
+    "--set", "redis.replica.host=replica.example.internal,redis.replica.port=6380",
+    "--set", "redis.external.tls.enabled=true,redis.external.tls.caSecret=redis-ca",
+    "--set", "redis.external.tls.clientSecret=redis-client,redis.external.tls.serverName=redis.internal",
+]  # fmt: skip
+RENDERS = {f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS}
 
 
 def run_helm(*arguments):

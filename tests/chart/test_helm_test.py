@@ -37,7 +37,7 @@ case $authority in
   *) service='' ;;
 esac
 if [[ $service ]]; then
-  [[ $path == /metrics ]] || answer 200 '{"status":"ok"}'
+  [[ $path == /metrics ]] || answer 200 '{"status":"ok","dependencies":{"postgres":{"state":"up"},"redis":{"state":"'"$REDIS_STATE"'"}}}'
   answer 200 "$(cd "$COUNTS" && for file in "$service".*; do
     [[ ! -f $file ]] || echo "http_requests_total{method=\"${file##*.}\",route=\"unmatched\",status=\"405\"} $(stat -c %s "$file")"
   done)"
@@ -75,7 +75,7 @@ echo 1
 def run_test(tmp_path):
     """Runs the script with the environment of a render's test pod."""
 
-    def run(ingress, *arguments):
+    def run(ingress, *arguments, redis_state="up"):
         for name, text in {"curl": CURL, "getent": GETENT, "psql": PSQL}.items():
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o755)
@@ -83,7 +83,7 @@ def run_test(tmp_path):
         counts.mkdir()
         given = env(pod_of_the_test(*arguments))
         environment = {name: value for name, value in given.items() if isinstance(value, str)}
-        environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COUNTS": str(counts), **ingress}
+        environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COUNTS": str(counts), "REDIS_STATE": redis_state, **ingress}
         script = (CHART / "files/helm-test").read_text()
         script = script.replace("SECONDS + 60", "SECONDS + 1").replace("/tmp/", f"{tmp_path}/")
         return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
@@ -92,7 +92,7 @@ def run_test(tmp_path):
 
 
 def pod_of_the_test(*arguments):
-    (pod,) = kinds(render("--set", "redis.mode=none", *arguments), "Pod")
+    (pod,) = kinds(render(*arguments), "Pod")
     (container,) = pod_spec(pod)["containers"]
     return container
 
@@ -128,6 +128,17 @@ def test_fails_where_writes_are_told_in_another_way(run_test):
     result = run_test(rules(match="method"), *INGRESS)
     assert result.returncode == 1
     assert "FAIL  PUT /api/products, refused by fs-faststock-read-svc" in result.stdout
+
+
+def test_fails_where_the_services_do_not_reach_redis(run_test):
+    result = run_test(rules(), *INGRESS, redis_state="down")
+    assert result.returncode == 1
+    (line,) = [line for line in result.stdout.splitlines() if "FAIL  fs-faststock-read-svc is not ready" in line]
+    assert line.endswith('"redis":{"state":"down"}}}')
+
+
+def test_passes_without_redis_where_there_is_to_be_none(run_test):
+    assert run_test(rules(), *INGRESS, "--set", "redis.mode=none", redis_state="down").returncode == 0
 
 
 def test_a_controller_on_another_port_is_asked_as_given():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from rendering import CHART, LOAD_CHART, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
+from rendering import CHART, LOAD_CHART, REDIS_TLS, RENDERS, containers, env, kinds, one, pod_spec, render, render_text, run_helm, to_set, workloads
 
 
 @pytest.fixture(params=RENDERS, name="objects")
@@ -237,6 +237,29 @@ def test_redis_url_from_a_secret():
     assert env(read)["REDIS_URL"] == {"secretKeyRef": {"name": "stores", "key": "redis-url"}}
 
 
+def test_redis_with_tls_and_a_user():
+    objects = render(*REDIS_TLS)
+    for component in ("read-svc", "write-svc"):
+        pod = pod_spec(one(objects, "Deployment", f"-{component}"))
+        (service,) = pod["containers"]
+        given = env(service)
+        assert given["REDIS_URL"] == "rediss://$(REDIS_USER):$(REDIS_PASSWORD)@redis.example.internal:6380/0"
+        assert given["REDIS_USER"] == {"secretKeyRef": {"name": "faststock-stores", "key": "redis-user"}}
+        files = {name: value for name, value in given.items() if name.startswith("FASTSTOCK_REDIS_TLS_")}
+        assert files == {
+            "FASTSTOCK_REDIS_TLS_CA_FILE": "/etc/faststock/redis-ca/ca.crt", "FASTSTOCK_REDIS_TLS_SERVER_NAME": "redis.internal",
+            "FASTSTOCK_REDIS_TLS_CERT_FILE": "/etc/faststock/redis-client/tls.crt",
+            "FASTSTOCK_REDIS_TLS_KEY_FILE": "/etc/faststock/redis-client/tls.key"}  # fmt: skip
+        mounts = {m["name"]: m["mountPath"] for m in service["volumeMounts"]}
+        secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if v["name"].startswith("redis-")}
+        assert secrets == {"redis-ca": "redis-ca", "redis-client": "redis-client"}
+        assert all(mounts[name] == f"/etc/faststock/{name}" for name in secrets)
+    (read,) = pod_spec(one(objects, "Deployment", "-read-svc"))["containers"]
+    assert env(read)["REDIS_REPLICA_URL"] == "rediss://$(REDIS_USER):$(REDIS_PASSWORD)@replica.example.internal:6380/0"
+    names = [e["name"] for e in read["env"]]  # Kubernetes puts in only what stands before
+    assert max(names.index("REDIS_USER"), names.index("REDIS_PASSWORD")) < names.index("REDIS_URL")
+
+
 def test_without_redis():
     objects = render(*to_set(redis__mode="none"))
     (read,) = pod_spec(one(objects, "Deployment", "-read-svc"))["containers"]
@@ -281,4 +304,4 @@ def test_full_image_references():
     images = set(re.findall(r"image: (\S+)", text))
     assert images == {
         "ghcr.io/acme/faststock-read-svc:1.2.3", "ghcr.io/acme/faststock-write-svc:1.2.3", "ghcr.io/acme/faststock-migrate:1.2.3",
-        "other/pgbouncer@sha256:00", "postgres:15-bookworm", "redis:7.2-bookworm"}  # fmt: skip
+        "other/pgbouncer@sha256:00", "postgres:17-trixie", "valkey/valkey:8-trixie"}  # fmt: skip

@@ -88,6 +88,43 @@ What must add up before anything is installed. Each check fails the render with 
 {{- if and (eq $r.mode "external") (not $r.external.host) (not $r.urlKey) -}}{{- fail "redis.mode is external: set redis.external.host, or redis.existingSecret and redis.urlKey" -}}{{- end -}}
 {{- end -}}
 
+{{- define "faststock.checkRedis" -}}
+{{- $r := .Values.redis -}}{{- $tls := $r.external.tls -}}
+{{- if and $r.external.userKey (not $r.existingSecret) -}}
+{{- fail "redis.external.userKey: set redis.existingSecret, the secret that has this key" -}}
+{{- end -}}
+{{- if and (or $tls.caSecret $tls.clientSecret $tls.serverName) (not $tls.enabled) (not $r.urlKey) -}}
+{{- fail "redis.external.tls has settings, but Redis would be reached without TLS: set redis.external.tls.enabled" -}}
+{{- end -}}
+{{- if and (ne $r.mode "external") (or $r.external.userKey $tls.enabled) -}}
+{{- fail (printf "redis.external has settings, but redis.mode is %s: set it to external" $r.mode) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The major version in the tag of an image of PostgreSQL, or nothing: (dict "image" "postgres:17-trixie") */}}
+{{- define "faststock.postgresMajor" -}}
+{{- regexFind "^[0-9]+" (regexReplaceAll "^[^:]*:?" (regexFind "[^/]*$" (regexReplaceAll "@.*$" .image "")) "") -}}
+{{- end -}}
+
+{{/* Another major version of PostgreSQL cannot read the data of the volume that an installed release has. */}}
+{{- define "faststock.checkDataVersion" -}}
+{{- $name := printf "%s-postgres" (include "faststock.fullname" .) -}}
+{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}
+{{- if and (eq .Values.postgres.mode "bundled") $installed -}}
+{{- if ($installed.spec).volumeClaimTemplates -}}
+{{- $has := include "faststock.postgresMajor" (dict "image" (first $installed.spec.template.spec.containers).image) -}}
+{{- $wants := include "faststock.postgresMajor" (dict "image" .Values.images.postgres) -}}
+{{- if and $has $wants (ne $has $wants) -}}
+{{- fail (printf (join "" (list
+  "\n\nThe release runs PostgreSQL %s, and images.postgres is %s, which cannot read its data. Nothing was changed.\n"
+  "To upgrade and keep PostgreSQL %s: --set images.postgres=postgres:%s\n"
+  "To move to PostgreSQL %s: \"Another version of PostgreSQL\" in the chart's README, a dump and a restore\n"
+  )) $has .Values.images.postgres $has $has $wants) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faststock.checkScaling" -}}
 {{- range $key := list "readSvc" "writeSvc" -}}
 {{- $a := (get $.Values $key).autoscaling -}}
@@ -111,6 +148,8 @@ What must add up before anything is installed. Each check fails the render with 
 {{- include "faststock.checkNames" . -}}
 {{- include "faststock.checkSettings" . -}}
 {{- include "faststock.checkStores" . -}}
+{{- include "faststock.checkRedis" . -}}
+{{- include "faststock.checkDataVersion" . -}}
 {{- include "faststock.checkScaling" . -}}
 {{- include "faststock.checkRollout" . -}}
 {{- include "faststock.checkRouting" . -}}

@@ -151,30 +151,101 @@ postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . 
     secretKeyRef: {name: {{ include "faststock.postgres.secretName" .root | quote }}, key: {{ .root.Values.postgres.passwordKey | quote }}}
 {{- end -}}
 
+{{/* Environment that holds a key of the secret of Redis: (dict "root" $ "name" "REDIS_USER" "key" "user") */}}
+{{- define "faststock.redis.secretEnv" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "faststock.redis.secretName" .root | quote }}
+      key: {{ .key | quote }}
+{{- end -}}
+
+{{/* The part of a Redis URL before the host. Kubernetes puts the values of the secret into it. */}}
+{{- define "faststock.redis.login" -}}
+{{- $v := .Values.redis -}}
+{{- $user := ternary "$(REDIS_USER)" "" (ne $v.external.userKey "") -}}
+{{- if eq $v.mode "bundled" }}{{ $user = include "faststock.redis.bundledUser" . }}{{ end -}}
+{{- if include "faststock.redis.hasPassword" . }}{{ $user }}:$(REDIS_PASSWORD)@{{ end -}}
+{{- end -}}
+
 {{/* REDIS_URL (and REDIS_REPLICA_URL where asked for: (dict "root" $ "replica" true)) */}}
 {{- define "faststock.redis.env" -}}
 {{- $v := .root.Values.redis -}}
 {{- if ne $v.mode "none" -}}
-{{- $auth := ternary ":$(REDIS_PASSWORD)@" "" (eq (include "faststock.redis.hasPassword" .root) "true") -}}
-{{- $db := ternary 0 (int $v.external.database) (eq $v.mode "bundled") -}}
-{{- if and (include "faststock.redis.hasPassword" .root) (or (not $v.urlKey) (and .replica $v.replica.host)) }}
-- name: REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ include "faststock.redis.secretName" .root | quote }}, key: {{ $v.passwordKey | quote }}}
+{{- $replica := and .replica $v.replica.host -}}
+{{- $external := eq $v.mode "external" -}}
+{{- $before := printf "redis%s://%s" (ternary "s" "" (and $external $v.external.tls.enabled))
+  (include "faststock.redis.login" .root) -}}
+{{- $db := ternary (int $v.external.database) 0 $external -}}
+{{- if or (not $v.urlKey) $replica }}
+{{- if and $external $v.external.userKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_USER" "key" $v.external.userKey) }}
+{{- end }}
+{{- if include "faststock.redis.hasPassword" .root }}
+{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_PASSWORD" "key" $v.passwordKey) }}
+{{- end }}
 {{- end }}
 {{- if $v.urlKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_URL" "key" $v.urlKey) }}
+{{- else if $external }}
 - name: REDIS_URL
-  valueFrom:
-    secretKeyRef: {name: {{ $v.existingSecret | quote }}, key: {{ $v.urlKey | quote }}}
-{{- else if eq $v.mode "bundled" }}
-- {name: REDIS_URL, value: "redis://{{ $auth }}{{ include "faststock.fullname" .root }}-redis:6379/0"}
+  value: {{ printf "%s%s:%d/%d" $before $v.external.host (int $v.external.port) $db | quote }}
 {{- else }}
-- {name: REDIS_URL, value: "redis://{{ $auth }}{{ $v.external.host }}:{{ int $v.external.port }}/{{ $db }}"}
+- name: REDIS_URL
+  value: {{ printf "%s%s-redis:6379/0" $before (include "faststock.fullname" .root) | quote }}
 {{- end }}
-{{- if and .replica $v.replica.host }}
-- {name: REDIS_REPLICA_URL, value: "redis://{{ $auth }}{{ $v.replica.host }}:{{ int $v.replica.port }}/{{ $db }}"}
+{{- if $replica }}
+- name: REDIS_REPLICA_URL
+  value: {{ printf "%s%s:%d/%d" $before $v.replica.host (int $v.replica.port) $db | quote }}
+{{- end }}
+{{- if $external }}
+{{- include "faststock.redis.tlsEnv" .root }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{- define "faststock.redis.tlsEnv" -}}
+{{- $tls := .Values.redis.external.tls -}}
+{{- if $tls.caSecret }}
+- {name: FASTSTOCK_REDIS_TLS_CA_FILE, value: /etc/faststock/redis-ca/{{ $tls.caKey }}}
+{{- end }}
+{{- if $tls.clientSecret }}
+- {name: FASTSTOCK_REDIS_TLS_CERT_FILE, value: /etc/faststock/redis-client/tls.crt}
+- {name: FASTSTOCK_REDIS_TLS_KEY_FILE, value: /etc/faststock/redis-client/tls.key}
+{{- end }}
+{{- if $tls.serverName }}
+- {name: FASTSTOCK_REDIS_TLS_SERVER_NAME, value: {{ $tls.serverName | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* Secrets that a service finds as files: {name of the volume: name of the secret}, as YAML */}}
+{{- define "faststock.redis.files" -}}
+{{- if eq .Values.redis.mode "external" }}
+{{- with .Values.redis.external.tls.caSecret }}
+redis-ca: {{ . | quote }}
+{{- end }}
+{{- with .Values.redis.external.tls.clientSecret }}
+redis-client: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The services' user of the bundled Redis. */}}
+{{- define "faststock.redis.bundledUser" -}}faststock{{- end -}}
+
+{{/* What the services' user may do at Redis: the commands that docs/operations.md lists, and their keys. One word a line. */}}
+{{- define "faststock.redis.rights" -}}
+{{- $prefixes := list -}}
+{{- range list .Values.readSvc .Values.writeSvc -}}
+{{- $prefixes = append $prefixes (dig "redis" "key_prefix" "fs" (.config | default dict)) -}}
+{{- end -}}
+{{- range $prefixes | uniq }}
+~{{ . }}:*
+{{- end }}
+-@all
+{{- range $command := list "ping" "select" "info" "get" "getrange" "mget" "set" "del" "eval" "evalsha" "script|load" }}
++{{ $command }}
+{{- end }}
 {{- end -}}
 
 {{/* The YAML file of a service: (dict "root" $ "component" "read-svc") */}}
