@@ -42,29 +42,26 @@ struct catalog {
     char *seen;             /* of the thread alone: a snapshot, what it sees is in the ids */
     atomic_bool has_shrunk; /* since it was found too large */
 
-    pthread_rwlock_t lock; /* guards the ids and the mark */
+    pthread_rwlock_t lock; /* guards the rest */
     struct id_list ids;
     bool is_loaded;
     bool is_too_large;
-    char lsn[CATALOG_LSN_SIZE];
-    int64_t mark_us; /* monotonic; 0 before the first round */
+    int64_t as_of_us; /* every change before it (monotonic) is in the ids; 0: not loaded */
 };
 
 /* --- following -------------------------------------------------------------------------------- */
 
-/* Row 0 is the mark, the rest are changes, creations first: what was created and deleted stays
- * deleted. */
+/* Row 0 is the snapshot, the rest are changes, creations first: a product that was created and
+ * deleted stays deleted. */
 static const char round_sql[] =
-    "SELECT 0::bigint AS product_id, '' AS kind, pg_current_snapshot()::text AS snapshot,"
-    " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-    "  ELSE pg_current_wal_insert_lsn() END)::text AS lsn"
+    "SELECT 0::bigint AS product_id, '' AS kind, pg_current_snapshot()::text AS snapshot"
     " UNION ALL"
-    " (SELECT product_id, kind, NULL, NULL FROM stock_movements"
+    " (SELECT product_id, kind, NULL FROM stock_movements"
     "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT
                                         ")"
                                         " ORDER BY 2, 1";
 
-/* A snapshot that sees everything: no changes, just the mark. */
+/* A snapshot that sees everything: no changes, just the snapshot of now. */
 static const char sees_all[] = "9223372036854775807:9223372036854775807:";
 
 static bool ask_round(struct catalog *catalog, const char *seen, struct pg_result **ret_result)
@@ -81,14 +78,12 @@ static bool ask_round(struct catalog *catalog, const char *seen, struct pg_resul
     return status == STATUS_OK;
 }
 
-static void take_mark(struct catalog *catalog, const struct pg_result *result, int64_t sent_us)
+static void take_snapshot(struct catalog *catalog, const struct pg_result *result, int64_t sent_us)
 {
     free(catalog->seen);
     catalog->seen = fs_strdup(pg_text(result, 0, 2));
     pthread_rwlock_wrlock(&catalog->lock);
-    snprintf(catalog->lsn, sizeof(catalog->lsn), "%s",
-             pg_text(result, 0, 3) == NULL ? "0/0" : pg_text(result, 0, 3));
-    catalog->mark_us = sent_us;
+    catalog->as_of_us = sent_us;
     pthread_rwlock_unlock(&catalog->lock);
 }
 
@@ -210,8 +205,8 @@ static bool load_ids(struct catalog *catalog, struct id_list *ret_ids, bool *ret
     return true;
 }
 
-/* The whole catalogue. The mark is taken first, so that the rounds that follow see whatever changes
- * meanwhile. */
+/* The whole catalogue. The snapshot is taken first, so that the rounds that follow see whatever
+ * changes meanwhile. */
 static bool load(struct catalog *catalog)
 {
     struct id_list ids;
@@ -229,7 +224,7 @@ static bool load(struct catalog *catalog)
     log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)ids.count),
              log_str("kept_in", is_too_large ? "postgres" : "memory"));
     install(catalog, ids, is_too_large);
-    take_mark(catalog, result, sent_us);
+    take_snapshot(catalog, result, sent_us);
     pg_result_free(result);
     catalog->loaded_at_us = clock_mono_us();
     return true;
@@ -248,7 +243,7 @@ static void follow(struct catalog *catalog)
     if (!reload) {
         apply_changes(catalog, result);
         give_up_if_too_large(catalog);
-        take_mark(catalog, result, sent_us);
+        take_snapshot(catalog, result, sent_us);
     }
     pg_result_free(result);
     reload = reload || (catalog->is_too_large && atomic_load(&catalog->has_shrunk));
@@ -275,9 +270,10 @@ static void update_gauges(void *arg)
 
     pthread_rwlock_rdlock(&catalog->lock);
     metric_set(catalog->products, (double)catalog->ids.count);
-    metric_set(catalog->age, catalog->mark_us == 0 ? 0
-                                                   : (double)(clock_mono_us() - catalog->mark_us) /
-                                                         (double)CLOCK_US_PER_S);
+    metric_set(catalog->age,
+               catalog->as_of_us == 0
+                   ? 0
+                   : (double)(clock_mono_us() - catalog->as_of_us) / (double)CLOCK_US_PER_S);
     pthread_rwlock_unlock(&catalog->lock);
 }
 
@@ -405,16 +401,4 @@ bool catalog_is_loaded(struct catalog *catalog)
     is_loaded = catalog->is_loaded;
     pthread_rwlock_unlock(&catalog->lock);
     return is_loaded;
-}
-
-bool catalog_mark(struct catalog *catalog, char ret_lsn[CATALOG_LSN_SIZE], int64_t *ret_mono_us)
-{
-    bool there;
-
-    pthread_rwlock_rdlock(&catalog->lock);
-    there = catalog->mark_us != 0;
-    memcpy(ret_lsn, catalog->lsn, CATALOG_LSN_SIZE);
-    *ret_mono_us = catalog->mark_us;
-    pthread_rwlock_unlock(&catalog->lock);
-    return there;
 }

@@ -2,9 +2,7 @@
  * at any depth is a slice.
  *
  * A thread loads it and then follows the ledger: each round reads the movements that created or
- * deleted a product and that the snapshot of the round before did not see (ledger.h). Each round is
- * also a mark: "every commit before this moment is in the WAL before that position", by which the
- * rows of a replica are judged (tier_database.h).
+ * deleted a product and that the snapshot of the round before did not see (ledger.h).
  *
  * Before the catalogue is loaded, or when it is larger than products_max, pages come from
  * PostgreSQL. Once such a page tells that nine tenths of products_max are not reached any more, the
@@ -20,7 +18,6 @@
 #include <stdint.h>
 
 #define CATALOG_PAGE_MAX 100
-#define CATALOG_LSN_SIZE 24
 
 struct catalog;
 
@@ -46,9 +43,5 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
 
 /* Was it read from PostgreSQL once? */
 bool catalog_is_loaded(struct catalog *catalog);
-
-/* The latest mark: the WAL position, and when (monotonic clock) at the latest it was true. False
- * before the first one. */
-bool catalog_mark(struct catalog *catalog, char ret_lsn[CATALOG_LSN_SIZE], int64_t *ret_mono_us);
 
 #endif

@@ -99,7 +99,6 @@ static int serve(const struct settings *s)
         &(struct products_read_options){.cache = stores.cache,
                                         .database = stores.database,
                                         .replica = stores.replica,
-                                        .catalog = stores.catalog,
                                         .cache_workers = (int)s->stores.redis.size,
                                         .database_workers = (int)s->stores.database.size,
                                         .database_timeout_ms = s->stores.database.timeout_ms});

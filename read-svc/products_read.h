@@ -7,7 +7,6 @@
 #ifndef FASTSTOCK_READ_SVC_PRODUCTS_READ_H
 #define FASTSTOCK_READ_SVC_PRODUCTS_READ_H
 
-#include "read-svc/catalog.h"
 #include "read-svc/flights.h"
 
 #include "common/products/cache.h"
@@ -18,7 +17,6 @@ struct products_read_options {
     struct product_cache *cache; /* NULL: no Redis */
     struct pg_store *database;
     struct pg_store *replica; /* NULL: none */
-    struct catalog *catalog;
     int cache_workers;
     int database_workers;
     int64_t database_timeout_ms;

@@ -13,7 +13,7 @@
 
 #define CACHE_WORK_MS 2000   /* deadline of a lease or a fill, as in tier_redis.c */
 #define REPLICA_WORK_MS 250  /* so that time is left for the primary */
-#define MARK_AGE_MS_MAX 2000 /* of the mark that judges a replica's rows: the staleness bound */
+#define MARK_AGE_MS_MAX 2000 /* of the mark that judges a replica's rows: how stale they may be */
 #define STATEMENTS_MAX 64    /* for one batch that cannot be read as a whole */
 #define LOG_EVERY_MS 10000   /* about products that cannot be read */
 
@@ -273,11 +273,9 @@ static void ask_database(struct tier_database *database, struct tier_batch *batc
                                .is_replica = true,
                                .source = TIER_DATABASE,
                                .batch = batch};
-    char lsn[CATALOG_LSN_SIZE];
-    int64_t mark_us;
+    char lsn[WAL_MARK_LSN_SIZE];
 
-    if (replica.server != NULL && catalog_mark(options->catalog, lsn, &mark_us) &&
-        clock_mono_us() - mark_us <= MARK_AGE_MS_MAX * CLOCK_US_PER_MS) {
+    if (replica.server != NULL && wal_mark_get(options->mark, MARK_AGE_MS_MAX, lsn)) {
         replica.lsn = lsn;
         ask_server(&replica, REPLICA_WORK_MS);
     }

@@ -12,7 +12,7 @@
  * That is a trade: a hit, the common case, does not pay for the keys that guard a fill.
  *
  * A row of a replica counts only if the replica has replayed the WAL up to the latest mark
- * (catalog.h) and the row is as new as wanted.
+ * (wal_mark.h) and the row is as new as wanted.
  *
  * A product that cannot be read (its row holds a value that cannot be shown, or is corrupted) makes
  * PostgreSQL refuse the whole statement. Then the batch is asked for in halves, down to that
@@ -20,8 +20,8 @@
 #ifndef FASTSTOCK_READ_SVC_TIER_DATABASE_H
 #define FASTSTOCK_READ_SVC_TIER_DATABASE_H
 
-#include "read-svc/catalog.h"
 #include "read-svc/tier.h"
+#include "read-svc/wal_mark.h"
 
 #include "common/products/cache.h"
 #include "common/stores/pg.h"
@@ -31,7 +31,7 @@ struct tier_database_options {
     struct product_cache *cache; /* to fill; NULL: none */
     struct pg_store *primary;
     struct pg_store *replica; /* NULL: none */
-    struct catalog *catalog;  /* its marks tell whether a row of the replica counts */
+    struct wal_mark *mark;    /* judges the rows of the replica; NULL without one */
     int64_t timeout_ms;       /* of a statement; as long again a worker waits for a connection */
     int workers;
 };
