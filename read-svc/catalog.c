@@ -8,6 +8,7 @@
 #include "common/base/metrics.h"
 #include "common/base/ticker.h"
 #include "common/products/ledger.h"
+#include "common/products/ledger_follower.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -17,13 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOAD_CHUNK "50000"
-#define CHANGES_MAX 10000 /* more changes than that in a round: load anew */
+#define LOAD_CHUNK "50000" /* ids in one statement */
+#define CHANGES_MAX 10000  /* more changes than that in a round: load anew */
 #define CHANGES_LIMIT "10001"
 #define CHANGES_IN_PLACE_MAX 8
 #define RELOAD_EVERY_S 10 /* at most that often */
-#define QUERY_S                                                                                    \
-    30 /* deadline of a round; the store's own timeout for a statement is usually shorter */
+#define QUERY_MS 30000    /* deadline; the store's own timeout for a statement is usually shorter */
 
 static struct metric_family products_gauge = METRIC_GAUGE(
     "faststock_catalog_products", "Products in the catalogue held in memory.", METRIC_NO_LABELS);
@@ -31,59 +31,87 @@ static struct metric_family age_gauge =
     METRIC_GAUGE("faststock_catalog_age_seconds",
                  "Time since the catalogue was last known to be up to date.", METRIC_NO_LABELS);
 
+enum { PRODUCTS, AGE, SERIES };
+
+static const struct metric_row series_rows[SERIES] = {
+    [PRODUCTS] = {&products_gauge, {NULL}},
+    [AGE] = {&age_gauge, {NULL}},
+};
+
 struct catalog {
     struct pg_store *database;
     int64_t refresh_ms;
     int64_t products_max;
     struct ticker *ticker;
-    struct metric *products;
-    struct metric *age;
-    int64_t loaded_at_us;   /* of the thread alone */
-    char *seen;             /* of the thread alone: a snapshot, what it sees is in the ids */
+    struct metric *series[SERIES];
     atomic_bool has_shrunk; /* since it was found too large */
 
-    pthread_rwlock_t lock; /* guards the rest */
+    /* of the thread alone */
+    struct ledger_follower follower;
+    struct ledger_span next; /* what the next round reads; none before the first load */
+    int64_t loaded_at_us;
+
+    pthread_rwlock_t lock; /* guards the rest; only the thread changes it */
     struct id_list ids;
     bool is_loaded;
     bool is_too_large;
     int64_t as_of_us; /* every change before it (monotonic) is in the ids; 0: not loaded */
 };
 
-/* --- following -------------------------------------------------------------------------------- */
+static int64_t run_round(void *arg);
+static void update_gauges(void *arg);
 
-/* Row 0 is the snapshot, the rest are changes, creations first: a product that was created and
- * deleted stays deleted. */
-static const char round_sql[] =
-    "SELECT 0::bigint AS product_id, '' AS kind, pg_current_snapshot()::text AS snapshot"
-    " UNION ALL"
-    " (SELECT product_id, kind, NULL FROM stock_movements"
-    "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted') LIMIT " CHANGES_LIMIT
-                                        ")"
-                                        " ORDER BY 2, 1";
-
-/* A snapshot that sees everything: no changes, just the snapshot of now. */
-static const char sees_all[] = "9223372036854775807:9223372036854775807:";
-
-static bool ask_round(struct catalog *catalog, const char *seen, struct pg_result **ret_result)
+struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, int64_t products_max)
 {
-    struct pg_error error;
-    const char *const params[] = {seen};
-    enum status status = pg_query(catalog->database, round_sql, params, 1,
-                                  clock_mono_us() + QUERY_S * CLOCK_US_PER_S, ret_result, &error);
+    struct catalog *catalog = fs_calloc(1, sizeof(*catalog));
 
-    if (status == STATUS_FAILED) {
-        log_warn(log_msg("catalogue cannot be read"), log_str("sqlstate", error.sqlstate),
-                 log_str("error", error.message));
-    }
-    return status == STATUS_OK;
+    catalog->database = database;
+    catalog->refresh_ms = refresh_ms;
+    catalog->products_max = products_max;
+    catalog->follower = (struct ledger_follower){
+        .name = "catalogue", .database = database, .deadline_ms = QUERY_MS};
+    metric_get_rows(series_rows, SERIES, NULL, catalog->series);
+    pthread_rwlock_init(&catalog->lock, NULL);
+    metrics_add_hook(update_gauges, catalog);
+    catalog->ticker = ticker_create(run_round, catalog);
+    return catalog;
 }
 
-static void take_snapshot(struct catalog *catalog, const struct pg_result *result, int64_t sent_us)
+void catalog_destroy(struct catalog *catalog)
 {
-    free(catalog->seen);
-    catalog->seen = fs_strdup(pg_text(result, 0, 2));
+    if (catalog == NULL) {
+        return;
+    }
+    ticker_destroy(catalog->ticker);
+    metrics_remove_hook(update_gauges, catalog);
+    pthread_rwlock_destroy(&catalog->lock);
+    id_list_finish(&catalog->ids);
+    ledger_span_finish(&catalog->next);
+    free(catalog);
+}
+
+static void update_gauges(void *arg)
+{
+    struct catalog *catalog = arg;
+    double age_s = 0;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    metric_set(catalog->series[PRODUCTS], (double)catalog->ids.count);
+    if (catalog->as_of_us != 0) {
+        age_s = (double)(clock_mono_us() - catalog->as_of_us) / (double)CLOCK_US_PER_S;
+    }
+    metric_set(catalog->series[AGE], age_s);
+    pthread_rwlock_unlock(&catalog->lock);
+}
+
+/* --- the ids ---------------------------------------------------------------------------------- */
+
+/* All changes that this snapshot sees are in the ids; it was asked for at `as_of_us`. */
+static void move_on(struct catalog *catalog, const char *snapshot, int64_t as_of_us)
+{
+    ledger_span_move_on(&catalog->next, snapshot);
     pthread_rwlock_wrlock(&catalog->lock);
-    catalog->as_of_us = sent_us;
+    catalog->as_of_us = as_of_us;
     pthread_rwlock_unlock(&catalog->lock);
 }
 
@@ -102,35 +130,63 @@ static void install(struct catalog *catalog, struct id_list ids, bool is_too_lar
     id_list_finish(&former);
 }
 
-static bool is_creation(const struct pg_result *result, int row)
+/* From now on pages come from PostgreSQL, until one of them tells that the catalogue has shrunk. */
+static void give_up_if_too_large(struct catalog *catalog)
 {
-    return strcmp(pg_text(result, row, 1), "created") == 0;
+    if ((int64_t)catalog->ids.count > catalog->products_max) {
+        log_warn(
+            log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
+        install(catalog, (struct id_list)ID_LIST_EMPTY, true);
+    }
 }
 
-static void apply_in_place(struct catalog *catalog, const struct pg_result *result)
+/* --- a round ---------------------------------------------------------------------------------- */
+
+/* The changes that snapshot $1 did not see. Creations come first, so that a product that was
+ * created and deleted stays deleted, in whatever order its movements became visible. */
+static const char round_sql[] =
+    "SELECT mark.snapshot, movement.product_id, movement.kind"
+    " FROM (SELECT pg_current_snapshot()::text AS snapshot) AS mark"
+    " LEFT JOIN (SELECT product_id, kind FROM stock_movements"
+    "  WHERE " LEDGER_NOT_SEEN_BY("$1") " AND kind IN ('created', 'deleted')"
+                                        "  LIMIT " CHANGES_LIMIT ") AS movement ON true"
+                                        " ORDER BY movement.kind, movement.product_id";
+
+enum { COLUMN_SNAPSHOT, COLUMN_PRODUCT, COLUMN_KIND };
+
+/* How many changes there are; without any, the mark has a row of its own. */
+static int change_count(const struct pg_result *result)
+{
+    return pg_text(result, 0, COLUMN_PRODUCT) == NULL ? 0 : pg_rows(result);
+}
+
+static bool is_creation(const struct pg_result *result, int row)
+{
+    return strcmp(pg_text(result, row, COLUMN_KIND), "created") == 0;
+}
+
+static void apply_in_place(struct catalog *catalog, const struct pg_result *result, int count)
 {
     pthread_rwlock_wrlock(&catalog->lock);
-    for (int row = 1; row < pg_rows(result); row++) {
+    for (int row = 0; row < count; row++) {
         if (is_creation(result, row)) {
-            id_list_insert(&catalog->ids, pg_int(result, row, 0));
+            id_list_insert(&catalog->ids, pg_int(result, row, COLUMN_PRODUCT));
         } else {
-            id_list_remove(&catalog->ids, pg_int(result, row, 0));
+            id_list_remove(&catalog->ids, pg_int(result, row, COLUMN_PRODUCT));
         }
     }
     pthread_rwlock_unlock(&catalog->lock);
 }
 
-/* The ids are read without the lock, because only this thread changes them. */
-static void apply_merged(struct catalog *catalog, const struct pg_result *result)
+static void apply_merged(struct catalog *catalog, const struct pg_result *result, size_t count)
 {
-    size_t count = (size_t)pg_rows(result) - 1;
     int64_t *changed = fs_calloc(count, sizeof(*changed));
     size_t created = 0;
     struct id_list merged;
 
     for (size_t i = 0; i < count; i++) {
-        changed[i] = pg_int(result, (int)i + 1, 0);
-        created += is_creation(result, (int)i + 1); /* these come first */
+        changed[i] = pg_int(result, (int)i, COLUMN_PRODUCT);
+        created += is_creation(result, (int)i);
     }
     id_list_merge(&catalog->ids, (struct id_span){changed, created},
                   (struct id_span){changed + created, count - created}, &merged);
@@ -141,22 +197,49 @@ static void apply_merged(struct catalog *catalog, const struct pg_result *result
 /* A few changes are made in place while readers wait; for many, the list is made anew beside it. */
 static void apply_changes(struct catalog *catalog, const struct pg_result *result)
 {
-    if (pg_rows(result) - 1 <= CHANGES_IN_PLACE_MAX) {
-        apply_in_place(catalog, result);
+    int count = change_count(result);
+
+    if (count <= CHANGES_IN_PLACE_MAX) {
+        apply_in_place(catalog, result, count);
     } else {
-        apply_merged(catalog, result);
+        apply_merged(catalog, result, (size_t)count);
     }
 }
 
-/* From now on pages come from PostgreSQL, until one of them tells that the catalogue has shrunk. */
-static void give_up_if_too_large(struct catalog *catalog)
+/* Brings the ids up to date; true when there is too much to change. */
+static bool follow_changes(struct catalog *catalog)
 {
-    if ((int64_t)catalog->ids.count > catalog->products_max) { /* only this thread changes it */
-        log_warn(
-            log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
-        install(catalog, (struct id_list)ID_LIST_EMPTY, true);
+    const char *const params[] = {catalog->next.seen};
+    struct pg_result *result = NULL;
+    int64_t sent_us = clock_mono_us();
+    bool are_too_many;
+
+    if (!ledger_follower_ask(&catalog->follower, round_sql, params, 1, &result)) {
+        return false;
+    }
+    are_too_many = change_count(result) > CHANGES_MAX;
+    if (!are_too_many) {
+        apply_changes(catalog, result);
+        give_up_if_too_large(catalog);
+        move_on(catalog, pg_text(result, 0, COLUMN_SNAPSHOT), sent_us);
+    }
+    pg_result_free(result);
+    return are_too_many;
+}
+
+/* PostgreSQL pages the catalogue, and this only says since when it has answered. */
+static void follow_nothing(struct catalog *catalog)
+{
+    int64_t sent_us = clock_mono_us();
+    char *snapshot;
+
+    if (ledger_follower_snapshot(&catalog->follower, &snapshot)) {
+        move_on(catalog, snapshot, sent_us);
+        free(snapshot);
     }
 }
+
+/* --- loading ---------------------------------------------------------------------------------- */
 
 /* Appends the next chunk of ids to `loaded`; *ret_rows tells how many. */
 static bool load_chunk(struct catalog *catalog, struct id_list *loaded, int *ret_rows)
@@ -165,14 +248,12 @@ static bool load_chunk(struct catalog *catalog, struct id_list *loaded, int *ret
     char last_text[24];
     const char *const params[] = {last_text};
     struct pg_result *result = NULL;
-    struct pg_error error;
 
     snprintf(last_text, sizeof(last_text), "%" PRId64, last);
-    if (pg_query(catalog->database,
-                 "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-                 " ORDER BY id LIMIT " LOAD_CHUNK,
-                 params, 1, clock_mono_us() + QUERY_S * CLOCK_US_PER_S, &result,
-                 &error) != STATUS_OK) {
+    if (!ledger_follower_ask(&catalog->follower,
+                             "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+                             " ORDER BY id LIMIT " LOAD_CHUNK,
+                             params, 1, &result)) {
         return false;
     }
     *ret_rows = pg_rows(result);
@@ -183,7 +264,7 @@ static bool load_chunk(struct catalog *catalog, struct id_list *loaded, int *ret
     return true;
 }
 
-/* All ids, in chunks; false when PostgreSQL did not answer. */
+/* All ids, or none when they are too many; false when PostgreSQL did not answer. */
 static bool load_ids(struct catalog *catalog, struct id_list *ret_ids, bool *ret_is_too_large)
 {
     struct id_list loaded = ID_LIST_EMPTY;
@@ -205,104 +286,51 @@ static bool load_ids(struct catalog *catalog, struct id_list *ret_ids, bool *ret
     return true;
 }
 
-/* The whole catalogue. The snapshot is taken first, so that the rounds that follow see whatever
- * changes meanwhile. */
-static bool load(struct catalog *catalog)
+/* The whole catalogue, and then the changes since a snapshot that was taken before. */
+static void load(struct catalog *catalog)
 {
-    struct id_list ids;
-    struct pg_result *result = NULL;
     int64_t sent_us = clock_mono_us();
+    struct id_list ids;
+    char *snapshot;
     bool is_too_large;
 
-    if (!ask_round(catalog, sees_all, &result)) {
-        return false;
-    }
-    if (!load_ids(catalog, &ids, &is_too_large)) {
-        pg_result_free(result);
-        return false;
-    }
-    log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)ids.count),
-             log_str("kept_in", is_too_large ? "postgres" : "memory"));
-    install(catalog, ids, is_too_large);
-    take_snapshot(catalog, result, sent_us);
-    pg_result_free(result);
-    catalog->loaded_at_us = clock_mono_us();
-    return true;
-}
-
-static void follow(struct catalog *catalog)
-{
-    struct pg_result *result = NULL;
-    int64_t sent_us = clock_mono_us();
-    bool reload;
-
-    if (!ask_round(catalog, catalog->is_too_large ? sees_all : catalog->seen, &result)) {
+    if (!ledger_follower_snapshot(&catalog->follower, &snapshot)) {
         return;
     }
-    reload = pg_rows(result) - 1 > CHANGES_MAX;
-    if (!reload) {
-        apply_changes(catalog, result);
-        give_up_if_too_large(catalog);
-        take_snapshot(catalog, result, sent_us);
+    if (load_ids(catalog, &ids, &is_too_large)) {
+        log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)ids.count),
+                 log_str("kept_in", is_too_large ? "postgres" : "memory"));
+        install(catalog, ids, is_too_large);
+        move_on(catalog, snapshot, sent_us);
+        catalog->loaded_at_us = clock_mono_us();
     }
-    pg_result_free(result);
-    reload = reload || (catalog->is_too_large && atomic_load(&catalog->has_shrunk));
-    if (reload && clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
-        load(catalog);
-    }
+    free(snapshot);
 }
 
+/* --- the thread ------------------------------------------------------------------------------- */
+
+/* True when the catalogue is to be loaded anew. */
+static bool follow(struct catalog *catalog)
+{
+    if (catalog->is_too_large) {
+        follow_nothing(catalog);
+        return atomic_load(&catalog->has_shrunk);
+    }
+    return follow_changes(catalog);
+}
+
+/* Called by the ticker; returns after how many milliseconds to call again. */
 static int64_t run_round(void *arg)
 {
     struct catalog *catalog = arg;
 
-    if (catalog->loaded_at_us == 0) {
+    if (ledger_span_is_none(&catalog->next)) {
         load(catalog);
-    } else {
-        follow(catalog);
+    } else if (follow(catalog) &&
+               clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
+        load(catalog);
     }
     return catalog->refresh_ms;
-}
-
-static void update_gauges(void *arg)
-{
-    struct catalog *catalog = arg;
-
-    pthread_rwlock_rdlock(&catalog->lock);
-    metric_set(catalog->products, (double)catalog->ids.count);
-    metric_set(catalog->age,
-               catalog->as_of_us == 0
-                   ? 0
-                   : (double)(clock_mono_us() - catalog->as_of_us) / (double)CLOCK_US_PER_S);
-    pthread_rwlock_unlock(&catalog->lock);
-}
-
-struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, int64_t products_max)
-{
-    struct catalog *catalog = fs_calloc(1, sizeof(*catalog));
-
-    catalog->database = database;
-    catalog->refresh_ms = refresh_ms;
-    catalog->products_max = products_max;
-    catalog->products = metric_get(&products_gauge);
-    catalog->age = metric_get(&age_gauge);
-    pthread_rwlock_init(&catalog->lock, NULL);
-    metrics_add_hook(update_gauges, catalog);
-    catalog->ticker = ticker_create(run_round, catalog);
-    return catalog;
-}
-
-void catalog_destroy(struct catalog *catalog)
-{
-    if (catalog == NULL) {
-        return;
-    }
-    ticker_destroy(catalog->ticker);
-    metrics_remove_hook(update_gauges, catalog);
-    pthread_rwlock_destroy(&catalog->lock);
-    id_list_finish(&catalog->ids);
-    free(catalog->seen);
-    free(catalog);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -315,10 +343,38 @@ static void copy_slice(const struct catalog *catalog, size_t start, size_t limit
     page->total = (int64_t)catalog->ids.count;
 }
 
-/* A page straight from PostgreSQL; each row is an id and the total. Asks for one id more than
- * wanted, to know of more. */
+/* Pages straight from PostgreSQL: the total on each row, and ids from $1 on. */
+static const char page_sql[] =
+    "SELECT mark.total, product.id"
+    " FROM (SELECT count(*) AS total FROM products WHERE deleted_at IS NULL) AS mark"
+    " LEFT JOIN (SELECT id FROM products WHERE deleted_at IS NULL"
+    "  ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) AS product ON true ORDER BY product.id";
+
+static const char after_sql[] =
+    "SELECT 0, id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+    " ORDER BY id LIMIT $2::bigint";
+
+enum { COLUMN_TOTAL, COLUMN_ID };
+
+static void take_page(const struct pg_result *result, size_t limit, struct catalog_page *page)
+{
+    int rows = pg_rows(result);
+
+    page->total = rows > 0 ? pg_int(result, 0, COLUMN_TOTAL) : 0;
+    page->count = 0;
+    page->more = rows > (int)limit;
+    if (rows > 0 && pg_text(result, 0, COLUMN_ID) == NULL) {
+        return; /* the total alone */
+    }
+    for (int row = 0; row < rows && page->count < limit; row++) {
+        page->ids[page->count++] = pg_int(result, row, COLUMN_ID);
+    }
+}
+
+/* Asks for one id more than wanted, to know of more. */
 static enum status page_from_database(struct catalog *catalog, const char *sql, int64_t start,
-                                      size_t limit, int64_t deadline_us, struct catalog_page *page)
+                                      size_t limit, int64_t deadline_us,
+                                      struct catalog_page *ret_page)
 {
     char start_text[24];
     char limit_text[24];
@@ -330,17 +386,11 @@ static enum status page_from_database(struct catalog *catalog, const char *sql, 
     snprintf(start_text, sizeof(start_text), "%" PRId64, start);
     snprintf(limit_text, sizeof(limit_text), "%zu", limit + 1);
     status = pg_query(catalog->database, sql, params, 2, deadline_us, &result, &error);
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        take_page(result, limit, ret_page);
+        pg_result_free(result);
     }
-    page->count = 0;
-    page->total = pg_int(result, 0, 1); /* row 0 is the total */
-    page->more = pg_rows(result) - 1 > (int)limit;
-    for (int row = 1; row < pg_rows(result) && page->count < limit; row++) {
-        page->ids[page->count++] = pg_int(result, row, 0);
-    }
-    pg_result_free(result);
-    return STATUS_OK;
+    return status;
 }
 
 /* True when the ids are in memory; they stay as they are until the caller unlocks. */
@@ -359,12 +409,8 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        enum status status = page_from_database(
-            catalog,
-            "SELECT 0::bigint AS id, count(*) FROM products WHERE deleted_at IS NULL"
-            " UNION ALL (SELECT id, 0 FROM products WHERE deleted_at IS NULL"
-            " ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) ORDER BY id",
-            offset, limit, deadline_us, ret_page);
+        enum status status =
+            page_from_database(catalog, page_sql, offset, limit, deadline_us, ret_page);
 
         if (status == STATUS_OK && ret_page->total < catalog->products_max / 10 * 9) {
             atomic_store(&catalog->has_shrunk, true);
@@ -381,12 +427,7 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        return page_from_database(
-            catalog,
-            "SELECT 0::bigint AS id, 0::bigint UNION ALL"
-            " (SELECT id, 0 FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-            " ORDER BY id LIMIT $2::bigint) ORDER BY id",
-            after, limit, deadline_us, ret_page);
+        return page_from_database(catalog, after_sql, after, limit, deadline_us, ret_page);
     }
     copy_slice(catalog, id_list_after(&catalog->ids, after), limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);

@@ -2,7 +2,8 @@
  * at any depth is a slice.
  *
  * A thread loads it and then follows the ledger: each round reads the movements that created or
- * deleted a product and that the snapshot of the round before did not see (ledger.h).
+ * deleted a product and that the snapshot of the round before did not see
+ * (products/ledger_follower.h).
  *
  * Before the catalogue is loaded, or when it is larger than products_max, pages come from
  * PostgreSQL. Once such a page tells that nine tenths of products_max are not reached any more, the
