@@ -317,7 +317,7 @@ static void fill(struct tier_database *database, const struct tier_batch *batch,
 
     for (size_t i = 0; i < batch->count; i++) {
         const struct tier_answer *answer = &batch->answers[i];
-        bool keep = is_to_fill(answer, lease->versions[i]);
+        bool keep = is_to_fill(answer, lease->guards[i]);
 
         products[i] = keep ? answer->product : NULL;
         is_brief[i] = !answer->is_latest;

@@ -75,7 +75,7 @@ void inventory_destroy(struct inventory *inventory)
 /* --- publishing ------------------------------------------------------------------------------- */
 
 static void publish(struct inventory *inventory, struct product *product,
-                    const struct product_cache_generation *generation)
+                    const struct generation *generation)
 {
     int64_t deadline_us = clock_mono_us() + PUBLISH_MS * CLOCK_US_PER_MS;
     enum publish_result result = PUBLISH_SKIPPED;
@@ -162,7 +162,7 @@ enum status inventory_change(struct inventory *inventory, const struct stock_cha
                              int64_t deadline_us, struct stock_result *ret_result)
 {
     struct stock_result result = {.outcome = STOCK_NOT_FOUND};
-    struct product_cache_generation generation = {.epoch = ""};
+    struct generation generation = {.epoch = ""};
     struct pg_result *rows = NULL;
     bool locked = false;
     enum status status;

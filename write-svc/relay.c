@@ -64,7 +64,7 @@ struct relay {
     struct relay_page page;
     bool has_lock;
     /* of the Redis that the spans are of; with an empty epoch they are of none */
-    struct product_cache_generation generation;
+    struct generation generation;
     struct relay_span next; /* what the next round reads; it has no end */
     int64_t next_whole_us;
     struct backlog backlogs[BACKLOGS_MAX]; /* the oldest first */
@@ -211,17 +211,13 @@ static bool begin_anew(struct relay *relay)
  * other processes may go on publishing there for a moment. */
 static bool follow_generation(struct relay *relay)
 {
-    struct product_cache_generation now;
+    struct generation now;
 
     if (product_cache_generation(relay->cache, clock_mono_us() + REDIS_S * CLOCK_US_PER_S, &now) !=
         STATUS_OK) {
         return false;
     }
-    if (strcmp(now.epoch, relay->generation.epoch) == 0 &&
-        strcmp(now.nonce, relay->generation.nonce) == 0) {
-        return true;
-    }
-    if (!begin_anew(relay)) {
+    if (!generation_equals(&now, &relay->generation) && !begin_anew(relay)) {
         return false;
     }
     relay->generation = now;

@@ -1,21 +1,64 @@
-/* L2: products in Redis, under `<prefix>:<epoch>:p:<id>`. A value is put by one script only, which
- * refuses to replace a newer version, so that whoever comes late with an older state changes
- * nothing.
+/* L2: products in Redis.
  *
- * That is not enough once the newer state was evicted, and nothing is there any more to compare
- * with. So whoever puts a state also leaves its version in `<prefix>:<epoch>:g:<id>`, and an older
- * one is refused by that too. A reader, which fills what it has read from PostgreSQL, takes a
- * *lease* before it reads: these versions at that moment. Its fill is refused for a product of
- * which a newer state was put since, and altogether when Redis has another *generation* by then:
- * another epoch, or it was emptied, which `<prefix>:<epoch>:g:0` tells, a random nonce that whoever
- * misses it sets. All functions are thread-safe. */
+ * Keys
+ * ----
+ *     <prefix>:<epoch>:p:<id>    the *state* of a product: its version, then its JSON (product.h)
+ *     <prefix>:<epoch>:g:<id>    its *guard*: the highest version that was put
+ *     <prefix>:<epoch>:g:0       the nonce (generation.h)
+ *     <prefix>:probe             is written to find out whether Redis takes writes
+ *
+ * Set if newer
+ * ------------
+ * A state is put by a script (put.lua) that refuses to replace a newer one, so it does not matter
+ * which process comes last. Writers *publish* what they have committed; readers *fill* Redis with
+ * what they have read from PostgreSQL because Redis did not have it.
+ *
+ * The state alone does not tell enough: once it has expired or was evicted, nothing is there to
+ * compare an older one with. Therefore each put raises the guard to the version put, and an older
+ * version is refused by the guard as well.
+ *
+ * Leases
+ * ------
+ * A guard may be gone, too. So a reader takes a *lease* before it reads PostgreSQL: the guards and
+ * the generation at that moment. Its fill is stored only if both are still the same. Example, with
+ * product 7 at version 15, and nothing in Redis:
+ *
+ *     reader A   lease: no guard     reads 15
+ *     writer                         commits 16, publishes: state 16, guard 16
+ *     Redis      evicts state 16
+ *     reader A   fill 15:            refused, the guard is 16
+ *     reader B   lease: 16           reads 16, fill 16: stored
+ *
+ * Why nothing older comes back
+ * ----------------------------
+ * Once a version was published, or filled, and while Redis evicts nothing and is reachable, no
+ * reader finds an older one in Redis:
+ *
+ * - A guard lives for PRODUCT_CACHE_GUARD_MS at least, however short the lifetime of states is. A
+ *   lease or a generation is good for GENERATION_VALID_MS, which is half of it. So when a state is
+ *   put, each guard that was raised since its reading began is still there. (With guards that
+ *   lived as long as the states, and a lifetime of seconds, a reader or a publication that was
+ *   held up for longer came after the guard.)
+ * - A fill whose lease is void raises the guard nevertheless, and removes an older state, because
+ *   its reader answers with what it has read. Otherwise a second reader, which took its lease later
+ *   but read before the change, could fill Redis with the older version after that answer.
+ * - A publication that got no answer in time is tried again for PRODUCT_CACHE_PUBLISH_MS: the
+ *   client is told of the change only after that. A Redis that did not answer for a third of a
+ *   second left some acknowledged versions unpublished until the relay's next round.
+ *
+ * What is left: eviction of a guard within the life of a lease (Redis evicts first what was not
+ * used for long), and a Redis that a writer does not reach for longer while a reader does. The
+ * relay (write-svc) repairs the second within a round.
+ *
+ * All functions are thread-safe. */
 #ifndef FASTSTOCK_COMMON_PRODUCTS_CACHE_H
 #define FASTSTOCK_COMMON_PRODUCTS_CACHE_H
 
 #include "common/base/status.h"
+#include "common/products/generation.h"
 #include "common/products/product.h"
 #include "common/stores/breaker.h"
-#include "common/stores/redis.h"
+#include "common/stores/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,49 +70,54 @@
 /* The longest key_prefix. */
 #define PRODUCT_CACHE_PREFIX_MAX 64
 
+/* The shortest life of a guard: twice what a lease is good for, so that a call that is under way
+ * when that time ends does not meet an expired guard. */
+#define PRODUCT_CACHE_GUARD_MS (2 * GENERATION_VALID_MS)
+
+/* For so long a publication is tried again that got no answer. */
+#define PRODUCT_CACHE_PUBLISH_MS 1000
+
 struct product_cache;
 
 struct product_cache_options {
     struct store_options redis;
     const char *replica_url; /* reads go there while it is up; NULL or "" for none */
-    const char
-        *key_prefix; /* at most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache */
-    int64_t ttl_ms;  /* of a product; each entry gets up to a tenth more or less */
-    int64_t missing_ttl_ms; /* of the knowledge that there is no such product, and of brief fills */
+    /* At most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache. */
+    const char *key_prefix;
+    int64_t ttl_ms; /* of a state; each gets up to a tenth more or less */
+    /* Of the knowledge that there is no such product, and of brief fills. */
+    int64_t missing_ttl_ms;
 };
 
 /* NULL when the URL of Redis is empty: there is no cache. */
 struct product_cache *product_cache_create(const struct product_cache_options *options);
 void product_cache_destroy(struct product_cache *cache); /* NULL is fine */
 
+/* Of the primary; reads do without the replica. */
+enum breaker_state product_cache_state(struct product_cache *cache);
+
 /* Looks up `count` <= PRODUCT_CACHE_BATCH_MAX ids; ret_products[i] is a reference of the caller's,
  * or NULL. All are NULL unless STATUS_OK. */
 enum status product_cache_get(struct product_cache *cache, const int64_t *ids, size_t count,
                               int64_t deadline_us, struct product **ret_products);
 
-/* The epoch and the nonce. */
-#define PRODUCT_CACHE_NONCE_SIZE 17 /* 16 hex digits, and NUL */
-struct product_cache_generation {
-    char epoch[REDIS_EPOCH_SIZE];
-    char nonce[PRODUCT_CACHE_NONCE_SIZE];
-};
-
 /* The generation of the primary; its epoch may be REDIS_EPOCH_AGE_MS old. STATUS_UNAVAILABLE also
- * when there was no nonce; then one is set. With another generation all that was published is gone,
- * and what was published in that time may be where nobody looks. */
+ * when there was no nonce; then one is set. */
 enum status product_cache_generation(struct product_cache *cache, int64_t deadline_us,
-                                     struct product_cache_generation *ret_generation);
+                                     struct generation *ret_generation);
 
 /* The one that this process heard of last, by product_cache_generation or when a publication met
- * another one; asks only when it knows none. With an empty epoch: none. */
+ * another one. Asks only when it knows none; the epoch is "" when there is no answer either. */
 void product_cache_known_generation(struct product_cache *cache, int64_t deadline_us,
-                                    struct product_cache_generation *ret_generation);
+                                    struct generation *ret_generation);
 
-/* Puts committed states, each unless a newer version is there; `ret_stored` counts those that were
- * put. `generation` was known before they were read or committed: with another one they are only
- * made sure not to be older than what Redis has, as what it had of them before is not known. */
+/* Puts up to PRODUCT_CACHE_BATCH_MAX committed states, each unless a newer version is there;
+ * *ret_stored counts those that were put. `generation` was known before they were read or
+ * committed. If it has changed since, nothing is stored: the script only deletes entries older than
+ * these states, because it cannot know what Redis held before. Tried again while there is no
+ * answer, until the deadline, and for PRODUCT_CACHE_PUBLISH_MS at most. */
 enum status product_cache_publish(struct product_cache *cache, struct product *const *products,
-                                  size_t count, const struct product_cache_generation *generation,
+                                  size_t count, const struct generation *generation,
                                   int64_t deadline_us, size_t *ret_stored);
 
 /* A product has this version, or a higher one. */
@@ -81,22 +129,22 @@ struct product_version {
 /* At most that many versions in one call: the script holds Redis for about a millisecond then. */
 #define PRODUCT_CACHE_DROP_MAX 512
 
-/* Removes each state that is older than the version given, which becomes the guard, so that no fill
- * whose lease was taken before puts an older state. `ret_removed` counts the states. An id may be
- * given more than once. Without STATUS_OK some of it may be done, and the call is to be repeated.
- */
+/* Removes each state that is older than the version given, and raises the guard to that version, so
+ * that no fill whose lease was taken before puts an older state. *ret_removed counts the states. An
+ * id may be given more than once. Without STATUS_OK some of it may be done, and the call is to be
+ * repeated. */
 enum status product_cache_drop_older(struct product_cache *cache,
                                      const struct product_version *versions, size_t count,
                                      int64_t deadline_us, size_t *ret_removed);
 
-/* What had been published at one moment, in the order of the ids that were asked for. */
+/* What had been put at one moment, in the order of the ids that were asked for. */
 struct product_cache_lease {
-    struct product_cache_generation generation;
-    char versions[PRODUCT_CACHE_BATCH_MAX]
-                 [PRODUCT_VERSION_DIGITS + 1]; /* PRODUCT_CACHE_UNPUBLISHED, or padded */
+    struct generation generation;
+    /* Versions, padded, or PRODUCT_CACHE_UNPUBLISHED. */
+    char guards[PRODUCT_CACHE_BATCH_MAX][PRODUCT_VERSION_DIGITS + 1];
 };
 
-/* Nothing was put for an entry's lifetime, or Redis has forgotten it. */
+/* The guard of a product that was not put lately, or that Redis has evicted. */
 #define PRODUCT_CACHE_UNPUBLISHED "-"
 
 /* Takes a lease on `count` <= PRODUCT_CACHE_BATCH_MAX products. STATUS_UNAVAILABLE also when Redis
@@ -105,14 +153,11 @@ enum status product_cache_lease(struct product_cache *cache, const int64_t *ids,
                                 int64_t deadline_us, struct product_cache_lease *ret_lease);
 
 /* Puts what was read after the lease was taken: products[i] unless it is NULL, or is older than
- * what is there or was published since. Those of which `brief[i]` is true stay for missing_ttl_ms
+ * what is there, or its lease is void. Those of which `brief[i]` is true stay for missing_ttl_ms
  * only. */
 enum status product_cache_fill(struct product_cache *cache, struct product *const *products,
                                const bool *brief, size_t count,
                                const struct product_cache_lease *lease, int64_t deadline_us,
                                size_t *ret_stored);
-
-/* Of the primary; reads do without the replica. */
-enum breaker_state product_cache_state(struct product_cache *cache);
 
 #endif

@@ -23,15 +23,14 @@
 #define SHA1_HEX_LEN 40
 
 #define REFUSAL_LOG_EVERY_S 10
-#define REPLICA_SILENCE_S_MAX                                                                      \
-    15 /* a primary with nothing to say pings each 10 s (repl-ping-replica-period) */
+/* A primary with nothing to say pings each 10 s (repl-ping-replica-period). */
+#define REPLICA_SILENCE_S_MAX 15
 
 struct redis_store {
     struct redis_url url;
     int64_t timeout_ms;
-    const char *script;
     bool is_replica;
-    const char *probe_key;
+    const struct redis_trial *trials;
     struct pool *pool;
     int64_t probation_us;
     _Atomic int64_t refusal_logged_us;
@@ -46,11 +45,217 @@ struct redis_session {
     struct redis_store *store;
     int64_t timeout_ms; /* what the socket's timeout is set to */
     int64_t epoch_asked_us;
-    bool is_useless;   /* what it answered says that it takes no writes, or not yet */
     bool stands_still; /* a replica that hears nothing of its primary */
     char epoch[REDIS_EPOCH_SIZE];
-    char script_sha[SHA1_HEX_LEN + 1];
+    char why_useless[POOL_ERROR_SIZE]; /* why this Redis counts as away; "" while it does not */
+
+    /* the command that is being written, as Redis' protocol has it */
+    struct strbuf command;
+    const char *command_name;
+    size_t words_missing;
+    size_t script_words_at; /* where in `command` the words behind a script's name begin */
+    size_t script_words;    /* how many they are */
 };
+
+static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE]);
+static bool session_is_alive(void *connection);
+static enum status session_refresh(void *connection, int64_t deadline_us,
+                                   char error[POOL_ERROR_SIZE]);
+static void session_close(void *connection);
+
+struct redis_store *redis_store_create(const struct redis_options *options)
+{
+    struct redis_store *store = fs_calloc(1, sizeof(*store));
+    char error[CONFIG_WHY_SIZE];
+    bool parsed = url_parse_redis(options->store.url, &store->url, error, sizeof(error));
+
+    assert(parsed); /* the settings are checked when they are read */
+    (void)parsed;
+    assert(options->trials != NULL);
+    store->timeout_ms = options->store.timeout_ms;
+    store->is_replica = options->is_replica;
+    store->trials = options->trials;
+    store->probation_us = options->store.probation_ms * CLOCK_US_PER_MS;
+    pthread_mutex_init(&store->lock, NULL);
+    store->pool = pool_create(&(struct pool_options){.store = options->store,
+                                                     .ops = {.connect = session_connect,
+                                                             .is_alive = session_is_alive,
+                                                             .refresh = session_refresh,
+                                                             .close = session_close},
+                                                     .context = store});
+    return store;
+}
+
+void redis_store_destroy(struct redis_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    pool_destroy(store->pool);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+/* --- writing a command ------------------------------------------------------------------------ */
+
+static void add_number(struct strbuf *command, char kind, size_t number)
+{
+    strbuf_addc(command, kind);
+    strbuf_add_int(command, (int64_t)number);
+    strbuf_add(command, "\r\n", 2);
+}
+
+static void add_word(struct strbuf *command, const char *bytes, size_t len)
+{
+    add_number(command, '$', len);
+    strbuf_add(command, bytes, len);
+    strbuf_add(command, "\r\n", 2);
+}
+
+void redis_begin(struct redis_session *session, const char *name, size_t words)
+{
+    strbuf_clear(&session->command);
+    add_number(&session->command, '*', words + 1);
+    add_word(&session->command, name, strlen(name));
+    session->command_name = name;
+    session->words_missing = words;
+}
+
+void redis_add(struct redis_session *session, const char *bytes, size_t len)
+{
+    assert(session->words_missing > 0);
+    add_word(&session->command, bytes, len);
+    session->words_missing--;
+}
+
+static void add_text(struct redis_session *session, const char *text)
+{
+    redis_add(session, text, strlen(text));
+}
+
+void redis_add_int(struct redis_session *session, int64_t value)
+{
+    char text[24];
+
+    redis_add(session, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, value));
+}
+
+void redis_begin_script(struct redis_session *session, const struct redis_script *script,
+                        size_t keys, size_t words)
+{
+    assert(strlen(script->sha) == SHA1_HEX_LEN && keys <= words);
+    redis_begin(session, "EVALSHA", words + 2);
+    redis_add(session, script->sha, SHA1_HEX_LEN);
+    session->script_words_at = session->command.len;
+    session->script_words = words + 1;
+    redis_add_int(session, (int64_t)keys);
+}
+
+/* Makes the EVALSHA that was sent an EVAL, which tells Redis the script, too. */
+static void turn_into_eval(struct redis_session *session, const struct redis_script *script)
+{
+    static const struct strbuf empty = STRBUF_EMPTY;
+    struct strbuf sent = session->command;
+
+    session->command = empty;
+    redis_begin(session, "EVAL", session->script_words + 1);
+    redis_add(session, script->text, script->text_len);
+    strbuf_add(&session->command, sent.text + session->script_words_at,
+               sent.len - session->script_words_at);
+    session->words_missing = 0;
+    strbuf_finish(&sent);
+}
+
+/* --- what a reply says ------------------------------------------------------------------------ */
+
+/* Errors of a Redis that is of no use: it cannot be kept right, or not be read. */
+static const struct {
+    const char *code; /* how the error begins */
+    const char *advice;
+} useless_codes[] = {
+    {"READONLY ", "it is a replica, which takes no writes"},
+    {"LOADING ", "it loads its data"},
+    {"MASTERDOWN ", "it is a replica that has lost its primary"},
+    {"MISCONF ", "it cannot save its data: is its disk full?"},
+    {"NOREPLICAS ", "it has fewer replicas than min-replicas-to-write asks for"},
+    {"BUSY ", "a script runs for too long"},
+    {"NOPERM ", "docs/operations.md, \"Redis\", lists the commands and keys that a user needs"},
+    {"NOAUTH ", "the URL has no password"},
+    {"WRONGPASS ", "the URL has another user or password"},
+    {"ERR unknown command", "was it renamed, or is this no Redis?"},
+    {"MOVED ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
+    {"CLUSTERDOWN ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
+    {"CROSSSLOT ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
+};
+
+static const char *find_advice(const char *error)
+{
+    for (size_t i = 0; i < FS_ARRAY_LEN(useless_codes); i++) {
+        if (strncmp(error, useless_codes[i].code, strlen(useless_codes[i].code)) == 0) {
+            return useless_codes[i].advice;
+        }
+    }
+    return NULL;
+}
+
+static enum status context_status(const redisContext *context)
+{
+    return context->err == REDIS_ERR_IO &&
+                   (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT)
+               ? STATUS_TIMEOUT
+               : STATUS_BROKEN;
+}
+
+static enum status reply_status(struct redis_session *session, const redisReply *reply)
+{
+    const char *user = session->store->url.user;
+    const char *advice;
+
+    if (reply == NULL) {
+        return context_status(session->context);
+    }
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return STATUS_OK;
+    }
+    advice = find_advice(reply->str);
+    if (advice == NULL) {
+        return STATUS_FAILED;
+    }
+    snprintf(session->why_useless, sizeof(session->why_useless),
+             "user '%.64s' was refused %s: %.256s (%s)", *user == '\0' ? "default" : user,
+             session->command_name, reply->str, advice);
+    return STATUS_BROKEN;
+}
+
+/* For logs: what went wrong in the last call. */
+static void describe(const struct redis_session *session, enum status status,
+                     const redisReply *reply, char out[POOL_ERROR_SIZE])
+{
+    if (session->why_useless[0] != '\0') {
+        snprintf(out, POOL_ERROR_SIZE, "%s", session->why_useless);
+    } else if (reply != NULL) {
+        snprintf(out, POOL_ERROR_SIZE, "%s: %s", session->command_name,
+                 reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another type");
+    } else if (status == STATUS_TIMEOUT || status == STATUS_UNAVAILABLE) {
+        snprintf(out, POOL_ERROR_SIZE, "%s: no answer in time", session->command_name);
+    } else {
+        snprintf(out, POOL_ERROR_SIZE, "%s: %s", session->command_name, session->context->errstr);
+    }
+}
+
+/* Now and then, because a Redis that refuses one command mostly refuses all that are like it. */
+static void log_refusal(const struct redis_session *session, const redisReply *reply)
+{
+    int64_t logged_us = atomic_load(&session->store->refusal_logged_us);
+    int64_t now_us = clock_mono_us();
+
+    if ((logged_us != 0 && now_us - logged_us < REFUSAL_LOG_EVERY_S * CLOCK_US_PER_S) ||
+        !atomic_compare_exchange_strong(&session->store->refusal_logged_us, &logged_us, now_us)) {
+        return;
+    }
+    log_warn(log_msg("redis refused a command"), log_str("command", session->command_name),
+             log_str("error", reply->str), log_str("host", session->store->url.host));
+}
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
@@ -71,99 +276,99 @@ static bool set_timeout(struct redis_session *session, int64_t deadline_us)
     return true;
 }
 
-static enum status context_status(const redisContext *context)
-{
-    return context->err == REDIS_ERR_IO &&
-                   (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT)
-               ? STATUS_TIMEOUT
-               : STATUS_BROKEN;
-}
-
-/* Redis answers, and yet takes no writes: it was made a replica, loads its data, cannot save them
- * (a full disk), or has too few replicas (min-replicas-to-write). */
-static bool means_useless(const char *error)
-{
-    static const char *const codes[] = {"READONLY ", "LOADING ", "MASTERDOWN ", "MISCONF ",
-                                        "NOREPLICAS "};
-
-    for (size_t i = 0; i < FS_ARRAY_LEN(codes); i++) {
-        if (strncmp(error, codes[i], strlen(codes[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum status reply_status(struct redis_session *session, const redisReply *reply)
-{
-    if (reply == NULL) {
-        return context_status(session->context);
-    }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        session->is_useless = means_useless(reply->str);
-        return session->is_useless ? STATUS_BROKEN : STATUS_FAILED;
-    }
-    return STATUS_OK;
-}
-
-/* Sends one command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply
+/* Sends the command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply
  * is an error. */
-static enum status call(struct redis_session *session, const struct redis_bytes *words,
-                        size_t count, int64_t deadline_us, redisReply **ret_reply)
+static enum status exchange(struct redis_session *session, int64_t deadline_us,
+                            redisReply **ret_reply)
 {
-    const char **argv = fs_calloc(count, sizeof(*argv));
-    size_t *lens = fs_calloc(count, sizeof(*lens));
-    enum status status = STATUS_UNAVAILABLE;
+    const struct strbuf *command = &session->command;
+    void *reply = NULL;
 
-    for (size_t i = 0; i < count; i++) {
-        argv[i] = words[i].data;
-        lens[i] = words[i].len;
+    assert(session->words_missing == 0);
+    if (!set_timeout(session, deadline_us)) {
+        return STATUS_UNAVAILABLE;
     }
-    if (set_timeout(session, deadline_us)) {
-        *ret_reply = redisCommandArgv(session->context, (int)count, argv, lens);
-        status = reply_status(session, *ret_reply);
+    if (redisAppendFormattedCommand(session->context, command->text, command->len) == REDIS_OK) {
+        redisGetReply(session->context, &reply);
     }
-    free(lens);
-    free(argv);
+    *ret_reply = reply;
+    return reply_status(session, reply);
+}
+
+/* As exchange, for a request: a refusal is logged. */
+static enum status ask(struct redis_session *session, int64_t deadline_us, redisReply **ret_reply)
+{
+    enum status status = exchange(session, deadline_us, ret_reply);
+
+    if (status == STATUS_FAILED) {
+        log_refusal(session, *ret_reply);
+    }
     return status;
 }
 
-static struct redis_bytes word(const char *text)
+enum status redis_mget(struct redis_session *session, size_t count, int64_t deadline_us,
+                       void (*each)(void *arg, size_t i, struct redis_bytes value), void *arg)
 {
-    return (struct redis_bytes){text, strlen(text)};
-}
+    redisReply *reply = NULL;
+    enum status status = ask(session, deadline_us, &reply);
 
-/* For logs: what went wrong in the last call. */
-static void describe(const struct redis_session *session, enum status status,
-                     const redisReply *reply, char out[POOL_ERROR_SIZE])
-{
-    if (reply != NULL) {
-        snprintf(out, POOL_ERROR_SIZE, "%s", reply->str);
-    } else if (status == STATUS_TIMEOUT) {
-        snprintf(out, POOL_ERROR_SIZE, "no answer in time");
-    } else {
-        snprintf(out, POOL_ERROR_SIZE, "%s", session->context->errstr);
+    if (status == STATUS_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
+        status = STATUS_FAILED;
     }
-}
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        const redisReply *value = reply->element[i];
+        bool there = value->type == REDIS_REPLY_STRING;
 
-/* Now and then: a Redis that refuses one command mostly refuses all that are like it. */
-static void log_refusal(const struct redis_session *session, const char *what,
-                        const redisReply *reply)
-{
-    int64_t logged_us = atomic_load(&session->store->refusal_logged_us);
-    int64_t now_us = clock_mono_us();
-
-    if ((logged_us != 0 && now_us - logged_us < REFUSAL_LOG_EVERY_S * CLOCK_US_PER_S) ||
-        !atomic_compare_exchange_strong(&session->store->refusal_logged_us, &logged_us, now_us)) {
-        return;
+        each(arg, i,
+             (struct redis_bytes){there ? value->str : NULL, there ? (size_t)value->len : 0});
     }
-    log_warn(log_msg("redis refused a command"), log_str("command", what),
-             log_str("error", reply->str), log_str("host", session->store->url.host));
+    freeReplyObject(reply);
+    return status;
 }
 
-/* --- connecting ------------------------------------------------------------------------------- */
+enum status redis_run_script(struct redis_session *session, const struct redis_script *script,
+                             int64_t deadline_us, int64_t *ret_answer)
+{
+    redisReply *reply = NULL;
+    enum status status = exchange(session, deadline_us, &reply);
 
-/* The value of "key:value\r\n" in INFO's text, or NULL. */
+    if (status == STATUS_FAILED && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
+        freeReplyObject(reply);
+        reply = NULL;
+        turn_into_eval(session, script);
+        status = exchange(session, deadline_us, &reply);
+    }
+    if (status == STATUS_FAILED) {
+        log_refusal(session, reply);
+    } else if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER) {
+        status = STATUS_FAILED;
+    } else if (status == STATUS_OK) {
+        *ret_answer = reply->integer;
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+enum status redis_set_absent(struct redis_session *session, struct redis_bytes key,
+                             struct redis_bytes value, int64_t ttl_ms, int64_t deadline_us)
+{
+    redisReply *reply = NULL;
+    enum status status;
+
+    redis_begin(session, "SET", 5);
+    redis_add(session, key.data, key.len);
+    redis_add(session, value.data, value.len);
+    add_text(session, "NX");
+    add_text(session, "PX");
+    redis_add_int(session, ttl_ms);
+    status = ask(session, deadline_us, &reply);
+    freeReplyObject(reply);
+    return status;
+}
+
+/* --- what kind of Redis it is ----------------------------------------------------------------- */
+
+/* What follows `key` in INFO's text of "key:value\r\n", or NULL. */
 static const char *info_value(const char *info, const char *key)
 {
     const char *at = strstr(info, key);
@@ -171,8 +376,8 @@ static const char *info_value(const char *info, const char *key)
     return at == NULL ? NULL : at + strlen(key);
 }
 
-/* A Redis that has become another one is as one that came back: the writers are to use it first
- * (breaker.h). */
+/* A changed epoch means a restarted or promoted Redis. It is treated like one that is back from an
+ * outage: the writers use it first (breaker.h). */
 static void tell_epoch(struct redis_store *store, const char *epoch)
 {
     pthread_mutex_lock(&store->lock);
@@ -183,20 +388,40 @@ static void tell_epoch(struct redis_store *store, const char *epoch)
     pthread_mutex_unlock(&store->lock);
 }
 
-static bool epoch_is_old(struct redis_session *session)
+static bool epoch_is_old(struct redis_session *session, int64_t age_ms_max)
 {
     bool differs;
 
     pthread_mutex_lock(&session->store->lock);
     differs = strcmp(session->store->epoch, session->epoch) != 0;
     pthread_mutex_unlock(&session->store->lock);
-    return differs ||
-           clock_mono_us() - session->epoch_asked_us >= REDIS_EPOCH_AGE_MS * CLOCK_US_PER_MS;
+    return differs || clock_mono_us() - session->epoch_asked_us >= age_ms_max * CLOCK_US_PER_MS;
 }
 
-/* What INFO says of the replication. On failure *ret_why tells more. */
-static enum status take_replication(struct redis_session *session, const char *info,
-                                    const char **ret_why)
+static enum status say_useless(struct redis_session *session, const char *why)
+{
+    snprintf(session->why_useless, sizeof(session->why_useless), "%s", why);
+    return STATUS_BROKEN;
+}
+
+static enum status judge_mode(struct redis_session *session, const char *info)
+{
+    const char *mode = info_value(info, "\nredis_mode:");
+    const char *cluster = info_value(info, "\ncluster_enabled:");
+
+    if (mode != NULL && strncmp(mode, "sentinel", 8) == 0) {
+        return say_useless(session, "it is a Sentinel, which holds no data: give the URL of the "
+                                    "Redis that it watches");
+    }
+    if ((mode != NULL && strncmp(mode, "cluster", 7) == 0) ||
+        (cluster != NULL && *cluster == '1')) {
+        return say_useless(session, "it runs in cluster mode, which FastStock does not use: give a "
+                                    "Redis with cluster-enabled no");
+    }
+    return STATUS_OK;
+}
+
+static enum status take_replication(struct redis_session *session, const char *info)
 {
     const char *id = info_value(info, "\nmaster_replid:");
     const char *role = info_value(info, "\nrole:");
@@ -204,13 +429,10 @@ static enum status take_replication(struct redis_session *session, const char *i
     const char *last_io = info_value(info, "\nmaster_last_io_seconds_ago:");
 
     if (id == NULL || role == NULL) {
-        *ret_why = "INFO replication tells no master_replid";
-        return STATUS_BROKEN;
+        return say_useless(session, "INFO tells no master_replid: is this a Redis?");
     }
     if (!session->store->is_replica && strncmp(role, "master", 6) != 0) {
-        *ret_why = "it is a replica, which takes no writes";
-        session->is_useless = true;
-        return STATUS_BROKEN;
+        return say_useless(session, "it is a replica, which takes no writes");
     }
     session->stands_still = (link != NULL && strncmp(link, "up", 2) != 0) ||
                             (last_io != NULL && strtol(last_io, NULL, 10) >= REPLICA_SILENCE_S_MAX);
@@ -219,58 +441,96 @@ static enum status take_replication(struct redis_session *session, const char *i
     return STATUS_OK;
 }
 
-/* What nobody can write, nobody can bring up to date: then what is there must not be read
- * either. */
-static enum status try_writing(struct redis_session *session, int64_t deadline_us,
-                               const char **ret_why)
+/* INFO, of all sections when the connection is new, because only then the mode is of interest. */
+static enum status ask_info(struct redis_session *session, bool is_new, int64_t deadline_us,
+                            char error[POOL_ERROR_SIZE])
 {
-    struct redis_bytes words[] = {word("SET"), word(session->store->probe_key), word("1"),
-                                  word("PX"), word("1000")};
+    int64_t asked_us = clock_mono_us();
     redisReply *reply = NULL;
     enum status status;
 
-    if (session->store->is_replica) {
-        return STATUS_OK;
+    redis_begin(session, "INFO", is_new ? 0 : 1);
+    if (!is_new) {
+        add_text(session, "replication");
     }
-    status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
-    freeReplyObject(reply);
-    *ret_why = "it takes no writes";
-    return status == STATUS_FAILED
-               ? STATUS_OK
-               : status; /* refused for a reason of its own, like no room for more */
-}
-
-static enum status refresh_epoch(struct redis_session *session, int64_t deadline_us,
-                                 const char **ret_why)
-{
-    struct redis_bytes words[] = {word("INFO"), word("replication")};
-    redisReply *reply = NULL;
-    int64_t asked_us = clock_mono_us();
-    enum status status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
-
-    *ret_why = "INFO replication is not answered";
+    status = exchange(session, deadline_us, &reply);
     if (status == STATUS_OK) {
-        status = reply->type == REDIS_REPLY_STRING ? take_replication(session, reply->str, ret_why)
-                                                   : STATUS_BROKEN;
+        const char *info = reply->type == REDIS_REPLY_STRING ? reply->str : "";
+
+        status = is_new ? judge_mode(session, info) : STATUS_OK;
+        status = status == STATUS_OK ? take_replication(session, info) : status;
         session->epoch_asked_us = asked_us;
     }
+    if (status != STATUS_OK) {
+        describe(session, status, reply, error);
+    }
     freeReplyObject(reply);
-    if (status == STATUS_OK) {
-        status = try_writing(session, deadline_us, ret_why);
+    return status;
+}
+
+/* If Redis takes no writes, its entries cannot be corrected, so they must not be read. An error
+ * that has a reason of its own, like no room for more, says that the command may be used. */
+static enum status try_command(struct redis_session *session, const struct redis_trial *trial,
+                               int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    redisReply *reply = NULL;
+    size_t count = 0;
+    enum status status;
+
+    while (count < FS_ARRAY_LEN(trial->words) && trial->words[count] != NULL) {
+        count++;
+    }
+    redis_begin(session, trial->words[0], count - 1);
+    for (size_t i = 1; i < count; i++) {
+        add_text(session, trial->words[i]);
+    }
+    status = exchange(session, deadline_us, &reply);
+    status = status == STATUS_FAILED ? STATUS_OK : status;
+    if (status != STATUS_OK) {
+        describe(session, status, reply, error);
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+static bool is_tried(const struct redis_session *session, const struct redis_trial *trial,
+                     bool is_new)
+{
+    switch (trial->when) {
+    case REDIS_TRIAL_READ:
+        return is_new;
+    case REDIS_TRIAL_WRITE:
+        return is_new && !session->store->is_replica;
+    case REDIS_TRIAL_PROBE:
+        return !session->store->is_replica;
+    }
+    return false;
+}
+
+/* Asks for the epoch, and tries what is needed. On failure `error` tells why. */
+static enum status examine(struct redis_session *session, bool is_new, int64_t deadline_us,
+                           char error[POOL_ERROR_SIZE])
+{
+    enum status status = ask_info(session, is_new, deadline_us, error);
+    const struct redis_trial *trial = session->store->trials;
+
+    for (; status == STATUS_OK && trial->words[0] != NULL; trial++) {
+        if (is_tried(session, trial, is_new)) {
+            status = try_command(session, trial, deadline_us, error);
+        }
     }
     return status;
 }
 
-/* One command of the handshake; its reply must not be an error. */
-static bool handshake(struct redis_session *session, const struct redis_bytes *words, size_t count,
-                      int64_t deadline_us, char error[POOL_ERROR_SIZE])
+/* --- connections ------------------------------------------------------------------------------ */
+
+/* A command of the handshake, which was begun; its reply must not be an error. */
+static bool handshake(struct redis_session *session, int64_t deadline_us,
+                      char error[POOL_ERROR_SIZE])
 {
     redisReply *reply = NULL;
-    enum status status = call(session, words, count, deadline_us, &reply);
+    enum status status = exchange(session, deadline_us, &reply);
 
-    if (status == STATUS_OK && reply->type == REDIS_REPLY_STRING && reply->len == SHA1_HEX_LEN) {
-        memcpy(session->script_sha, reply->str, SHA1_HEX_LEN); /* SCRIPT LOAD's answer */
-    }
     if (status != STATUS_OK) {
         describe(session, status, reply, error);
     }
@@ -278,65 +538,62 @@ static bool handshake(struct redis_session *session, const struct redis_bytes *w
     return status == STATUS_OK;
 }
 
+static bool log_in(struct redis_session *session, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    const struct redis_url *url = &session->store->url;
+    bool has_user = url->user[0] != '\0';
+
+    if (!has_user && url->password[0] == '\0') {
+        return true;
+    }
+    redis_begin(session, "AUTH", has_user ? 2 : 1);
+    if (has_user) {
+        add_text(session, url->user);
+    }
+    add_text(session, url->password);
+    return handshake(session, deadline_us, error);
+}
+
 static bool introduce(struct redis_session *session, int64_t deadline_us,
                       char error[POOL_ERROR_SIZE])
 {
-    const struct redis_url *url = &session->store->url;
-    struct redis_bytes auth[] = {word("AUTH"), word(url->user), word(url->password)};
-    struct redis_bytes auth_default[] = {word("AUTH"), word(url->password)};
-    struct redis_bytes load[] = {word("SCRIPT"), word("LOAD"), word(session->store->script)};
-    const char *why;
-    char database[16];
-
-    snprintf(database, sizeof(database), "%d", url->database);
-    if (url->user[0] != '\0' && !handshake(session, auth, FS_ARRAY_LEN(auth), deadline_us, error)) {
+    if (!log_in(session, deadline_us, error)) {
         return false;
     }
-    if (url->user[0] == '\0' && url->password[0] != '\0' &&
-        !handshake(session, auth_default, FS_ARRAY_LEN(auth_default), deadline_us, error)) {
-        return false;
+    if (session->store->url.database != 0) {
+        redis_begin(session, "SELECT", 1);
+        redis_add_int(session, session->store->url.database);
+        if (!handshake(session, deadline_us, error)) {
+            return false;
+        }
     }
-    if (url->database != 0 &&
-        !handshake(session, (struct redis_bytes[]){word("SELECT"), word(database)}, 2, deadline_us,
-                   error)) {
-        return false;
-    }
-    if (!handshake(session, load, FS_ARRAY_LEN(load), deadline_us, error)) {
-        return false;
-    }
-    if (refresh_epoch(session, deadline_us, &why) != STATUS_OK) {
-        snprintf(error, POOL_ERROR_SIZE, "%s", why);
-        return false;
-    }
-    return true;
+    return examine(session, true, deadline_us, error) == STATUS_OK;
 }
 
-static void session_close(void *connection)
+static bool open_socket(struct redis_session *session, int64_t deadline_us,
+                        char error[POOL_ERROR_SIZE])
 {
-    struct redis_session *session = connection;
+    const struct redis_url *url = &session->store->url;
+    int64_t left_ms = clock_left_ms(deadline_us);
+    struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000),
+                              .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
 
-    redisFree(session->context);
-    free(session);
+    session->context = redisConnectWithTimeout(url->host, url->port, timeout);
+    if (session->context == NULL || session->context->err != 0) {
+        snprintf(error, POOL_ERROR_SIZE, "%s",
+                 session->context == NULL ? "out of memory" : session->context->errstr);
+        return false;
+    }
+    redisEnableKeepAlive(session->context);
+    return true;
 }
 
 static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
-    struct redis_store *store = arg;
-    int64_t left_ms = clock_left_ms(deadline_us);
-    struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000),
-                              .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
     struct redis_session *session = fs_calloc(1, sizeof(*session));
 
-    session->store = store;
-    session->context = redisConnectWithTimeout(store->url.host, store->url.port, timeout);
-    if (session->context == NULL || session->context->err != 0) {
-        snprintf(error, POOL_ERROR_SIZE, "%s",
-                 session->context == NULL ? "out of memory" : session->context->errstr);
-        session_close(session);
-        return NULL;
-    }
-    redisEnableKeepAlive(session->context);
-    if (!introduce(session, deadline_us, error)) {
+    session->store = arg;
+    if (!open_socket(session, deadline_us, error) || !introduce(session, deadline_us, error)) {
         session_close(session);
         return NULL;
     }
@@ -352,53 +609,37 @@ static bool session_is_alive(void *connection)
     return poll(&fd, 1, 0) == 0;
 }
 
-struct redis_store *redis_store_create(const struct redis_options *options)
+/* Half of the age at which a request asks itself: the maintainer looks once a second, give or take
+ * a little. */
+static enum status session_refresh(void *connection, int64_t deadline_us,
+                                   char error[POOL_ERROR_SIZE])
 {
-    struct redis_store *store = fs_calloc(1, sizeof(*store));
-    char error[128];
-    bool parsed = url_parse_redis(options->store.url, &store->url, error, sizeof(error));
+    struct redis_session *session = connection;
+    enum status status = STATUS_OK;
 
-    assert(parsed); /* the settings are checked when they are read */
-    (void)parsed;
-    store->timeout_ms = options->store.timeout_ms;
-    store->script = options->script;
-    store->is_replica = options->is_replica;
-    store->probe_key = options->probe_key;
-    store->probation_us = options->store.probation_ms * CLOCK_US_PER_MS;
-    pthread_mutex_init(&store->lock, NULL);
-    store->pool = pool_create(&(struct pool_options){
-        .store = options->store,
-        .ops = {.connect = session_connect, .is_alive = session_is_alive, .close = session_close},
-        .context = store});
-    return store;
+    if (epoch_is_old(session, REDIS_EPOCH_AGE_MS / 2)) {
+        status = examine(session, false, deadline_us, error);
+    }
+    return session->why_useless[0] != '\0' ? STATUS_UNAVAILABLE : status;
 }
 
-void redis_store_destroy(struct redis_store *store)
+static void session_close(void *connection)
 {
-    if (store == NULL) {
-        return;
-    }
-    pool_destroy(store->pool);
-    pthread_mutex_destroy(&store->lock);
-    free(store);
+    struct redis_session *session = connection;
+
+    redisFree(session->context);
+    strbuf_finish(&session->command);
+    free(session);
 }
 
 /* --- sessions --------------------------------------------------------------------------------- */
-
-void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
-{
-    if (session->is_useless) {
-        pool_trip(store->pool, "it takes no writes");
-    }
-    pool_release(store->pool, session, last);
-}
 
 enum status redis_acquire(struct redis_store *store, int64_t deadline_us,
                           struct redis_session **ret_session)
 {
     void *connection = NULL;
     struct redis_session *session;
-    const char *why;
+    char error[POOL_ERROR_SIZE];
     int64_t wait_until_us = pool_wait_until_us(deadline_us, store->timeout_ms);
     enum status status = pool_acquire(store->pool, wait_until_us, &connection);
 
@@ -406,8 +647,8 @@ enum status redis_acquire(struct redis_store *store, int64_t deadline_us,
         return status;
     }
     session = connection;
-    if (epoch_is_old(session)) {
-        status = refresh_epoch(session, deadline_us, &why);
+    if (epoch_is_old(session, REDIS_EPOCH_AGE_MS)) {
+        status = examine(session, false, deadline_us, error);
         if (status != STATUS_OK) {
             redis_release(store, session, status);
             return status;
@@ -421,6 +662,14 @@ enum status redis_acquire(struct redis_store *store, int64_t deadline_us,
     return STATUS_OK;
 }
 
+void redis_release(struct redis_store *store, struct redis_session *session, enum status last)
+{
+    if (session->why_useless[0] != '\0') {
+        pool_trip(store->pool, session->why_useless);
+    }
+    pool_release(store->pool, session, last);
+}
+
 const char *redis_epoch(const struct redis_session *session)
 {
     return session->epoch;
@@ -429,87 +678,4 @@ const char *redis_epoch(const struct redis_session *session)
 enum breaker_state redis_store_state(struct redis_store *store)
 {
     return pool_breaker_state(store->pool);
-}
-
-enum status redis_mget(struct redis_session *session, const struct redis_bytes *keys, size_t count,
-                       int64_t deadline_us,
-                       void (*each)(void *arg, size_t i, struct redis_bytes value), void *arg)
-{
-    struct redis_bytes *words = fs_calloc(count + 1, sizeof(*words));
-    redisReply *reply = NULL;
-    enum status status;
-
-    words[0] = word("MGET");
-    memcpy(words + 1, keys, count * sizeof(*keys));
-    status = call(session, words, count + 1, deadline_us, &reply);
-    if (status == STATUS_FAILED) {
-        log_refusal(session, "MGET", reply);
-    } else if (status == STATUS_OK &&
-               (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)) {
-        status = STATUS_FAILED;
-    }
-    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        const redisReply *value = reply->element[i];
-        bool there = value->type == REDIS_REPLY_STRING;
-
-        each(arg, i,
-             (struct redis_bytes){there ? value->str : NULL, there ? (size_t)value->len : 0});
-    }
-    freeReplyObject(reply);
-    free(words);
-    return status;
-}
-
-enum status redis_set_absent(struct redis_session *session, struct redis_bytes key,
-                             struct redis_bytes value, int64_t ttl_ms, int64_t deadline_us)
-{
-    char ttl_text[24];
-    struct redis_bytes words[] = {word("SET"), key, value, word("NX"), word("PX"), {ttl_text, 0}};
-    redisReply *reply = NULL;
-    enum status status;
-
-    words[5].len = (size_t)snprintf(ttl_text, sizeof(ttl_text), "%" PRId64, ttl_ms);
-    status = call(session, words, FS_ARRAY_LEN(words), deadline_us, &reply);
-    if (status == STATUS_FAILED) {
-        log_refusal(session, "SET", reply);
-    }
-    freeReplyObject(reply);
-    return status;
-}
-
-enum status redis_run_script(struct redis_session *session, const struct redis_bytes *keys,
-                             size_t key_count, const struct redis_bytes *args, size_t arg_count,
-                             int64_t deadline_us, int64_t *ret_answer)
-{
-    size_t count = 3 + key_count + arg_count;
-    struct redis_bytes *words = fs_calloc(count, sizeof(*words));
-    redisReply *reply = NULL;
-    char key_count_text[24];
-    enum status status;
-
-    snprintf(key_count_text, sizeof(key_count_text), "%zu", key_count);
-    words[0] = word("EVALSHA");
-    words[1] = word(session->script_sha);
-    words[2] = word(key_count_text);
-    memcpy(words + 3, keys, key_count * sizeof(*keys));
-    memcpy(words + 3 + key_count, args, arg_count * sizeof(*args));
-    status = call(session, words, count, deadline_us, &reply);
-    if (status == STATUS_FAILED &&
-        strncmp(reply->str, "NOSCRIPT", 8) == 0) { /* somebody ran SCRIPT FLUSH */
-        freeReplyObject(reply);
-        reply = NULL;
-        words[0] = word("EVAL");
-        words[1] = word(session->store->script);
-        status = call(session, words, count, deadline_us, &reply);
-    }
-    if (status == STATUS_FAILED) {
-        log_refusal(session, "EVALSHA", reply);
-    } else if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER) {
-        status = STATUS_FAILED;
-    } else if (status == STATUS_OK) {
-        *ret_answer = reply->integer;
-    }
-    freeReplyObject(reply);
-    free(words);
-    return status;
 }

@@ -1,10 +1,19 @@
-/* Redis, as FastStock uses it. The only file that includes hiredis.
+/* Redis, as FastStock uses it.
  *
  * A session is a pooled connection that knows the *epoch* of the data behind it: the replication id
- * of its Redis, the same on a replica, another one after a restart or a promotion. Keys are made
- * with it, so that data which a restart or a failover brought back are never looked at. It is asked
- * again when it is older than REDIS_EPOCH_AGE_MS, or another session of the store has heard of a
- * new one. */
+ * of its Redis, which is the same on a replica, and another one after a restart or a promotion.
+ * Keys are made with the epoch, so that data which a restart or a failover brought back are never
+ * looked at. Only INFO tells the replication id; that is why a user needs that command.
+ *
+ * The pool's maintainer asks for the epoch again each second, and tries whether Redis takes writes.
+ * A request asks only on a session whose answer is older than REDIS_EPOCH_AGE_MS (one that was busy
+ * whenever the maintainer looked), or when another session of the store has heard of a new epoch.
+ *
+ * A Redis that answers and yet is of no use counts as away, with the reason in the log: it takes no
+ * writes (it was made a replica, loads its data, has a full disk, has too few replicas), it refuses
+ * the user a command that is needed, it runs in cluster mode, it is a Sentinel. All that can be
+ * found out by asking is found out when a session connects: see `trials`. A Redis without room for
+ * more (OOM) does not count as away, because it still removes what is older (put.lua). */
 #ifndef FASTSTOCK_COMMON_STORES_REDIS_H
 #define FASTSTOCK_COMMON_STORES_REDIS_H
 
@@ -22,20 +31,34 @@
 struct redis_store;
 struct redis_session;
 
+/* A command that the store's user is going to need. */
+struct redis_trial {
+    enum {
+        REDIS_TRIAL_READ,  /* tried on each new connection */
+        REDIS_TRIAL_WRITE, /* tried on each new connection to a primary */
+        REDIS_TRIAL_PROBE, /* as a write, and again with each question for the epoch */
+    } when;
+    const char *words[6]; /* ended by NULL, or by the end */
+};
+
 struct redis_options {
     /* url: see url.h, not empty. A reply that comes in pieces may take timeout_ms for each. The
      * probation follows a change of the epoch, too. */
     struct store_options store;
-    const char *script; /* Lua, loaded on each connection for redis_run_script; borrowed */
-    bool is_replica; /* else it must take writes; one that does not, for whatever reason, counts as
-                        away */
-    const char *probe_key; /* what is written to find that out, with each question for the epoch;
-                              borrowed */
+    bool is_replica;                  /* else it must take writes */
+    const struct redis_trial *trials; /* ended by one without words; borrowed */
 };
 
 struct redis_bytes {
     const char *data;
     size_t len;
+};
+
+/* A script's text (Lua), and the SHA-1 of it in hexadecimal. */
+struct redis_script {
+    const char *text;
+    size_t text_len;
+    const char *sha;
 };
 
 /* Never fails: connections come when Redis is there. */
@@ -52,21 +75,35 @@ void redis_release(struct redis_store *store, struct redis_session *session, enu
 
 const char *redis_epoch(const struct redis_session *session);
 
-/* One MGET. Calls `each(arg, i, value)` for each key in order; value.data is NULL when there is
- * none, and the bytes are lent for the call. */
-enum status redis_mget(struct redis_session *session, const struct redis_bytes *keys, size_t count,
-                       int64_t deadline_us,
+enum breaker_state redis_store_state(struct redis_store *store);
+
+/* A command is written into its session word by word, and then sent:
+ *
+ *     redis_begin(session, "MGET", 2);
+ *     redis_add(session, "a", 1);
+ *     redis_add(session, "b", 1);
+ *     status = redis_mget(session, 2, deadline_us, take_value, NULL);
+ *
+ * Each word is copied, once, into memory that the session keeps. */
+void redis_begin(struct redis_session *session, const char *name, size_t words);
+/* The script's `keys` keys and other words follow, `words` in all. */
+void redis_begin_script(struct redis_session *session, const struct redis_script *script,
+                        size_t keys, size_t words);
+void redis_add(struct redis_session *session, const char *bytes, size_t len);
+void redis_add_int(struct redis_session *session, int64_t value);
+
+/* Sends an MGET of `count` keys. Calls `each(arg, i, value)` for each key in order; value.data is
+ * NULL when there is none, and the bytes are lent for the call. */
+enum status redis_mget(struct redis_session *session, size_t count, int64_t deadline_us,
                        void (*each)(void *arg, size_t i, struct redis_bytes value), void *arg);
+
+/* Runs the script that was begun; its answer must be an integer. A Redis that does not know the
+ * script is told it. */
+enum status redis_run_script(struct redis_session *session, const struct redis_script *script,
+                             int64_t deadline_us, int64_t *ret_answer);
 
 /* SET with NX and PX: unless the key is there already. */
 enum status redis_set_absent(struct redis_session *session, struct redis_bytes key,
                              struct redis_bytes value, int64_t ttl_ms, int64_t deadline_us);
-
-/* Runs the store's script; its answer must be an integer. */
-enum status redis_run_script(struct redis_session *session, const struct redis_bytes *keys,
-                             size_t key_count, const struct redis_bytes *args, size_t arg_count,
-                             int64_t deadline_us, int64_t *ret_answer);
-
-enum breaker_state redis_store_state(struct redis_store *store);
 
 #endif
