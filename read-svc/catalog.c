@@ -344,15 +344,20 @@ static void copy_slice(const struct catalog *catalog, size_t start, size_t limit
 }
 
 /* Pages straight from PostgreSQL: the total on each row, and ids from $1 on. */
-static const char page_sql[] =
-    "SELECT mark.total, product.id"
-    " FROM (SELECT count(*) AS total FROM products WHERE deleted_at IS NULL) AS mark"
-    " LEFT JOIN (SELECT id FROM products WHERE deleted_at IS NULL"
-    "  ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) AS product ON true ORDER BY product.id";
+static const struct pg_statement page_statement = {
+    .name = "catalog_page",
+    .param_count = 2,
+    .sql =
+        "SELECT mark.total, product.id"
+        " FROM (SELECT count(*) AS total FROM products WHERE deleted_at IS NULL) AS mark"
+        " LEFT JOIN (SELECT id FROM products WHERE deleted_at IS NULL"
+        "  ORDER BY id OFFSET $1::bigint LIMIT $2::bigint) AS product ON true ORDER BY product.id"};
 
-static const char after_sql[] =
-    "SELECT 0, id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-    " ORDER BY id LIMIT $2::bigint";
+static const struct pg_statement after_statement = {
+    .name = "catalog_after",
+    .param_count = 2,
+    .sql = "SELECT 0, id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+           " ORDER BY id LIMIT $2::bigint"};
 
 enum { COLUMN_TOTAL, COLUMN_ID };
 
@@ -372,8 +377,8 @@ static void take_page(const struct pg_result *result, size_t limit, struct catal
 }
 
 /* Asks for one id more than wanted, to know of more. */
-static enum status page_from_database(struct catalog *catalog, const char *sql, int64_t start,
-                                      size_t limit, int64_t deadline_us,
+static enum status page_from_database(struct catalog *catalog, const struct pg_statement *statement,
+                                      int64_t start, size_t limit, int64_t deadline_us,
                                       struct catalog_page *ret_page)
 {
     char start_text[24];
@@ -385,7 +390,7 @@ static enum status page_from_database(struct catalog *catalog, const char *sql, 
 
     snprintf(start_text, sizeof(start_text), "%" PRId64, start);
     snprintf(limit_text, sizeof(limit_text), "%zu", limit + 1);
-    status = pg_query(catalog->database, sql, params, 2, deadline_us, &result, &error);
+    status = pg_run(catalog->database, statement, params, deadline_us, &result, &error);
     if (status == STATUS_OK) {
         take_page(result, limit, ret_page);
         pg_result_free(result);
@@ -410,7 +415,7 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
         enum status status =
-            page_from_database(catalog, page_sql, offset, limit, deadline_us, ret_page);
+            page_from_database(catalog, &page_statement, offset, limit, deadline_us, ret_page);
 
         if (status == STATUS_OK && ret_page->total < catalog->products_max / 10 * 9) {
             atomic_store(&catalog->has_shrunk, true);
@@ -427,7 +432,7 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
 {
     assert(limit <= CATALOG_PAGE_MAX);
     if (!lock_ids(catalog)) {
-        return page_from_database(catalog, after_sql, after, limit, deadline_us, ret_page);
+        return page_from_database(catalog, &after_statement, after, limit, deadline_us, ret_page);
     }
     copy_slice(catalog, id_list_after(&catalog->ids, after), limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);

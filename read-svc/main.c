@@ -45,7 +45,9 @@ static struct product_cache *open_cache(const struct settings *s)
 
 static struct pg_store *open_database(const struct settings *s, const char *name, const char *url)
 {
-    struct pg_options options = {.store = s->stores.database, .application = SERVICE};
+    struct pg_options options = {.store = s->stores.database,
+                                 .application = SERVICE,
+                                 .is_prepared = s->stores.database_prepared != 0};
 
     options.store.name = name;
     options.store.url = url;

@@ -63,11 +63,13 @@ struct tier *tier_database_create(const struct tier_database_options *options)
 /* --- one statement ---------------------------------------------------------------------------- */
 
 /* The mark tells whether the WAL up to $2 has been replayed here. */
-static const char products_sql[] =
-    "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed"
-    " FROM (SELECT (NOT pg_is_in_recovery() OR"
-    "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed) AS mark"
-    " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id";
+static const struct pg_statement products_statement = {
+    .name = "products",
+    .param_count = 2,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed"
+           " FROM (SELECT (NOT pg_is_in_recovery() OR"
+           "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed) AS mark"
+           " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id"};
 
 enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT };
 
@@ -177,10 +179,9 @@ static enum status ask_once(struct question *question, struct members members,
     enum status status;
 
     add_id_array(&ids, question->batch, members);
-    status =
-        pg_query(question->server, products_sql,
-                 (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn}, 2,
-                 question->deadline_us, &result, ret_error);
+    status = pg_run(question->server, &products_statement,
+                    (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn},
+                    question->deadline_us, &result, ret_error);
     strbuf_finish(&ids);
     question->statements_left--;
     if (status == STATUS_OK) {

@@ -73,9 +73,10 @@ static void update_gauge(void *arg)
 
 /* The insert position: behind every commit record, whether it is on disk yet or not. A primary of
  * ours that is itself a replica has replayed what its readers see. */
-static const char position_sql[] =
-    "SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-    " ELSE pg_current_wal_insert_lsn() END, '0/0')::text";
+static const struct pg_statement position_statement = {
+    .name = "wal_position",
+    .sql = "SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+           " ELSE pg_current_wal_insert_lsn() END, '0/0')::text"};
 
 /* Called by the ticker; returns after how many milliseconds to call again. */
 static int64_t take(void *arg)
@@ -84,8 +85,8 @@ static int64_t take(void *arg)
     struct pg_result *result = NULL;
     struct pg_error error;
     int64_t sent_us = clock_mono_us();
-    enum status status = pg_query(mark->primary, position_sql, NULL, 0,
-                                  sent_us + QUERY_MS * CLOCK_US_PER_MS, &result, &error);
+    enum status status = pg_run(mark->primary, &position_statement, NULL,
+                                sent_us + QUERY_MS * CLOCK_US_PER_MS, &result, &error);
 
     if (status == STATUS_FAILED) {
         log_warn(log_msg("the primary's WAL position cannot be read"),

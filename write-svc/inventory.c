@@ -98,10 +98,12 @@ static void publish(struct inventory *inventory, struct product *product,
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-static const char change_sql[] =
-    "SELECT " PRODUCT_ROWS_COLUMNS ", product.outcome, product.delta"
-    " FROM change_stock($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
-    "  ARRAY[$5::text]) AS product";
+static const struct pg_statement change_statement = {
+    .name = "change_stock",
+    .param_count = 5,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", product.outcome, product.delta"
+           " FROM change_stock($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
+           "  ARRAY[$5::text]) AS product"};
 
 enum { COLUMN_OUTCOME = PRODUCT_ROWS_NEXT, COLUMN_DELTA };
 
@@ -132,8 +134,8 @@ static enum status run_change(struct inventory *inventory, const struct stock_ch
     snprintf(expected, sizeof(expected), change->expected_version > 0 ? "{%" PRId64 "}" : "{NULL}",
              change->expected_version);
     for (int tries = 1; tries <= TRIES_MAX; tries++) {
-        status = pg_query(inventory->database, change_sql, params, (int)FS_ARRAY_LEN(params),
-                          deadline_us, ret_result, &error);
+        status =
+            pg_run(inventory->database, &change_statement, params, deadline_us, ret_result, &error);
         if (status != STATUS_FAILED || !is_retryable(&error)) {
             break;
         }

@@ -38,8 +38,10 @@ static struct product_cache *open_cache(const struct settings *s)
 
 static struct pg_store *open_database(const struct settings *s)
 {
-    struct pg_options options = {
-        .store = s->stores.database, .application = SERVICE, .needs_writes = true};
+    struct pg_options options = {.store = s->stores.database,
+                                 .application = SERVICE,
+                                 .needs_writes = true,
+                                 .is_prepared = s->stores.database_prepared != 0};
 
     options.store.name = "postgres";
     options.store.retry_ms = RETRY_MS;
@@ -49,8 +51,10 @@ static struct pg_store *open_database(const struct settings *s)
 /* One connection, for the relay's lock. */
 static struct pg_store *open_direct(const struct settings *s)
 {
-    struct pg_options options = {
-        .store = s->stores.database, .application = SERVICE, .needs_writes = true};
+    struct pg_options options = {.store = s->stores.database,
+                                 .application = SERVICE,
+                                 .needs_writes = true,
+                                 .is_prepared = s->stores.database_prepared != 0};
 
     options.store.name = "postgres-direct";
     options.store.url = s->database_direct_url;

@@ -16,10 +16,13 @@
  * retry_ms and probation_ms are the service's. */
 struct store_settings {
     struct store_options database;
+    int64_t database_prepared;  /* index in stores_off_on */
     struct store_options redis; /* url "": none */
     const char *redis_key_prefix;
     int64_t cache_ttl_ms;
 };
+
+extern const char *const stores_off_on[];
 
 /* For ops.h: a product_cache, a pg_store. */
 enum breaker_state stores_cache_state(void *cache);
@@ -41,7 +44,11 @@ void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE]);
      .help = "Deadline of one statement."},                                                        \
     {"database", "connect_timeout_ms", CONFIG_INT, STORE_AT(base, database.connect_timeout_ms),    \
      "1000", 1, 600000,                                                                            \
-     .help = "Deadline for connecting and a first answer."}
+     .help = "Deadline for connecting to an address and a first answer."},                         \
+    {"database", "prepared", CONFIG_CHOICE, STORE_AT(base, database_prepared), "off",              \
+     .choices = stores_off_on,                                                                     \
+     .help = "Prepare statements by name; through PgBouncer this needs version 1.21 and its "      \
+             "max_prepared_statements."}
 
 #define REDIS_OPTIONS(base, size_default)                                                          \
     {"redis", "url", CONFIG_URL, STORE_AT(base, redis.url), "",                                    \

@@ -3,6 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "common/base/strbuf.h"
 #include "common/stores/pg_hosts.h"
 #include "common/stores/pool.h"
@@ -19,9 +20,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_ONLY "25006" /* read_only_sql_transaction */
-#define PARAMETERS_MAX 80 /* of a connection; libpq 17 knows some 50 */
-#define PROBE_MS 900      /* between questions whether the server still takes writes */
+#define READ_ONLY "25006"           /* read_only_sql_transaction */
+#define UNKNOWN_STATEMENT "26000"   /* invalid_sql_statement_name */
+#define DUPLICATE_STATEMENT "42P05" /* duplicate_prepared_statement */
+#define PREPARED_MAX 32             /* statements that a connection remembers */
+#define PREPARED_TRIES 3            /* of a call whose statement the server has lost */
+#define PARAMETERS_MAX 80           /* of a connection; libpq 17 knows some 50 */
+#define PROBE_MS 900                /* between questions whether the server still takes writes */
+
+static struct metric_family lost_counter = METRIC_COUNTER(
+    "faststock_statements_lost_total",
+    "Calls whose prepared statement the server had lost, or whose plan was stale; each was repeated.",
+    "store", "cause");
+
+enum { LOST_STATEMENT, LOST_PLAN, SERIES };
+
+static const struct metric_row rows[SERIES] = {
+    [LOST_STATEMENT] = {&lost_counter, {NULL, "statement"}},
+    [LOST_PLAN] = {&lost_counter, {NULL, "plan"}},
+};
 
 /* Parameters of a connection, as PQconnectStartParams has them. */
 struct parameters {
@@ -40,6 +57,9 @@ struct pg_store {
     const char *session_attrs;    /* of the URL; NULL: none */
     struct pg_hosts *hosts;
     struct pool *pool;
+    struct metric *series[SERIES];
+    bool is_prepared;
+    _Atomic unsigned form; /* counts the changes of a result's form; part of a statement's name */
     atomic_bool is_closing;
     _Atomic int64_t probed_us; /* when the server said last that it takes writes */
 
@@ -51,6 +71,10 @@ struct pg_store {
 struct session {
     PGconn *connection;
     struct pg_store *store;
+    bool has_stale_plan; /* the last error: a prepared statement's result has another form now */
+    unsigned form;       /* of the prepared statements */
+    const struct pg_statement *prepared[PREPARED_MAX];
+    size_t prepared_count;
 };
 
 /* --- waiting ---------------------------------------------------------------------------------- */
@@ -129,7 +153,16 @@ static bool means_away(const char *sqlstate)
     return sqlstate == NULL || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0;
 }
 
-static enum status judge(const PGconn *connection, const PGresult *result, struct pg_error *error)
+/* "cached plan must not change result type" has the SQLSTATE of many other errors (0A000), and its
+ * text may be translated; the name of the server's function tells it apart. */
+static bool is_of_stale_plan(const PGresult *result)
+{
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+
+    return function != NULL && strcmp(function, "RevalidateCachedQuery") == 0;
+}
+
+static enum status judge(struct session *session, const PGresult *result, struct pg_error *error)
 {
     ExecStatusType type = PQresultStatus(result);
     const char *sqlstate;
@@ -138,22 +171,25 @@ static enum status judge(const PGconn *connection, const PGresult *result, struc
         return STATUS_OK;
     }
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    session->has_stale_plan = is_of_stale_plan(result);
     fill_error(error, sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     if (error->message[0] == '\0') {
-        fill_error(error, sqlstate, PQerrorMessage(connection));
+        fill_error(error, sqlstate, PQerrorMessage(session->connection));
     }
-    return PQstatus(connection) != CONNECTION_OK || means_away(sqlstate) ? STATUS_BROKEN
-                                                                         : STATUS_FAILED;
+    return PQstatus(session->connection) != CONNECTION_OK || means_away(sqlstate) ? STATUS_BROKEN
+                                                                                  : STATUS_FAILED;
 }
 
-static enum status run(PGconn *connection, const char *sql, const char *const *params, int count,
-                       int64_t deadline_us, PGresult **ret_result, struct pg_error *error)
+/* Waits for the result of what was sent; `is_sent` is libpq's answer to sending it. */
+static enum status collect(struct session *session, int is_sent, int64_t deadline_us,
+                           PGresult **ret_result, struct pg_error *error)
 {
+    PGconn *connection = session->connection;
     PGresult *first = NULL;
     PGresult *extra = NULL;
     enum status status;
 
-    if (!PQsendQueryParams(connection, sql, count, NULL, params, NULL, NULL, 0)) {
+    if (!is_sent) {
         fill_error(error, NULL, PQerrorMessage(connection));
         return STATUS_BROKEN;
     }
@@ -166,7 +202,7 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
         PQclear(extra);
     }
     if (status == STATUS_OK) {
-        status = judge(connection, first, error);
+        status = judge(session, first, error);
     } else {
         fill_error(error, NULL,
                    status == STATUS_TIMEOUT ? "no answer in time" : PQerrorMessage(connection));
@@ -178,6 +214,147 @@ static enum status run(PGconn *connection, const char *sql, const char *const *p
     }
     return status;
 }
+
+/* Runs a statement without preparing it. */
+static enum status run_unnamed(struct session *session, const struct pg_statement *statement,
+                               const char *const *params, int64_t deadline_us,
+                               PGresult **ret_result, struct pg_error *error)
+{
+    int is_sent = PQsendQueryParams(session->connection, statement->sql, statement->param_count,
+                                    NULL, params, NULL, NULL, 0);
+
+    return collect(session, is_sent, deadline_us, ret_result, error);
+}
+
+/* --- prepared statements ---------------------------------------------------------------------- */
+
+#define SERVER_NAME_SIZE 64 /* PostgreSQL keeps so much of a name, with its NUL */
+
+/* FNV-1a. Another version of a service may use the same name for other SQL, on one server
+ * connection if its PgBouncer does not keep the names of its clients apart. */
+static uint32_t hash_of(const char *text)
+{
+    uint32_t hash = 2166136261U;
+
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (unsigned char)*text) * 16777619U;
+    }
+    return hash;
+}
+
+/* The name of a statement at the server. */
+static void name_statement(const struct session *session, const struct pg_statement *statement,
+                           char out[SERVER_NAME_SIZE])
+{
+    assert(strlen(statement->name) <= PG_STATEMENT_NAME_MAX);
+    snprintf(out, SERVER_NAME_SIZE, "%s_%08x_%u", statement->name,
+             (unsigned)hash_of(statement->sql), session->form);
+}
+
+static bool has_prepared(const struct session *session, const struct pg_statement *statement)
+{
+    for (size_t i = 0; i < session->prepared_count; i++) {
+        if (session->prepared[i] == statement) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One that exists already is as good, because its name tells its SQL. PgBouncer knows the
+ * statements of all its clients by their text alone, so the text tells the form, too. */
+static enum status prepare(struct session *session, const struct pg_statement *statement,
+                           const char *name, int64_t deadline_us, struct pg_error *error)
+{
+    struct strbuf sql = STRBUF_EMPTY;
+    PGresult *result = NULL;
+    enum status status;
+
+    strbuf_adds(&sql, statement->sql);
+    if (session->form > 0) {
+        strbuf_addf(&sql, " /* %u */", session->form);
+    }
+    status = collect(session, PQsendPrepare(session->connection, name, sql.text, 0, NULL),
+                     deadline_us, &result, error);
+    PQclear(result);
+    strbuf_finish(&sql);
+    if (status == STATUS_FAILED && strcmp(error->sqlstate, DUPLICATE_STATEMENT) == 0) {
+        status = STATUS_OK;
+    }
+    if (status == STATUS_OK) {
+        assert(session->prepared_count < PREPARED_MAX);
+        session->prepared[session->prepared_count++] = statement;
+    }
+    return status;
+}
+
+static enum status run_prepared(struct session *session, const struct pg_statement *statement,
+                                const char *const *params, int64_t deadline_us,
+                                PGresult **ret_result, struct pg_error *error)
+{
+    unsigned form = atomic_load(&session->store->form);
+    char name[SERVER_NAME_SIZE];
+    enum status status = STATUS_OK;
+    int is_sent;
+
+    if (session->form != form) {
+        session->form = form;
+        session->prepared_count = 0;
+    }
+    name_statement(session, statement, name);
+    if (!has_prepared(session, statement)) {
+        status = prepare(session, statement, name, deadline_us, error);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    is_sent = PQsendQueryPrepared(session->connection, name, statement->param_count, params, NULL,
+                                  NULL, 0);
+    return collect(session, is_sent, deadline_us, ret_result, error);
+}
+
+/* Did the call fail only because of its prepared statement? Forgets what the server has lost:
+ * DISCARD ALL drops all statements of a session; a stale plan makes all sessions begin anew. */
+static bool forget_lost(struct session *session, enum status status, const struct pg_error *error)
+{
+    unsigned form = session->form;
+
+    if (status != STATUS_FAILED) {
+        return false;
+    }
+    if (session->has_stale_plan) {
+        atomic_compare_exchange_strong(&session->store->form, &form, form + 1);
+        metric_add(session->store->series[LOST_PLAN], 1);
+        return true;
+    }
+    if (strcmp(error->sqlstate, UNKNOWN_STATEMENT) == 0) {
+        session->prepared_count = 0;
+        metric_add(session->store->series[LOST_STATEMENT], 1);
+        return true;
+    }
+    return false;
+}
+
+/* A statement that the server loses each time (a PgBouncer that does not keep them) is run without
+ * being prepared. */
+static enum status run_statement(struct session *session, const struct pg_statement *statement,
+                                 const char *const *params, int64_t deadline_us,
+                                 PGresult **ret_result, struct pg_error *error)
+{
+    bool may_prepare = session->store->is_prepared && statement->name != NULL;
+
+    for (int tries = 0; may_prepare && tries < PREPARED_TRIES; tries++) {
+        enum status status =
+            run_prepared(session, statement, params, deadline_us, ret_result, error);
+
+        if (!forget_lost(session, status, error)) {
+            return status;
+        }
+    }
+    return run_unnamed(session, statement, params, deadline_us, ret_result, error);
+}
+
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* A connection, and time left to use it. */
 static enum status acquire(struct pg_store *store, int64_t deadline_us,
@@ -213,8 +390,9 @@ static enum status release(struct session *session, enum status status,
     return status;
 }
 
-enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
-                     int64_t deadline_us, struct pg_result **ret_result, struct pg_error *ret_error)
+enum status pg_run(struct pg_store *store, const struct pg_statement *statement,
+                   const char *const *params, int64_t deadline_us, struct pg_result **ret_result,
+                   struct pg_error *ret_error)
 {
     int64_t statement_deadline_us;
     struct session *session = NULL;
@@ -230,13 +408,20 @@ enum status pg_query(struct pg_store *store, const char *sql, const char *const 
     if (deadline_us < statement_deadline_us) {
         statement_deadline_us = deadline_us;
     }
-    status =
-        run(session->connection, sql, params, count, statement_deadline_us, &result, ret_error);
+    status = run_statement(session, statement, params, statement_deadline_us, &result, ret_error);
     status = release(session, status, ret_error);
     if (status == STATUS_OK) {
         *ret_result = (struct pg_result *)result;
     }
     return status;
+}
+
+enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
+                     int64_t deadline_us, struct pg_result **ret_result, struct pg_error *ret_error)
+{
+    const struct pg_statement statement = {.sql = sql, .param_count = count};
+
+    return pg_run(store, &statement, params, deadline_us, ret_result, ret_error);
 }
 
 int pg_rows(const struct pg_result *result)
@@ -264,8 +449,8 @@ void pg_result_free(struct pg_result *result)
 /* --- the probe -------------------------------------------------------------------------------- */
 
 /* Asked in a statement, because PgBouncer reports neither of them. */
-static const char probe_sql[] =
-    "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()";
+static const struct pg_statement probe_statement = {
+    .sql = "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"};
 
 /* Does the server answer, and take writes if they are needed? STATUS_UNAVAILABLE: it does not take
  * them. */
@@ -273,7 +458,7 @@ static enum status probe(struct session *session, int64_t deadline_us, struct pg
 {
     struct pg_store *store = session->store;
     PGresult *result = NULL;
-    enum status status = run(session->connection, probe_sql, NULL, 0, deadline_us, &result, error);
+    enum status status = run_unnamed(session, &probe_statement, NULL, deadline_us, &result, error);
 
     if (status == STATUS_OK && store->needs_writes) {
         if (strcmp(PQgetvalue(result, 0, 0), "on") == 0) {
@@ -649,9 +834,11 @@ struct pg_store *pg_store_create(const struct pg_options *options)
     store = fs_calloc(1, sizeof(*store));
     store->name = options->store.name;
     store->needs_writes = options->needs_writes;
+    store->is_prepared = options->is_prepared;
     store->timeout_ms = options->store.timeout_ms;
     snprintf(store->encoding, sizeof(store->encoding), "UTF8");
     pthread_mutex_init(&store->lock, NULL);
+    metric_get_rows(rows, SERIES, options->store.name, store->series);
     take_url(store, options);
     store->pool = pool_create(&(struct pool_options){.store = options->store,
                                                      .ops = {.connect = session_connect,

@@ -1,5 +1,12 @@
-/* PostgreSQL, as FastStock uses it: one statement is one transaction, unnamed, with text
- * parameters, so that it works behind PgBouncer in transaction mode.
+/* PostgreSQL, as FastStock uses it: one statement is one transaction, with text parameters and no
+ * state of the session, so that it works behind PgBouncer in transaction mode.
+ *
+ * With `is_prepared` a statement is prepared by its name once per connection, which saves parsing
+ * and analysing it with each call, and, where the server settles on a generic plan, planning it.
+ * That works directly, and through PgBouncer from 1.21 on with max_prepared_statements. Nothing
+ * fails because the server has lost a statement (26000, after DISCARD ALL or a failover), or its
+ * result has another form since a migration (0A000): it is prepared again, and the call is repeated
+ * within its deadline, because such a call was certainly not executed.
  *
  * A URL may name several servers (pg_hosts.h). A connection counts only once a statement was
  * answered on it, because PgBouncer lets clients in while PostgreSQL is away. That statement also
@@ -33,6 +40,7 @@ struct pg_options {
     struct store_options store; /* url: a libpq URL, which pg_url_kind takes */
     const char *application;    /* application_name; borrowed for the life of the process */
     bool needs_writes;          /* a server that takes none counts as away */
+    bool is_prepared;           /* statements are prepared by name */
 };
 
 /* postgres:// and postgresql:// URLs. Checks all that libpq would refuse before it asks a server:
@@ -43,11 +51,27 @@ extern const struct config_url_kind pg_url_kind;
 struct pg_store *pg_store_create(const struct pg_options *options);
 void pg_store_destroy(struct pg_store *store); /* NULL is fine */
 
-/* Runs one statement with `count` parameters (NULL is SQL's NULL). On STATUS_OK the result is to be
+/* A statement: a static object of its module, because connections remember which ones they have
+ * prepared by its address. */
+struct pg_statement {
+    const char *name; /* [a-z_], at most PG_STATEMENT_NAME_MAX; other statements may have it too */
+    const char *sql;
+    int param_count;
+};
+
+#define PG_STATEMENT_NAME_MAX 32
+
+/* Runs one statement with its parameters (NULL is SQL's NULL). On STATUS_OK the result is to be
  * freed with pg_result_free; on STATUS_FAILED `ret_error` tells what the server said. After
  * STATUS_TIMEOUT and STATUS_BROKEN nobody knows whether the statement was done. Of the time until
  * the deadline the statement gets at most the store's timeout_ms; the rest may pass with waiting
  * for a connection (pool_wait_until_us). */
+enum status pg_run(struct pg_store *store, const struct pg_statement *statement,
+                   const char *const *params, int64_t deadline_us, struct pg_result **ret_result,
+                   struct pg_error *ret_error);
+
+/* The same for a statement that is never prepared: because it is seldom run, or because its best
+ * plan depends on its parameters, which a prepared statement may come to ignore. */
 enum status pg_query(struct pg_store *store, const char *sql, const char *const *params, int count,
                      int64_t deadline_us, struct pg_result **ret_result,
                      struct pg_error *ret_error);

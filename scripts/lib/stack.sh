@@ -171,13 +171,14 @@ render() { # TEMPLATE FILE
 configure() { # NAME: writes its configuration
   local CONF=$FASTSTOCK_RUN_DIR/conf
   # shellcheck disable=SC2034 # the templates name these
-  local DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
+  local PGBOUNCER_PREPARED='' DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
   case $1 in
     postgres)
       render postgresql.conf.in postgresql.conf
       render pg_hba.conf.in pg_hba.conf
       ;;
     pgbouncer)
+      ! pgbouncer_keeps_statements || PGBOUNCER_PREPARED='max_prepared_statements = 200'
       render pgbouncer.ini.in pgbouncer.ini
       render pgbouncer-users.txt.in pgbouncer-users.txt
       ;;
@@ -187,8 +188,16 @@ configure() { # NAME: writes its configuration
   esac
 }
 
+# Does the installed PgBouncer know statements that are prepared by name? Since 1.21.
+pgbouncer_keeps_statements() {
+  local version
+  version=$(/usr/sbin/pgbouncer --version | sed -n 's/^PgBouncer \([0-9.]*\).*/\1/p')
+  [[ $(printf '%s\n' 1.21 "$version" | sort -V | head -1) == 1.21 ]]
+}
+
 configure_service() { # NAME
-  local PORT PORT_OPS port ops
+  local PORT PORT_OPS port ops DATABASE_PREPARED=off
+  ! pgbouncer_keeps_statements || DATABASE_PREPARED=on
   read -r port ops <<<"$(port_settings_of "$1")"
   # shellcheck disable=SC2034 # the template names them
   PORT=${!port} PORT_OPS=${!ops}

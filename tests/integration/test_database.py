@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import subprocess
 import threading
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,9 +10,8 @@ import pytest
 
 from support.database import Database
 from support.metrics_text import scrape
-from support.replicas import postgres_replica
+from support.replicas import other_database, postgres_replica
 from support.service_process import ServiceProcess, free_port
-from support.stack import ROOT
 from support.timing import eventually
 
 
@@ -202,20 +200,8 @@ def test_a_writer_without_rights_says_so(stack, database, tmp_path):
             assert service.client.update_stock(id, {"delta": 1}).json()["stock"] == 2
 
 
-@contextlib.contextmanager
-def other_database(database, url, name, options):
-    """A database of its own in the stack's server, with the schema; gives its URL."""
-    database.rows(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
-    own_url = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-    try:
-        subprocess.run([ROOT / "sql" / "migrate"], env={**os.environ, "DIRECT_URL": own_url}, check=True, capture_output=True)
-        yield own_url
-    finally:
-        database.rows(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def test_a_database_of_another_encoding_is_named(stack, database, tmp_path):
-    with other_database(database, stack.env["DIRECT_URL"], "latin_stock", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'") as url:
+def test_a_database_of_another_encoding_is_named(stack, tmp_path):
+    with other_database(stack, "latin_stock", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'") as url:
         with write_to(url, tmp_path) as service:
             assert store_note(service.ops) == "the database's encoding is LATIN1, not UTF8"
             warnings = [line for line in service.log_lines() if "encoding is not UTF8" in line["msg"]]

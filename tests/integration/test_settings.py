@@ -27,6 +27,7 @@ DEFAULTS = [
     ("database", "pool_size", 4, 8),
     ("database", "timeout_ms", 1000, 2000),
     ("database", "connect_timeout_ms", 1000, 1000),
+    ("database", "prepared", "off", "off"),
     ("redis", "pool_size", 2, 4),
     ("redis", "timeout_ms", 250, 250),
     ("redis", "connect_timeout_ms", 250, 250),

@@ -1,4 +1,4 @@
-"""Real replicas of the stack's stores, for the time of a test."""
+"""Real replicas of the stack's stores, and databases beside its own, for the time of a test."""
 
 import contextlib
 import os
@@ -14,6 +14,7 @@ import redis
 
 from support.database import Database
 from support.service_process import free_port
+from support.stack import ROOT
 from support.timing import eventually, scaled
 
 PG_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
@@ -176,3 +177,15 @@ def following_redis(stack, folder):
         if replica.process:
             replica.thaw()
         replica.stop()
+
+
+@contextlib.contextmanager
+def other_database(stack, name, options=""):
+    """Another database of the stack's server, with the schema; gives its URL (direct)."""
+    url = urlunsplit(urlsplit(stack.env["DIRECT_URL"])._replace(path=f"/{name}"))
+    stack.database.rows(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+    try:
+        subprocess.run([ROOT / "sql" / "migrate"], env={**os.environ, "DIRECT_URL": url}, check=True, capture_output=True)
+        yield url
+    finally:
+        stack.database.rows(f"DROP DATABASE {name} WITH (FORCE)")
