@@ -4,7 +4,8 @@
  *                             -> products_read  their states: flights -> tier_redis, tier_database
  */
 #include "read-svc/catalog.h"
-#include "read-svc/handlers.h"
+#include "read-svc/handlers/answers.h"
+#include "read-svc/handlers/routes.h"
 #include "read-svc/products_read.h"
 #include "read-svc/settings.h"
 
@@ -107,7 +108,7 @@ static int serve(const struct settings *s)
     handlers = (struct handlers){.catalog = stores.catalog, .read = read};
     ops_init(&ops);
 
-    status = service_run(&s->service, handlers_routes, &handlers);
+    status = service_run(&s->service, routes, &handlers);
 
     products_read_destroy(read);
     catalog_destroy(stores.catalog);

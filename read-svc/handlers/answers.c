@@ -1,0 +1,200 @@
+#include "read-svc/handlers/answers.h"
+
+#include "common/base/parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+static const char *cache_status(enum tier_source source)
+{
+    static const char *const values[] = {[TIER_REDIS] = "faststock; hit; detail=redis",
+                                         [TIER_DATABASE] = "faststock; fwd=miss; detail=db",
+                                         [TIER_STALE] = "faststock; hit; detail=stale"};
+
+    return values[source];
+}
+
+/* Those of every read: shared caches are to ask again each time (the ETag makes that cheap). */
+static void add_read_headers(struct http_response *response, const char *status)
+{
+    http_add_header(response, "Cache-Control", "no-cache");
+    http_add_header(response, "Cache-Status", status);
+}
+
+struct strbuf *answers_start_list(struct http_response *response, const struct flights_item *items,
+                                  size_t count)
+{
+    struct strbuf *body = http_start_json(response, 200);
+    enum tier_source worst = TIER_REDIS;
+
+    for (size_t i = 0; i < count; i++) {
+        worst = items[i].source > worst ? items[i].source : worst;
+    }
+    /* of the worst tier, so that it does not promise too much of the others */
+    add_read_headers(response, count > 0 ? cache_status(worst) : "faststock; hit; detail=catalog");
+    return body;
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+void answers_refuse(const struct http_request *request, struct http_response *response,
+                    enum status status)
+{
+    http_problem(request, response, HTTP_UNAVAILABLE,
+                 status == STATUS_TIMEOUT ? "the stores did not answer in time"
+                                          : "the stores do not answer",
+                 NULL);
+    http_add_header(response, "Cache-Status", "faststock; fwd=miss");
+}
+
+bool answers_load(struct handlers *handlers, const struct http_request *request,
+                  struct http_response *response, struct flights_item *items, size_t count)
+{
+    products_read_load(handlers->read, items, count, request->deadline_us);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].status != STATUS_OK) {
+            answers_refuse(request, response, items[i].status);
+            return false;
+        }
+    }
+    return true;
+}
+
+void answers_release(struct flights_item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        product_unref(items[i].product);
+    }
+}
+
+void answers_add_array(struct strbuf *body, const struct flights_item *items, size_t count,
+                       answers_render *render)
+{
+    const char *separator = "";
+
+    strbuf_addc(body, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].product->state == PRODUCT_PRESENT) {
+            strbuf_adds(body, separator);
+            render(body, items[i].product);
+            separator = ",";
+        }
+    }
+    strbuf_addc(body, ']');
+}
+
+/* --- one product ------------------------------------------------------------------------------ */
+
+static bool read_min_version(const struct http_request *request, struct http_response *response,
+                             int64_t *ret_version)
+{
+    const char *value = http_header(request, "Min-Version");
+    int64_t version = 0;
+
+    if (value != NULL && (http_header_count(request, "Min-Version") > 1 ||
+                          !parse_id(value, strlen(value), &version))) {
+        http_bad_field(request, response, "Min-Version",
+                       "expected one version, a whole number from 1");
+        return false;
+    }
+    *ret_version = version;
+    return true;
+}
+
+/* The id of the path, and Min-Version; on false the response says what is wrong. */
+static bool read_item(const struct http_request *request, struct http_response *response,
+                      struct flights_item *ret_item)
+{
+    int64_t id;
+    int64_t min_version;
+
+    if (!parse_id(request->params[0].start, request->params[0].len, &id)) {
+        http_bad_field(request, response, "id",
+                       "expected a product id, a whole number from 1 to 9223372036854775807");
+        return false;
+    }
+    if (!read_min_version(request, response, &min_version)) {
+        return false;
+    }
+    *ret_item = (struct flights_item){.id = id, .min_version = min_version};
+    return true;
+}
+
+static void refuse_old(const struct http_request *request, struct http_response *response,
+                       const struct product *product, int64_t min_version)
+{
+    char detail[128];
+    char members[64];
+
+    snprintf(detail, sizeof(detail), "the product is at version %" PRId64 ", not yet at %" PRId64,
+             product->version, min_version);
+    snprintf(members, sizeof(members), ",\"version\":%" PRId64, product->version);
+    http_problem(request, response, HTTP_PRECONDITION_FAILED, detail, members);
+}
+
+/* Does the client have this version already? If-None-Match may stand on several lines (RFC 9110
+ * section 5.3). */
+static bool client_has(const struct http_request *request, int64_t version)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcasecmp(request->headers[i].name, "If-None-Match") == 0) {
+            enum etag_match match = parse_etag_list(request->headers[i].value, version, true);
+
+            if (match == ETAG_FOUND || match == ETAG_ANY) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A 304 has the headers that a 200 would have, and no body. */
+static void answer_present(const struct http_request *request, struct http_response *response,
+                           const struct flights_item *item, answers_render *render)
+{
+    char etag[32];
+
+    if (client_has(request, item->product->version)) {
+        http_start_json(response, 304);
+        response->content_type = NULL;
+    } else {
+        render(http_start_json(response, 200), item->product);
+    }
+    snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", item->product->version);
+    http_add_header(response, "ETag", etag);
+    add_read_headers(response, cache_status(item->source));
+}
+
+static void answer_item(const struct http_request *request, struct http_response *response,
+                        const struct flights_item *item, answers_render *render)
+{
+    const struct product *product = item->product;
+
+    if (product->version < item->min_version && product->state != PRODUCT_MISSING) {
+        refuse_old(request, response, product, item->min_version);
+        http_add_header(response, "Cache-Status", cache_status(item->source));
+    } else if (product->state != PRODUCT_PRESENT) {
+        http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
+        http_add_header(response, "Cache-Status", cache_status(item->source));
+    } else {
+        answer_present(request, response, item, render);
+    }
+}
+
+void answers_product(const struct http_request *request, struct http_response *response,
+                     struct handlers *handlers, answers_render *render)
+{
+    struct flights_item item;
+
+    if (!read_item(request, response, &item)) {
+        return;
+    }
+    if (answers_load(handlers, request, response, &item, 1)) {
+        answer_item(request, response, &item, render);
+    }
+    answers_release(&item, 1);
+}

@@ -1,0 +1,149 @@
+#include "read-svc/handlers/products.h"
+
+#include "read-svc/handlers/answers.h"
+
+#include "common/base/parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define LIMIT_DEFAULT 20
+
+static void render_product(struct strbuf *body, const struct product *product)
+{
+    strbuf_add(body, product->json, product->json_len);
+}
+
+void handle_product(const struct http_request *request, struct http_response *response,
+                    void *context)
+{
+    answers_product(request, response, context, render_product);
+}
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+/* What a client asked for, and the ids that these are. */
+struct page {
+    int64_t number; /* of a numbered page */
+    int64_t limit;
+    struct catalog_page ids;
+};
+
+/* Appends the JSON of "meta". */
+typedef void add_meta(struct strbuf *body, const struct page *page);
+
+static void answer_page(const struct http_request *request, struct http_response *response,
+                        struct handlers *handlers, const struct page *page, add_meta *meta)
+{
+    struct flights_item items[CATALOG_PAGE_MAX];
+    size_t count = page->ids.count;
+
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (struct flights_item){.id = page->ids.ids[i]};
+    }
+    if (answers_load(handlers, request, response, items, count)) {
+        struct strbuf *body = answers_start_list(response, items, count);
+
+        strbuf_adds(body, "{\"data\":");
+        answers_add_array(body, items, count, render_product);
+        strbuf_adds(body, ",\"meta\":");
+        meta(body, page);
+        strbuf_addc(body, '}');
+    }
+    answers_release(items, count);
+}
+
+static void add_numbered_meta(struct strbuf *body, const struct page *page)
+{
+    strbuf_addf(body,
+                "{\"total\":%" PRId64 ",\"page\":%" PRId64 ",\"limit\":%" PRId64
+                ",\"totalPages\":%" PRId64 "}",
+                page->ids.total, page->number, page->limit,
+                (page->ids.total + page->limit - 1) / page->limit);
+}
+
+static void answer_numbered_page(const struct http_request *request, struct http_response *response,
+                                 struct handlers *handlers, int64_t number, int64_t limit)
+{
+    struct page page = {.number = number, .limit = limit};
+    int64_t offset;
+    enum status status;
+
+    if (__builtin_mul_overflow(number - 1, limit, &offset)) {
+        offset = INT64_MAX;
+    }
+    status =
+        catalog_page(handlers->catalog, offset, (size_t)limit, request->deadline_us, &page.ids);
+    if (status != STATUS_OK) {
+        answers_refuse(request, response, status);
+        return;
+    }
+    answer_page(request, response, handlers, &page, add_numbered_meta);
+}
+
+static void add_meta_after(struct strbuf *body, const struct page *page)
+{
+    strbuf_addf(body, "{\"limit\":%" PRId64 ",\"next\":", page->limit);
+    if (page->ids.more) {
+        strbuf_add_int(body, page->ids.ids[page->ids.count - 1]);
+    } else {
+        strbuf_adds(body, "null");
+    }
+    strbuf_addc(body, '}');
+}
+
+static void answer_page_after(const struct http_request *request, struct http_response *response,
+                              struct handlers *handlers, int64_t after, int64_t limit)
+{
+    struct page page = {.limit = limit};
+    enum status status =
+        catalog_after(handlers->catalog, after, (size_t)limit, request->deadline_us, &page.ids);
+
+    if (status != STATUS_OK) {
+        answers_refuse(request, response, status);
+        return;
+    }
+    answer_page(request, response, handlers, &page, add_meta_after);
+}
+
+/* A whole number of the query, `fallback` when it is absent. */
+static bool read_number(const struct http_request *request, struct http_response *response,
+                        const struct http_query_param *param, int64_t min, int64_t max,
+                        int64_t fallback, int64_t *ret_value)
+{
+    int64_t value = fallback;
+    char detail[96];
+
+    if (param->value != NULL && !parse_int(param->value, param->len, min, max, &value)) {
+        snprintf(detail, sizeof(detail), "expected a whole number from %" PRId64 " to %" PRId64,
+                 min, max);
+        http_bad_field(request, response, param->name, detail);
+        return false;
+    }
+    *ret_value = value;
+    return true;
+}
+
+void handle_products(const struct http_request *request, struct http_response *response,
+                     void *context)
+{
+    struct http_query_param params[] = {
+        {.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = NULL}};
+    int64_t page;
+    int64_t limit;
+    int64_t after;
+
+    if (http_read_query(request, params, response) &&
+        read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
+        read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, LIMIT_DEFAULT, &limit) &&
+        read_number(request, response, &params[2], 0, INT64_MAX, 0, &after)) {
+        if (params[0].value != NULL && params[2].value != NULL) {
+            http_bad_field(request, response, "after", "expected either page or after, not both");
+        } else if (params[2].value != NULL) {
+            answer_page_after(request, response, context, after, limit);
+        } else {
+            answer_numbered_page(request, response, context, page, limit);
+        }
+    }
+    http_query_finish(params);
+}

@@ -1,0 +1,10 @@
+/* The API of read-svc: which handler answers which path. */
+#ifndef FASTSTOCK_READ_SVC_HANDLERS_ROUTES_H
+#define FASTSTOCK_READ_SVC_HANDLERS_ROUTES_H
+
+#include "common/http/router.h"
+
+/* Their context is a struct handlers (answers.h). */
+extern const struct http_route routes[];
+
+#endif
