@@ -1,27 +1,18 @@
-/* The inventory: changes of stock. A change is one transaction in PostgreSQL, with its movement in
- * the ledger; once that is committed the new state is published to Redis. The first decides; the
- * second may fail and is never what correctness rests on. Thread-safe. */
+/* The inventory: what a stock change means. A change is one transaction in PostgreSQL, with its
+ * movement in the ledger; once that is committed the new state is published to Redis. The first
+ * decides; the second may fail, and correctness never rests on it. Thread-safe. */
 #ifndef FASTSTOCK_WRITE_SVC_INVENTORY_H
 #define FASTSTOCK_WRITE_SVC_INVENTORY_H
 
-#include "common/base/status.h"
-#include "common/products/cache.h"
+#include "write-svc/publisher.h"
+#include "write-svc/stock_outcome.h"
+
 #include "common/stores/pg.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct inventory;
-
-enum stock_outcome {
-    STOCK_APPLIED,
-    STOCK_NOT_FOUND,
-    STOCK_INSUFFICIENT,     /* it would fall below zero */
-    STOCK_VERSION_MISMATCH, /* not at expected_version */
-    STOCK_OUT_OF_RANGE,     /* it would exceed PARSE_JSON_INT_MAX */
-    STOCK_LOCKED, /* somebody else holds the product for long (a lock_timeout); nothing is known of
-                     it */
-};
 
 struct stock_change {
     int64_t product_id;
@@ -39,14 +30,13 @@ struct stock_result {
     int64_t delta; /* 0 unless applied */
 };
 
-/* Both are borrowed and outlive the inventory; `cache` NULL: no Redis. */
-struct inventory *inventory_create(struct pg_store *database, struct product_cache *cache);
+/* Both are borrowed and outlive the inventory. */
+struct inventory *inventory_create(struct pg_store *database, struct publisher *publisher);
 void inventory_destroy(struct inventory *inventory); /* NULL is fine */
 
-/* STATUS_OK: durable, or refused, see ret_result, which is set then only. STATUS_UNAVAILABLE: not
- * done. STATUS_TIMEOUT and STATUS_BROKEN: nobody knows. STATUS_FAILED: not done, and logged. May
- * take a second longer than the deadline: for publishing what is committed. */
-enum status inventory_change(struct inventory *inventory, const struct stock_change *change,
-                             int64_t deadline_us, struct stock_result *ret_result);
+/* Makes one change. Applied is durable. May take a second longer than the deadline, for publishing
+ * what is committed. */
+struct stock_result inventory_change(struct inventory *inventory, const struct stock_change *change,
+                                     int64_t deadline_us);
 
 #endif

@@ -1,11 +1,12 @@
 /* write-svc: takes stock changes, makes them durable in PostgreSQL, and publishes them to Redis.
  *
  *     http_server -> handlers -> auth
- *                             -> inventory -> pg_store (PostgreSQL), then product_cache (Redis)
+ *                             -> inventory -> transaction (PostgreSQL), then publisher (Redis)
  *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
 #include "write-svc/auth.h"
-#include "write-svc/handlers.h"
+#include "write-svc/handlers/handlers.h"
 #include "write-svc/inventory.h"
+#include "write-svc/publisher.h"
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
@@ -78,12 +79,14 @@ static int serve(const struct settings *s, struct auth *auth)
     struct pg_store *direct = cache == NULL ? NULL : open_direct(s);
     struct relay *relay =
         direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
-    struct inventory *inventory = inventory_create(database, cache);
+    struct publisher *publisher = publisher_create(cache);
+    struct inventory *inventory = inventory_create(database, publisher);
     struct readiness *readiness = readiness_create(database);
     struct handlers handlers = {.auth = auth, .inventory = inventory};
     const struct ops_dependency dependencies[] = {
         {"postgres", stores_database_state, database, stores_database_note},
         {cache == NULL ? NULL : "redis", stores_cache_state, cache, NULL},
+        {"publications", publisher_state, publisher, NULL},
         {NULL, NULL, NULL, NULL}};
     const struct ops_options ops = {.service = SERVICE,
                                     .http_port = s->service.http_port,
@@ -97,6 +100,7 @@ static int serve(const struct settings *s, struct auth *auth)
 
     readiness_destroy(readiness);
     inventory_destroy(inventory);
+    publisher_destroy(publisher);
     relay_destroy(relay);
     pg_store_destroy(direct);
     pg_store_destroy(database);

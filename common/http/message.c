@@ -32,6 +32,7 @@ static const struct {
     [HTTP_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported-media-type", "Unsupported media type"},
     [HTTP_HEADERS_TOO_LARGE] = {431, "headers-too-large", "Request header fields too large"},
     [HTTP_VERSION_NOT_SUPPORTED] = {505, "version-not-supported", "HTTP version not supported"},
+    [HTTP_REFUSED] = {500, "refused-by-store", "Refused by a store"},
     [HTTP_OVERLOADED] = {503, "overloaded", "Overloaded"},
     [HTTP_UNAVAILABLE] = {503, "unavailable", "Service unavailable"},
 };

@@ -74,6 +74,7 @@ enum http_problem {
     HTTP_UNSUPPORTED_MEDIA_TYPE,
     HTTP_HEADERS_TOO_LARGE,
     HTTP_VERSION_NOT_SUPPORTED,
+    HTTP_REFUSED, /* by a store, until an operator has mended it */
     HTTP_OVERLOADED,
     HTTP_UNAVAILABLE,
 };

@@ -10,6 +10,7 @@ import pytest
 
 from support.database import Database
 from support.metrics_text import scrape
+from support.problems import assert_problem
 from support.replicas import other_database, postgres_replica
 from support.service_process import ServiceProcess, free_port
 from support.timing import eventually
@@ -206,3 +207,18 @@ def test_a_database_of_another_encoding_is_named(stack, tmp_path):
             assert store_note(service.ops) == "the database's encoding is LATIN1, not UTF8"
             warnings = [line for line in service.log_lines() if "encoding is not UTF8" in line["msg"]]
             assert len(warnings) == 1 and warnings[0]["encoding"] == "LATIN1", warnings  # once, not for each connection
+
+
+def test_a_reason_that_the_database_cannot_hold_is_bad_input(stack, tmp_path):
+    """It will fail for ever, so the client is not told to try again."""
+    with other_database(stack, "latin_reasons", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'") as url:
+        own = Database(url)
+        id = own.create_product(stock=5)
+        with write_to(url, tmp_path) as service:
+            reply = service.client.update_stock(id, {"delta": 1, "reason": "\u65e5\u672c"})
+            assert_problem(reply, 400, field="reason")
+            assert reply.header("Retry-After") is None
+            assert service.client.update_stock(id, {"delta": 1, "reason": "caf\u00e9"}).json()["stock"] == 6
+            assert scrape(service.client).value("faststock_stock_changes_total", outcome="bad_reason") == 1
+        assert [movement["reason"] for movement in own.movements(id)] == [None, "caf\u00e9"]
+        own.close()

@@ -171,6 +171,12 @@ class Bench:
     def status_431(self, operation):
         return self.raw(operation, [("X-Big", "a" * 40_000)])
 
+    def status_500(self, operation):
+        """A rule of the database's owner forbids the change."""
+        id = self.database.create_product(stock=5)
+        with self.database.constraint(f"id <> {id} OR stock = 5"):
+            return self.writer.post(self.path(operation, id), {"delta": 1})
+
     def status_503(self, operation):
         if operation not in READS and operation != "updateStock":
             return self.storeless_write.ops.get(DOCUMENT.operations[operation][1])

@@ -1,12 +1,15 @@
 """POST /api/products/{id}/update-stock: what it does, what it refuses, and what it leaves in the ledger."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from support.http_client import in_parallel
 from support.ledger import assert_product_ledger
-from support.metrics_text import Change
+from support.metrics_text import Change, scrape
 from support.problems import assert_problem
 from support.service_process import ServiceProcess
+from support.timing import eventually
 
 pytestmark = pytest.mark.quick
 
@@ -211,7 +214,61 @@ def test_an_outcome_of_a_later_version_is_not_told_as_nothing_done(stack, later_
             reply = service.client.update_stock(1, {"delta": 1})
             assert_problem(reply, 503)
             assert "may or may not" in reply.json()["detail"]
-        assert change("faststock_stock_changes_total", outcome="failed") == 1
+        assert change("faststock_stock_changes_total", outcome="unknown") == 1
+
+
+def test_what_a_rule_of_the_database_forbids_is_not_told_as_passing(stack, database):
+    id = database.create_product(stock=5)
+    writer = stack.writes[0]
+    with database.constraint(f"id <> {id} OR stock < 10"), Change(writer) as change:
+        reply = writer.update_stock(id, {"delta": 5})
+        assert_problem(reply, 500, "refused-by-store")
+        assert reply.header("Retry-After") is None and "nothing was changed" in reply.json()["detail"]
+        assert writer.update_stock(id, {"delta": 4}).json()["stock"] == 9
+    assert change("faststock_stock_changes_total", outcome="refused") == 1
+    assert_product_ledger(database, id, 5, [4])
+
+
+@pytest.fixture
+def limited_user(cache):
+    """A user of Redis, and what it may do."""
+    name, password = "limited_of_a_test", "s3cret"
+    may = lambda *rules: cache.redis.execute_command("ACL", "SETUSER", name, "on", f">{password}", "~*", "&*", *rules)
+    may("+@all")
+    yield name, password, may
+    cache.redis.execute_command("ACL", "DELUSER", name)
+
+
+def test_publications_that_fail_are_told(stack, database, cache, limited_user, tmp_path):
+    """The change is made and readers see it, by the relay; operators see that it was not published."""
+    name, password, may = limited_user
+    parts = urlsplit(stack.env["REDIS_URL"])
+    url = parts._replace(netloc=f"{name}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
+    settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": url}}
+    id = database.create_product(stock=5)
+    cache.make_warm(id)
+    with ServiceProcess("write-svc", tmp_path, settings) as service:
+
+        def is_told(what):
+            dependencies = service.ops.get("/readyz").json()["dependencies"]
+            return (dependencies["publications"]["state"] == "down" or dependencies["redis"]["state"] == "down") == what
+
+        assert service.client.update_stock(id, {"stock": 4}).status == 200
+        assert is_told(False)
+        may("-eval", "-evalsha")
+        for stock in (3, 2, 1):
+            assert service.client.update_stock(id, {"stock": stock}).status == 200
+            for client in stack.reads:
+                eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
+        assert is_told(True)
+        published = scrape(service.client)
+        assert published.value("faststock_publish_total", result="stored") == 1
+        errors, skipped = (published.value("faststock_publish_total", result=result) for result in ("error", "skipped"))
+        assert errors + skipped == 3
+        told = [line for line in service.log_lines() if "cannot be published" in line["msg"]]
+        assert len(told) == (1 if errors else 0), "once in a while, and not for a Redis that is away"
+        may("+eval", "+evalsha")
+        eventually(lambda: service.client.update_stock(id, {"delta": 0}).status == 200 and is_told(False), "all is well again")
 
 
 def test_outcomes_are_counted(stack, database, unknown_id):

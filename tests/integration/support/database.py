@@ -51,6 +51,15 @@ class Database:
     def product(self, id):
         return self.row("SELECT * FROM products WHERE id = %s", id)
 
+    @contextlib.contextmanager
+    def constraint(self, rule):
+        """While the block runs, products has one more constraint; rows that are there may break it."""
+        self.rows(f"ALTER TABLE products ADD CONSTRAINT of_a_test CHECK ({rule}) NOT VALID")
+        try:
+            yield
+        finally:
+            self.rows("ALTER TABLE products DROP CONSTRAINT of_a_test")
+
     def movements(self, id):
         return self.rows("SELECT * FROM stock_movements WHERE product_id = %s ORDER BY version", id)
 

@@ -1,6 +1,6 @@
 /* The API of write-svc: HTTP on one side, the inventory on the other. */
-#ifndef FASTSTOCK_WRITE_SVC_HANDLERS_H
-#define FASTSTOCK_WRITE_SVC_HANDLERS_H
+#ifndef FASTSTOCK_WRITE_SVC_HANDLERS_HANDLERS_H
+#define FASTSTOCK_WRITE_SVC_HANDLERS_HANDLERS_H
 
 #include "write-svc/auth.h"
 #include "write-svc/inventory.h"

@@ -1,79 +1,17 @@
-#include "write-svc/handlers.h"
+#include "write-svc/handlers/checks.h"
+#include "write-svc/handlers/handlers.h"
 
 #include "common/base/json.h"
 #include "common/base/parse.h"
 #include "common/http/api_paths.h"
 #include "common/service/ops.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define REASON_CHARACTERS_MAX 200
-
-/* --- what every write checks ------------------------------------------------------------------ */
-
-static bool check_token(const struct http_request *request, struct http_response *response,
-                        struct auth *auth)
-{
-    if (auth_allows(auth, http_header(request, "Authorization"))) {
-        return true;
-    }
-    http_problem(request, response, HTTP_UNAUTHORIZED,
-                 "expected 'Authorization: Bearer' with a known token", NULL);
-    http_add_header(response, "WWW-Authenticate", "Bearer");
-    return false;
-}
-
-/* application/json, with or without parameters */
-static bool check_content_type(const struct http_request *request, struct http_response *response)
-{
-    static const char json[] = "application/json";
-    const char *type = http_header(request, "Content-Type");
-
-    if (type != NULL && strncasecmp(type, json, strlen(json)) == 0 &&
-        strchr("; \t", type[strlen(json)]) != NULL) {
-        return true;
-    }
-    http_problem(request, response, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                 "expected Content-Type: application/json", NULL);
-    return false;
-}
-
-static bool read_json(const struct http_request *request, struct http_response *response,
-                      struct json_field *fields)
-{
-    struct json_problem problem;
-
-    if (http_header(request, "Content-Length") == NULL) {
-        http_problem(request, response, HTTP_LENGTH_REQUIRED,
-                     "expected a body and its Content-Length", NULL);
-        return false;
-    }
-    if (!check_content_type(request, response)) {
-        return false;
-    }
-    if (!json_read_object(request->body, request->body_len, fields, &problem)) {
-        http_bad_field(request, response, problem.field[0] == '\0' ? "body" : problem.field,
-                       problem.detail);
-        return false;
-    }
-    return true;
-}
-
-static void refuse_status(const struct http_request *request, struct http_response *response,
-                          enum status status)
-{
-    const char *detail = "PostgreSQL did not confirm the change: it may or may not have been made";
-
-    if (status == STATUS_UNAVAILABLE) {
-        detail = "PostgreSQL is away, or too busy; nothing was changed";
-    } else if (status == STATUS_FAILED) {
-        detail = "PostgreSQL refused the change; nothing was changed";
-    }
-    http_problem(request, response, HTTP_UNAVAILABLE, detail, NULL);
-}
 
 /* --- update-stock ----------------------------------------------------------------------------- */
 
@@ -105,7 +43,7 @@ static bool read_change(const struct http_request *request, struct http_response
             break;
         }
     }
-    if (!read_json(request, response, fields)) {
+    if (!checks_read_json(request, response, fields)) {
         return false;
     }
     if (fields[FIELD_STOCK].present == fields[FIELD_DELTA].present) {
@@ -119,33 +57,63 @@ static bool read_change(const struct http_request *request, struct http_response
     return true;
 }
 
-static void answer_refused(const struct http_request *request, struct http_response *response,
-                           const struct stock_result *result)
+/* The state for which a change was refused, as members of the problem. */
+static void refuse_with_stock(const struct http_request *request, struct http_response *response,
+                              const struct stock_result *result, enum http_problem problem,
+                              const char *detail)
 {
     char members[96];
 
     snprintf(members, sizeof(members), ",\"stock\":%" PRId64 ",\"version\":%" PRId64, result->stock,
              result->version);
+    http_problem(request, response, problem, detail, members);
+}
+
+static void answer_refused(const struct http_request *request, struct http_response *response,
+                           const struct stock_result *result)
+{
     switch (result->outcome) {
     case STOCK_NOT_FOUND:
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
         break;
     case STOCK_INSUFFICIENT:
-        http_problem(request, response, HTTP_INSUFFICIENT_STOCK, "the stock would fall below zero",
-                     members);
+        refuse_with_stock(request, response, result, HTTP_INSUFFICIENT_STOCK,
+                          "the stock would fall below zero");
         break;
     case STOCK_VERSION_MISMATCH:
-        http_problem(request, response, HTTP_PRECONDITION_FAILED,
-                     "the product is not at the version of If-Match", members);
+        refuse_with_stock(request, response, result, HTTP_PRECONDITION_FAILED,
+                          "the product is not at the version of If-Match");
+        break;
+    case STOCK_OUT_OF_RANGE:
+        refuse_with_stock(request, response, result, HTTP_OUT_OF_RANGE,
+                          "the stock would exceed 9007199254740991");
+        break;
+    case STOCK_UNKNOWN:
+        http_problem(request, response, HTTP_UNAVAILABLE,
+                     "PostgreSQL did not confirm the change: it may or may not have been made",
+                     NULL);
+        break;
+    case STOCK_UNAVAILABLE:
+        http_problem(request, response, HTTP_UNAVAILABLE,
+                     "PostgreSQL is away, too busy, or refuses for now; nothing was changed", NULL);
         break;
     case STOCK_LOCKED:
         http_problem(request, response, HTTP_UNAVAILABLE,
                      "another change of this product takes long; nothing was changed", NULL);
         break;
-    default:
-        http_problem(request, response, HTTP_OUT_OF_RANGE,
-                     "the stock would exceed 9007199254740991", members);
+    case STOCK_BAD_REASON:
+        http_bad_field(request, response, "reason",
+                       "the encoding of the database lacks a character of it");
         break;
+    case STOCK_REFUSED:
+        http_problem(request, response, HTTP_REFUSED,
+                     "PostgreSQL refused the change, and will until an operator has looked at the "
+                     "log; nothing was changed",
+                     NULL);
+        break;
+    case STOCK_APPLIED:
+    case STOCK_OUTCOMES:
+        assert(false); /* no refusal */
     }
 }
 
@@ -183,18 +151,15 @@ static void handle_update_stock(const struct http_request *request, struct http_
         [FIELDS] = {.name = NULL},
     };
     struct stock_change change = {.expected_version = 0};
-    struct stock_result result;
 
-    if (!check_token(request, response, handlers->auth)) {
+    if (!checks_token(request, response, handlers->auth)) {
         return;
     }
     if (read_change(request, response, fields, &change)) {
-        enum status status =
-            inventory_change(handlers->inventory, &change, request->deadline_us, &result);
+        struct stock_result result =
+            inventory_change(handlers->inventory, &change, request->deadline_us);
 
-        if (status != STATUS_OK) {
-            refuse_status(request, response, status);
-        } else if (result.outcome == STOCK_APPLIED) {
+        if (result.outcome == STOCK_APPLIED) {
             answer_applied(response, change.product_id, &result);
         } else {
             answer_refused(request, response, &result);
