@@ -309,7 +309,7 @@ static void load(struct catalog *catalog)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* True when the catalogue is to be loaded anew. */
+/* True when the catalogue cannot be followed any further and is to be loaded anew. */
 static bool follow(struct catalog *catalog)
 {
     if (catalog->is_too_large) {
@@ -319,15 +319,21 @@ static bool follow(struct catalog *catalog)
     return follow_changes(catalog);
 }
 
+static bool must_load(struct catalog *catalog)
+{
+    if (ledger_span_is_none(&catalog->next)) {
+        return true;
+    }
+    return follow(catalog) &&
+           clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S;
+}
+
 /* Called by the ticker; returns after how many milliseconds to call again. */
 static int64_t run_round(void *arg)
 {
     struct catalog *catalog = arg;
 
-    if (ledger_span_is_none(&catalog->next)) {
-        load(catalog);
-    } else if (follow(catalog) &&
-               clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S) {
+    if (must_load(catalog)) {
         load(catalog);
     }
     return catalog->refresh_ms;

@@ -195,12 +195,11 @@ static enum status ask_once(struct question *question, struct members members,
 
 /* --- one server, for all that have no answer -------------------------------------------------- */
 
-/* Did the statement fail because of what a row holds? Class 22 is "data exception"; 0A000 is what
- * the conversion of an infinite value to a whole number gives; XX001 is a corrupted row. */
+/* Did the statement fail because of what a row holds? Class 22 is "data exception", XX001 is a
+ * corrupted row. */
 static bool is_of_a_row(const struct pg_error *error)
 {
-    return strncmp(error->sqlstate, "22", 2) == 0 || strcmp(error->sqlstate, "0A000") == 0 ||
-           strcmp(error->sqlstate, "XX001") == 0;
+    return strncmp(error->sqlstate, "22", 2) == 0 || strcmp(error->sqlstate, "XX001") == 0;
 }
 
 /* Asks for these members; for halves of them, and so on, when a row of theirs makes the statement

@@ -21,7 +21,8 @@ struct product {
     int64_t id;
     int64_t version;
     int64_t stock;
-    int64_t read_us; /* PostgreSQL's clock when the row was read or written, since 1970 */
+    int64_t read_us; /* PostgreSQL's clock when the row was read or written, since 1970: all changes
+                        committed before are in it, unless it is a replica's row */
     size_t json_len; /* 0 unless present */
     char json[];     /* {"id":...,"name":...,...}, and NUL */
 };
@@ -47,7 +48,12 @@ void product_unref(struct product *product); /* NULL is fine */
 
 /* The form in which a product lies in Redis: a line "version state stock read_us", the version
  * first and padded to PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then the
- * JSON. */
+ * JSON.
+ *
+ * No reader judges by read_us yet. It stays, because the age of a cached answer is to be bounded by
+ * the later of its read and a watermark (docs/ARCHITECTURE.md, "Not there yet"), and because a
+ * change of this form is not free: the old and the new version of a service share one Redis while
+ * they are exchanged, and each takes an entry in a form that it does not know for a miss. */
 #define PRODUCT_VERSION_DIGITS 20
 void product_encode(const struct product *product, struct strbuf *out);
 
