@@ -1,4 +1,5 @@
-"""Rendering of the chart for the checks: `helm template` with a values file and settings, as a list of objects."""
+"""Rendering of the chart for the checks: `helm template` with a values file and settings, as a list
+of objects."""
 
 import functools
 import json
@@ -22,24 +23,39 @@ MODES = {
     "ingress-nginx": ["--set", "routing.mode=ingress-nginx"],
     "f5": ["--set", "routing.mode=f5,routing.host=stock.example.com"],
     "gateway": ["--set", "routing.mode=gateway,routing.rateLimit.enabled=false,routing.tlsSecret="],
-    "gateway-method": ["--set", "routing.mode=gateway,routing.gateway.match=method,routing.rateLimit.enabled=false,routing.tlsSecret="],
+    "gateway-method": [
+        "--set",
+        "routing.mode=gateway,routing.gateway.match=method,routing.rateLimit.enabled=false,"
+        "routing.tlsSecret=",
+    ],
     "none": ["--set", "routing.mode=none"],
 }
 EVERYTHING = [
-    "--set", "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,monitoring.dashboard.enabled=true",
-    "--set", "readSvc.autoscaling.mode=keda,routing.rateLimit.enabled=true,routing.host=stock.example.com,routing.tlsSecret=tls",
-    "--set", "writeSvc.tokensSecret=tokens,postgres.replica.host=replica,redis.replica.host=replica,readSvc.priorityClassName=high",
-    "--set-json", 'readSvc.nodeSelector={"disk":"ssd"}', "--set-json", 'readSvc.podAnnotations={"a":"b"}',
+    "--set",
+    "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,"
+    "monitoring.dashboard.enabled=true",
+    "--set",
+    "readSvc.autoscaling.mode=keda,routing.rateLimit.enabled=true,routing.host=stock.example.com,"
+    "routing.tlsSecret=tls",
+    "--set",
+    "writeSvc.tokensSecret=tokens,postgres.replica.host=replica,redis.replica.host=replica,"
+    "readSvc.priorityClassName=high",
+    "--set-json", 'readSvc.nodeSelector={"disk":"ssd"}',
+    "--set-json", 'readSvc.podAnnotations={"a":"b"}',
     "--set-json", 'commonLabels={"team":"stock"}', "--set-json", 'images.pullSecrets=["registry"]',
-]  # fmt: skip
+]
 REDIS_TLS = [
-    "--set", "redis.mode=external,redis.existingSecret=faststock-stores,redis.external.userKey=redis-user",
+    "--set",
+    "redis.mode=external,redis.existingSecret=faststock-stores,redis.external.userKey=redis-user",
     "--set", "redis.external.host=redis.example.internal,redis.external.port=6380",
     "--set", "redis.replica.host=replica.example.internal,redis.replica.port=6380",
     "--set", "redis.external.tls.enabled=true,redis.external.tls.caSecret=redis-ca",
-    "--set", "redis.external.tls.clientSecret=redis-client,redis.external.tls.serverName=redis.internal",
-]  # fmt: skip
-RENDERS = {f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS}
+    "--set",
+    "redis.external.tls.clientSecret=redis-client,redis.external.tls.serverName=redis.internal",
+]
+RENDERS = {
+    f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES
+} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS}
 
 
 def run_helm(*arguments):
@@ -66,7 +82,9 @@ def refusal(*arguments):
 
 
 def one(objects, kind, name):
-    found = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == f"fs-faststock{name}"]
+    found = [
+        o for o in objects if o["kind"] == kind and o["metadata"]["name"] == f"fs-faststock{name}"
+    ]
     assert len(found) == 1, f"{len(found)} objects {kind} fs-faststock{name}"
     return found[0]
 
@@ -94,4 +112,8 @@ def env(container):
 
 def to_set(**values):
     """--set-json arguments for dotted keys, written with __ for the dots."""
-    return [part for key, value in values.items() for part in ("--set-json", f"{key.replace('__', '.')}={json.dumps(value)}")]
+    return [
+        part
+        for key, value in values.items()
+        for part in ("--set-json", f"{key.replace('__', '.')}={json.dumps(value)}")
+    ]

@@ -1,6 +1,8 @@
-"""A strict server-side dry run of every values file and routing mode, where kubectl reaches a cluster.
+"""A strict server-side dry run of every values file and routing mode, where kubectl reaches a
+cluster.
 
-Objects of kinds the cluster does not know (no Gateway API, KEDA or Prometheus operator there) are left out and named.
+Objects of kinds the cluster does not know (no Gateway API, KEDA or Prometheus operator there) are
+left out and named.
 """
 
 import shutil
@@ -32,7 +34,14 @@ def known():
 def dry_run(objects, known):
     unknown = {o["kind"] for o in objects if (o["apiVersion"], o["kind"]) not in known}
     text = yaml.safe_dump_all(o for o in objects if o["kind"] not in unknown)
-    result = kubectl("apply", "--namespace=default", "--dry-run=server", "--validate=strict", "--filename=-", input=text)
+    result = kubectl(
+        "apply",
+        "--namespace=default",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename=-",
+        input=text,
+    )
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr, result.stderr
     if unknown:
@@ -41,8 +50,13 @@ def dry_run(objects, known):
 
 @pytest.mark.parametrize("name", RENDERS)
 def test_dry_run(name, known):
-    # a Pod is judged against its service account, which a dry run does not make; nor the class of priority
-    arguments = [*RENDERS[name], "--set", "serviceAccount.create=false,serviceAccount.name=default,readSvc.priorityClassName="]
+    # a Pod is judged against its service account, which a dry run does not make; nor the class of
+    # priority
+    arguments = [
+        *RENDERS[name],
+        "--set",
+        "serviceAccount.create=false,serviceAccount.name=default,readSvc.priorityClassName=",
+    ]
     objects = render(*arguments)
     for o in objects:
         o["metadata"].pop("namespace", None)
@@ -50,7 +64,20 @@ def test_dry_run(name, known):
 
 
 def test_dry_run_of_the_load_chart(known):
-    scripts = [part for file in (ROOT / "k6").glob("*.js") for part in ("--set-file", rf"scripts.{file.stem}\.js={file}")]
-    result = run_helm("template", "load-stock", str(LOAD_CHART), "--set", "scenario=stock", "--set", "env.RATE=100", *scripts)
+    scripts = [
+        part
+        for file in (ROOT / "k6").glob("*.js")
+        for part in ("--set-file", rf"scripts.{file.stem}\.js={file}")
+    ]
+    result = run_helm(
+        "template",
+        "load-stock",
+        str(LOAD_CHART),
+        "--set",
+        "scenario=stock",
+        "--set",
+        "env.RATE=100",
+        *scripts,
+    )
     assert result.returncode == 0, result.stderr
     dry_run([o for o in yaml.safe_load_all(result.stdout) if o], known)

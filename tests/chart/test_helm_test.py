@@ -1,6 +1,8 @@
-"""What `helm test` runs, against a made-up cluster: programs that answer as the ingress, the services and the stores do.
+"""What `helm test` runs, against a made-up cluster: programs that answer as the ingress, the
+services and the stores do.
 
-Each request is asked for as a client would have to: over TLS with the name of the host, where there is a certificate.
+Each request is asked for as a client would have to: over TLS with the name of the host, where there
+is a certificate.
 """
 
 import os
@@ -10,7 +12,8 @@ import pytest
 from rendering import CHART, MODES, env, kinds, pod_spec, render
 
 CURL = r"""#!/bin/bash
-# curl: an ingress with RULE_HOST, RULE_TLS and RULE_MATCH before two services, whose requests are counted in the folder COUNTS
+# curl: an ingress with RULE_HOST, RULE_TLS and RULE_MATCH before two services, whose requests are
+# counted in the folder COUNTS
 declare -A option=()
 host='' url=''
 while (($# > 0)); do
@@ -37,22 +40,26 @@ case $authority in
   *) service='' ;;
 esac
 if [[ $service ]]; then
-  [[ $path == /metrics ]] || answer 200 '{"status":"ok","dependencies":{"postgres":{"state":"up"},"redis":{"state":"'"$REDIS_STATE"'"}}}'
+  stores='"postgres":{"state":"up"},"redis":{"state":"'$REDIS_STATE'"}'
+  [[ $path == /metrics ]] || answer 200 "{\"status\":\"ok\",\"dependencies\":{$stores}}"
   answer 200 "$(cd "$COUNTS" && for file in "$service".*; do
-    [[ ! -f $file ]] || echo "http_requests_total{method=\"${file##*.}\",route=\"unmatched\",status=\"405\"} $(stat -c %s "$file")"
+    labels="method=\"${file##*.}\",route=\"unmatched\",status=\"405\""
+    [[ ! -f $file ]] || echo "http_requests_total{$labels} $(stat -c %s "$file")"
   done)"
 fi
 [[ ! $RULE_HOST || ${host:-$authority} == "$RULE_HOST" ]] || answer 404
 if [[ $RULE_TLS ]]; then
   [[ $scheme == https ]] || answer 308
-  [[ ! $RULE_HOST || $authority == "$RULE_HOST" ]] || exit 35                        # no such server
-  [[ ${option[--insecure]:-} ]] || exit 60                                           # signed by nobody the pod knows
-  [[ $authority == controller || ${option[--connect-to]} == ::controller:443 ]] || exit 6 # no such name
+  [[ ! $RULE_HOST || $authority == "$RULE_HOST" ]] || exit 35 # no such server
+  [[ ${option[--insecure]:-} ]] || exit 60 # signed by no authority that the pod knows
+  # no such name
+  [[ $authority == controller || ${option[--connect-to]} == ::controller:443 ]] || exit 6
 fi
 [[ $path == /api/* ]] || answer 404
 service=read-svc
 case $RULE_MATCH:$method:$path in
-  path:*:/api/products/*/update-stock | path:*:/api/orders | path:*:/api/orders/*/cancel | path:*:/api/catalog/*) service=write-svc ;;
+  path:*:/api/products/*/update-stock | path:*:/api/catalog/*) service=write-svc ;;
+  path:*:/api/orders | path:*:/api/orders/*/cancel) service=write-svc ;;
   method:POST:* | method:PUT:*) service=write-svc ;;
 esac
 printf . >>"$COUNTS/fs-faststock-$service.$method"
@@ -83,10 +90,17 @@ def run_test(tmp_path):
         counts.mkdir()
         given = env(pod_of_the_test(*arguments))
         environment = {name: value for name, value in given.items() if isinstance(value, str)}
-        environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COUNTS": str(counts), "REDIS_STATE": redis_state, **ingress}
+        environment |= {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "COUNTS": str(counts),
+            "REDIS_STATE": redis_state,
+            **ingress,
+        }
         script = (CHART / "files/helm-test").read_text()
         script = script.replace("SECONDS + 60", "SECONDS + 1").replace("/tmp/", f"{tmp_path}/")
-        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, env=environment
+        )
 
     return run
 
@@ -111,13 +125,16 @@ GATEWAY = [*MODES["gateway"], "--set", "routing.gateway.url=http://controller"]
         (rules(), INGRESS),
         (rules(host="stock.example.com"), [*INGRESS, "--set", "routing.host=stock.example.com"]),
         (rules(tls="yes"), [*INGRESS, "--set", "routing.tlsSecret=tls"]),
-        (rules(host="stock.example.com", tls="yes"), [*INGRESS, "--set", "routing.host=stock.example.com,routing.tlsSecret=tls"]),
+        (rules(host="stock.example.com", tls="yes"), [*INGRESS, "--set",
+         "routing.host=stock.example.com,routing.tlsSecret=tls"]),
         (rules(), GATEWAY),
         (rules(match="method"), [*GATEWAY, "--set", "routing.gateway.match=method"]),
         (rules(host="stock.example.com", tls="yes", match="method"),
-         [*GATEWAY, "--set", "routing.gateway.match=method,routing.gateway.url=https://controller/,routing.host=stock.example.com"]),
+         [*GATEWAY, "--set",
+          "routing.gateway.match=method,routing.gateway.url=https://controller/,"
+          "routing.host=stock.example.com"]),
     ],
-)  # fmt: skip
+)
 def test_passes_where_the_ingress_is_right(run_test, ingress, arguments):
     result = run_test(ingress, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -133,16 +150,30 @@ def test_fails_where_writes_are_told_in_another_way(run_test):
 def test_fails_where_the_services_do_not_reach_redis(run_test):
     result = run_test(rules(), *INGRESS, redis_state="down")
     assert result.returncode == 1
-    (line,) = [line for line in result.stdout.splitlines() if "FAIL  fs-faststock-read-svc is not ready" in line]
+    (line,) = [
+        line
+        for line in result.stdout.splitlines()
+        if "FAIL  fs-faststock-read-svc is not ready" in line
+    ]
     assert line.endswith('"redis":{"state":"down"}}}')
 
 
 def test_passes_without_redis_where_there_is_to_be_none(run_test):
-    assert run_test(rules(), *INGRESS, "--set", "redis.mode=none", redis_state="down").returncode == 0
+    assert (
+        run_test(rules(), *INGRESS, "--set", "redis.mode=none", redis_state="down").returncode == 0
+    )
 
 
 def test_a_controller_on_another_port_is_asked_as_given():
-    given = env(pod_of_the_test("--set", "routing.tlsSecret=tls,routing.ingressNginx.url=https://controller:8443"))
+    given = env(
+        pod_of_the_test(
+            "--set", "routing.tlsSecret=tls,routing.ingressNginx.url=https://controller:8443"
+        )
+    )
     assert given["EDGE_URL"] == "https://controller:8443"
-    given = env(pod_of_the_test("--set", "routing.tlsSecret=tls,routing.ingressNginx.url=http://controller:8080"))
+    given = env(
+        pod_of_the_test(
+            "--set", "routing.tlsSecret=tls,routing.ingressNginx.url=http://controller:8080"
+        )
+    )
     assert given["EDGE_URL"] == "http://controller:8080"

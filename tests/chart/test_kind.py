@@ -1,4 +1,5 @@
-"""The kind cluster fits the values of ingress-nginx, and its autoscaler is patched the same in both versions of kubeadm's configuration."""
+"""The kind cluster fits the values of ingress-nginx, and its autoscaler is patched the same in both
+versions of kubeadm's configuration."""
 
 import yaml
 from rendering import ROOT
@@ -20,6 +21,9 @@ def test_autoscaler():
     patches = {p["apiVersion"]: p for p in map(yaml.safe_load, CONFIG["kubeadmConfigPatches"])}
     assert patches.keys() == {"kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4"}
     assert {p["kind"] for p in patches.values()} == {"ClusterConfiguration"}
-    old, new = (patches[f"kubeadm.k8s.io/{version}"]["controllerManager"]["extraArgs"] for version in ("v1beta3", "v1beta4"))
+    old, new = (
+        patches[f"kubeadm.k8s.io/{version}"]["controllerManager"]["extraArgs"]
+        for version in ("v1beta3", "v1beta4")
+    )
     assert old and all(isinstance(value, str) for value in old.values())
     assert old == {argument["name"]: argument["value"] for argument in new}

@@ -9,21 +9,29 @@ import pytest
 import yaml
 from rendering import CHART, ROOT, kinds, one, render
 
-# What the services' sources declare, and what comes from elsewhere: Prometheus itself, kube-state-metrics.
+# What the services' sources declare, and what comes from elsewhere: Prometheus itself,
+# kube-state-metrics.
 ELSEWHERE = {"up", "kube_horizontalpodautoscaler_status_desired_replicas"}
 SUFFIXES = r"(_bucket|_sum|_count)?$"
 
 
 def declared():
-    sources = [f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).rglob("*.c")]
-    names = {name for file in sources for name in re.findall(r'"((?:http|faststock|process)_[a-z_]+)"', file.read_text())}
+    sources = [
+        f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).rglob("*.c")
+    ]
+    names = {
+        name
+        for file in sources
+        for name in re.findall(r'"((?:http|faststock|process)_[a-z_]+)"', file.read_text())
+    }
     if not names:
         pytest.skip("the services' sources are not here")
     return names
 
 
 def asked(expression):
-    """Names of metrics in a PromQL expression: identifiers that no parenthesis follows and that are outside of braces."""
+    """Names of metrics in a PromQL expression: identifiers that no parenthesis follows and that are
+    outside of braces."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without)\s*\([^)]*\)", " ", expression)
     return set(re.findall(r"\b[a-z][a-z0-9_]*_[a-z0-9_]+\b(?!\s*\()|\bup\b", bare))
 
@@ -38,7 +46,9 @@ def rules():
 
 
 def test_metrics_exist():
-    expressions = [t["expr"] for p in dashboard()["panels"] for t in p.get("targets", [])] + [r["expr"] for r in rules()]
+    expressions = [t["expr"] for p in dashboard()["panels"] for t in p.get("targets", [])] + [
+        r["expr"] for r in rules()
+    ]
     known = declared() | ELSEWHERE
     for expression in expressions:
         names = asked(expression)
@@ -49,7 +59,14 @@ def test_metrics_exist():
 
 def test_dashboard_has_the_panels():
     titles = " / ".join(p["title"] for p in dashboard()["panels"])
-    for wanted in ("by endpoint", "4xx and 5xx", "p50, p90, p95, p99", "by tier", "Wait for a connection", "Replicas"):
+    for wanted in (
+        "by endpoint",
+        "4xx and 5xx",
+        "p50, p90, p95, p99",
+        "by tier",
+        "Wait for a connection",
+        "Replicas",
+    ):
         assert wanted in titles
 
 
@@ -61,7 +78,9 @@ def test_dashboard_fits_together():
 
 
 def test_dashboard_in_a_config_map():
-    config_map = one(render("--set", "monitoring.dashboard.enabled=true"), "ConfigMap", "-dashboard")
+    config_map = one(
+        render("--set", "monitoring.dashboard.enabled=true"), "ConfigMap", "-dashboard"
+    )
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(config_map["data"]["faststock.json"]) == dashboard()
 
@@ -70,7 +89,11 @@ def test_service_monitor_selects_the_ops_services():
     objects = render("--set", "monitoring.serviceMonitor.enabled=true")
     (monitor,) = kinds(objects, "ServiceMonitor")
     selector = monitor["spec"]["selector"]["matchLabels"].items()
-    selected = [s["metadata"]["name"] for s in kinds(objects, "Service") if selector <= s["metadata"]["labels"].items()]
+    selected = [
+        s["metadata"]["name"]
+        for s in kinds(objects, "Service")
+        if selector <= s["metadata"]["labels"].items()
+    ]
     assert sorted(selected) == ["fs-faststock-read-svc-ops", "fs-faststock-write-svc-ops"]
     assert monitor["spec"]["endpoints"][0]["port"] == "ops"
 
@@ -81,13 +104,26 @@ def test_an_alert_of_what_is_absent_says_what():
     selectors = re.findall(r"absent\(up(\{[^}]*\})\)", down["expr"])
     assert len(selectors) == down["expr"].count("absent(") == 2
     assert all('service="fs-faststock-' in selector for selector in selectors)
-    assert "sum by (namespace, service) (up{" in down["expr"] and "$labels.service" in down["annotations"]["summary"]
+    assert (
+        "sum by (namespace, service) (up{" in down["expr"]
+        and "$labels.service" in down["annotations"]["summary"]
+    )
 
 
 def test_dashboard_finds_the_autoscaler_of_both_modes():
-    (wanted,) = [t["expr"] for p in dashboard()["panels"] for t in p.get("targets", []) if "horizontalpodautoscaler=" in t["expr"]]
-    pattern = re.search(r'horizontalpodautoscaler=~"([^"]*)"', wanted)[1].replace("$release", "fs-faststock")
-    assert all(re.fullmatch(pattern, name) for name in ("fs-faststock-read-svc", "keda-hpa-fs-faststock-write-svc"))
+    (wanted,) = [
+        t["expr"]
+        for p in dashboard()["panels"]
+        for t in p.get("targets", [])
+        if "horizontalpodautoscaler=" in t["expr"]
+    ]
+    pattern = re.search(r'horizontalpodautoscaler=~"([^"]*)"', wanted)[1].replace(
+        "$release", "fs-faststock"
+    )
+    assert all(
+        re.fullmatch(pattern, name)
+        for name in ("fs-faststock-read-svc", "keda-hpa-fs-faststock-write-svc")
+    )
 
 
 def test_alerts_name_the_release():
@@ -98,24 +134,47 @@ def test_alerts_name_the_release():
 
 WRITE = 'namespace="stock",service="fs-faststock-write-svc-ops"'
 RELAY_ALERTS = {"FastStockRelayMissing", "FastStockRelayLate", "FastStockPublicationsFail"}
-# Each case: what two write-svc export over ten minutes, a value for each pod, and which of the relay's alerts then fire.
-HEALTHY = {"faststock_relay_active": ("1x40", "0x40"), "faststock_relay_age_seconds": ("0.1x40", "0x40")}
+# Each case: what two write-svc export over ten minutes, a value for each pod, and which of the
+# relay's alerts then fire.
+HEALTHY = {
+    "faststock_relay_active": ("1x40", "0x40"),
+    "faststock_relay_age_seconds": ("0.1x40", "0x40"),
+}
 CASES = {
     "healthy": (HEALTHY, set()),
-    "no pod is the relay": (HEALTHY | {"faststock_relay_active": ("0x40", "0x40")}, {"FastStockRelayMissing"}),
-    "the relay's rounds do not end": (HEALTHY | {"faststock_relay_age_seconds": ("0+15x40", "0x40")}, {"FastStockRelayLate"}),
-    "Redis refuses": (HEALTHY | {'faststock_publish_total{result="error"}': ("0+3x40", "0x40")}, {"FastStockPublicationsFail"}),
-    "Redis is away": (HEALTHY | {'faststock_publish_total{result="skipped"}': ("0x40", "0+3x40")}, {"FastStockPublicationsFail"}),
-    "all is published": (HEALTHY | {'faststock_publish_total{result="stored"}': ("0+3x40", "0+3x40")}, set()),
+    "no pod is the relay": (
+        HEALTHY | {"faststock_relay_active": ("0x40", "0x40")},
+        {"FastStockRelayMissing"},
+    ),
+    "the relay's rounds do not end": (
+        HEALTHY | {"faststock_relay_age_seconds": ("0+15x40", "0x40")},
+        {"FastStockRelayLate"},
+    ),
+    "Redis refuses": (
+        HEALTHY | {'faststock_publish_total{result="error"}': ("0+3x40", "0x40")},
+        {"FastStockPublicationsFail"},
+    ),
+    "Redis is away": (
+        HEALTHY | {'faststock_publish_total{result="skipped"}': ("0x40", "0+3x40")},
+        {"FastStockPublicationsFail"},
+    ),
+    "all is published": (
+        HEALTHY | {'faststock_publish_total{result="stored"}': ("0+3x40", "0+3x40")},
+        set(),
+    ),
 }
 
 
 def series_of(name, pod, values):
-    """In promtool's form. A point each 15 s: "1x40" is 1 forty-one times, "0+3x40" counts by three."""
+    """In promtool's form. A point each 15 s: "1x40" is 1 forty-one times, "0+3x40" counts by
+    three."""
     name, _, labels = name.rstrip("}").partition("{")
     start, _, repeat = values.partition("x")
     start = start if "+" in start else f"{start}+0"
-    return {"series": f'{name}{{{labels + "," if labels else ""}{WRITE},pod="{pod}"}}', "values": f"{start}x{repeat}"}
+    return {
+        "series": f'{name}{{{labels + "," if labels else ""}{WRITE},pod="{pod}"}}',
+        "values": f"{start}x{repeat}",
+    }
 
 
 def promtool(*arguments):
@@ -141,20 +200,34 @@ def test_prometheus_takes_the_rules(rules_file):
 def test_alerts_of_the_relay(case, rules_file, tmp_path):
     series, fired = CASES[case]
     # promtool compares the annotations as well, so the alerts are asked for by their series
-    expected = [{"labels": f'{{__name__="ALERTS",alertname="{name}"}}', "value": 1} for name in sorted(fired)]
+    expected = [
+        {"labels": f'{{__name__="ALERTS",alertname="{name}"}}', "value": 1}
+        for name in sorted(fired)
+    ]
     test = {
         "interval": "15s",
-        "input_series": [series_of(name, pod, v) for name, values in series.items() for pod, v in zip("ab", values)],
+        "input_series": [
+            series_of(name, pod, value)
+            for name, values in series.items()
+            for pod, value in zip("ab", values)
+        ],
         "promql_expr_test": [{
-            "expr": f'max by (__name__, alertname) (ALERTS{{alertstate="firing",alertname=~"{"|".join(RELAY_ALERTS)}"}})',
+            "expr": "max by (__name__, alertname) "
+            f'(ALERTS{{alertstate="firing",alertname=~"{"|".join(RELAY_ALERTS)}"}})',
             "eval_time": "10m", "exp_samples": expected,
         }],
-    }  # fmt: skip
+    }
     file = tmp_path / "test.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(rules_file)], "evaluation_interval": "15s", "tests": [test]}))
+    file.write_text(
+        yaml.safe_dump(
+            {"rule_files": [str(rules_file)], "evaluation_interval": "15s", "tests": [test]}
+        )
+    )
     promtool("test", "rules", str(file))
 
 
 def test_no_alerts_of_a_relay_that_is_not_there():
-    (rule,) = kinds(render("--set", "monitoring.prometheusRule.enabled=true,redis.mode=none"), "PrometheusRule")
+    (rule,) = kinds(
+        render("--set", "monitoring.prometheusRule.enabled=true,redis.mode=none"), "PrometheusRule"
+    )
     assert not RELAY_ALERTS & {r["alert"] for r in rule["spec"]["groups"][0]["rules"]}

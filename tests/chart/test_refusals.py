@@ -19,7 +19,9 @@ def test_connection_budget():
 def test_connection_budget_to_the_last_connection():
     # (10 + 3) x 4 + (4 + 1) x 8 + 5 + 10
     render(*to_set(postgres__maxConnections=107))
-    assert "want 107 connections, PostgreSQL allows 106" in refusal(*to_set(postgres__maxConnections=106))
+    assert "want 107 connections, PostgreSQL allows 106" in refusal(
+        *to_set(postgres__maxConnections=106)
+    )
 
 
 def test_connection_budget_without_autoscaler_counts_replicas():
@@ -28,7 +30,9 @@ def test_connection_budget_without_autoscaler_counts_replicas():
 
 
 def test_connection_budget_of_the_replica():
-    assert "postgres.replica.maxConnections" in refusal(*to_set(postgres__replica__host="r", postgres__replica__maxConnections=50))
+    assert "postgres.replica.maxConnections" in refusal(
+        *to_set(postgres__replica__host="r", postgres__replica__maxConnections=50)
+    )
 
 
 def test_threads_and_clients_of_pgbouncer():
@@ -38,11 +42,18 @@ def test_threads_and_clients_of_pgbouncer():
 
 def test_grace_period():
     message = refusal(*to_set(shutdown__terminationGracePeriodSeconds=10))
-    assert "needs 18 s" in message and "preStop 6 s + drain 5000 ms + request timeout 2000 ms" in message
+    assert (
+        "needs 18 s" in message
+        and "preStop 6 s + drain 5000 ms + request timeout 2000 ms" in message
+    )
 
 
 def test_grace_period_without_a_drain():
-    no_drain = to_set(readSvc__config__http__drain_ms=0, writeSvc__config__http__drain_ms=0, shutdown__preStopSeconds=2)
+    no_drain = to_set(
+        readSvc__config__http__drain_ms=0,
+        writeSvc__config__http__drain_ms=0,
+        shutdown__preStopSeconds=2,
+    )
     render(*no_drain, *to_set(shutdown__terminationGracePeriodSeconds=9))
     assert "needs 9 s" in refusal(*no_drain, *to_set(shutdown__terminationGracePeriodSeconds=8))
 
@@ -51,16 +62,21 @@ def test_grace_period_without_a_drain():
     "values, says",
     [
         (dict(postgres__mode="external"), "set postgres.external.host"),
-        (dict(postgres__mode="external", postgres__external__host="h"), "set postgres.existingSecret"),
-        (dict(postgres__mode="external", postgres__external__host="h", postgres__existingSecret="s", postgres__external__sslmode="verify-full"),
+        (dict(postgres__mode="external", postgres__external__host="h"),
+         "set postgres.existingSecret"),
+        (dict(postgres__mode="external", postgres__external__host="h",
+         postgres__existingSecret="s", postgres__external__sslmode="verify-full"),
          "set postgres.external.caSecret"),
         (dict(redis__mode="external"), "set redis.external.host"),
         (dict(redis__mode="external", redis__urlKey="url"), "set redis.existingSecret"),
-        (dict(redis__external__userKey="user", redis__mode="external", redis__external__host="h"), "set redis.existingSecret"),
-        (dict(redis__external__tls__caSecret="ca", redis__mode="external", redis__external__host="h"), "set redis.external.tls.enabled"),
+        (dict(redis__external__userKey="user", redis__mode="external", redis__external__host="h"),
+         "set redis.existingSecret"),
+        (dict(redis__external__tls__caSecret="ca", redis__mode="external",
+         redis__external__host="h"), "set redis.external.tls.enabled"),
         (dict(redis__external__tls__enabled=True), "redis.mode is bundled: set it to external"),
         (dict(routing__mode="f5"), "set routing.host"),
-        (dict(routing__mode="gateway", routing__rateLimit__enabled=True), "no limit by client address"),
+        (dict(routing__mode="gateway", routing__rateLimit__enabled=True),
+         "no limit by client address"),
         (dict(readSvc__autoscaling__minReplicas=20), "minReplicas 20 is above maxReplicas 10"),
         (dict(readSvc__autoscaling__targetCPUUtilization=0), "needs metrics"),
         (dict(readSvc__resources__requests={"cpu": None}), "set readSvc.resources.requests.cpu"),
@@ -69,9 +85,10 @@ def test_grace_period_without_a_drain():
         (dict(pgbouncer__settings={"reserve_pool_size": 5}), "connection budget"),
         (dict(pgbouncer__settings={"max_client_conn": 50}), "set pgbouncer.maxClientConn"),
         (dict(postgres__bundled__settings={"max_connections": 50}), "set postgres.maxConnections"),
-        (dict(readSvc__rollout={"maxSurge": 0, "maxUnavailable": "0%"}), "readSvc.rollout: maxSurge and maxUnavailable are both 0"),
+        (dict(readSvc__rollout={"maxSurge": 0, "maxUnavailable": "0%"}),
+         "readSvc.rollout: maxSurge and maxUnavailable are both 0"),
     ],
-)  # fmt: skip
+)
 def test_values_that_do_not_fit(values, says):
     assert says in refusal(*to_set(**values))
 
@@ -106,16 +123,21 @@ def test_schema_refuses(values, key):
 def test_release_names_that_services_cannot_have(release):
     result = run_helm("template", release, str(CHART))
     assert result.returncode != 0 and "names of Services begin with a letter" in result.stderr
-    assert run_helm("template", release, str(CHART), "--set", "fullnameOverride=stock").returncode == 0
+    assert (
+        run_helm("template", release, str(CHART), "--set", "fullnameOverride=stock").returncode == 0
+    )
 
 
 def test_readme_shows_the_values():
-    result = subprocess.run([ROOT / "scripts/chart-docs", "--check"], capture_output=True, text=True)
+    result = subprocess.run(
+        [ROOT / "scripts/chart-docs", "--check"], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_schema_describes_exactly_the_values():
-    """Each key of values.yaml is in the schema, and each key that the schema fixes is in values.yaml."""
+    """Each key of values.yaml is in the schema, and each key that the schema fixes is in
+    values.yaml."""
     optional = {"global", "readSvc.pdb.minAvailable", "writeSvc.pdb.minAvailable"}
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
@@ -125,7 +147,9 @@ def test_schema_describes_exactly_the_values():
         properties = node.get("properties")
         if not isinstance(value, dict) or not properties or path.split(".")[-1] in free:
             return
-        missing = {f"{path}.{key}".lstrip(".") for key in value.keys() ^ properties.keys()} - optional
+        missing = {
+            f"{path}.{key}".lstrip(".") for key in value.keys() ^ properties.keys()
+        } - optional
         assert not missing, f"only in values.yaml or only in the schema: {missing}"
         for key in value.keys() & properties.keys():
             compare(value[key], properties[key], f"{path}.{key}".lstrip("."))
@@ -134,5 +158,13 @@ def test_schema_describes_exactly_the_values():
 
 
 def test_load_chart_names_the_missing_script():
-    result = run_helm("template", "load", str(LOAD_CHART), "--set", "scenario=stock", "--set", r"scripts.x\.js=text")
+    result = run_helm(
+        "template",
+        "load",
+        str(LOAD_CHART),
+        "--set",
+        "scenario=stock",
+        "--set",
+        r"scripts.x\.js=text",
+    )
     assert result.returncode != 0 and "scripts has no stock.js" in result.stderr

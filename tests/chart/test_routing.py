@@ -1,4 +1,5 @@
-"""Where a request goes, in each routing mode: the rules are followed as the controllers' documentation says."""
+"""Where a request goes, in each routing mode: the rules are followed as the controllers'
+documentation says."""
 
 import re
 
@@ -6,8 +7,19 @@ import pytest
 from rendering import MODES, kinds, one, render
 
 READS = ["/api/products", "/api/products/1", "/api/products/1/stock", "/api/stock", "/api/orders/1"]
-WRITES = ["/api/products/1/update-stock", "/api/orders", "/api/orders/1/cancel", "/api/catalog/products", "/api/catalog/products/7"]
-NOT_WRITES = ["/api/products/1/update-stocks", "/api/products/1/2/update-stock", "/api/products/1/update-stock/x", "/api/ordersX"]
+WRITES = [
+    "/api/products/1/update-stock",
+    "/api/orders",
+    "/api/orders/1/cancel",
+    "/api/catalog/products",
+    "/api/catalog/products/7",
+]
+NOT_WRITES = [
+    "/api/products/1/update-stocks",
+    "/api/products/1/2/update-stock",
+    "/api/products/1/update-stock/x",
+    "/api/ordersX",
+]
 OUTSIDE = ["/", "/metrics", "/health", "/apix"]
 
 
@@ -15,18 +27,21 @@ def paths(ingresses):
     for ingress in ingresses:
         for rule in ingress["spec"]["rules"]:
             for path in rule.get("http", {}).get("paths", []):
-                yield ingress, path["path"], path["backend"]["service"]["name"].removeprefix("fs-faststock-")
+                yield ingress, path["path"], path["backend"]["service"]["name"].removeprefix(
+                    "fs-faststock-"
+                )
 
 
 def route_ingress_nginx(objects, request):
-    """use-regex: all paths of the host are regular expressions, longest first, ignoring case, bound to the start only."""
+    """use-regex: all paths of the host are regular expressions, longest first, ignoring case, bound
+    to the start only."""
     rules = sorted(paths(kinds(objects, "Ingress")), key=lambda rule: -len(rule[1]))
     return next((service for _, path, service in rules if re.match(path, request, re.I)), None)
 
 
 def route_f5(objects, request):
-    """A minion with path-regex gives `location ~ "^path"`, one without a prefix location; nginx takes the first that
-    matches of the former, else the longest of the latter."""
+    """A minion with path-regex gives `location ~ "^path"`, one without a prefix location; nginx
+    takes the first that matches of the former, else the longest of the latter."""
     prefixes = []
     for ingress, path, service in paths(kinds(objects, "Ingress")):
         if ingress["metadata"]["annotations"].get("nginx.org/path-regex") == "case_sensitive":
@@ -38,7 +53,8 @@ def route_f5(objects, request):
 
 
 def route_gateway(objects, request, method="GET"):
-    """Exact before the longest prefix before the method; regular expressions as the controller likes: here first."""
+    """Exact before the longest prefix before the method; regular expressions as the controller
+    likes: here first."""
     def matches(match):
         if match.get("method", method) != method:
             return None
@@ -52,8 +68,12 @@ def route_gateway(objects, request, method="GET"):
         return None
 
     (route,) = kinds(objects, "HTTPRoute")
-    found = [(m, rule["backendRefs"][0]["name"].removeprefix("fs-faststock-"))
-             for rule in route["spec"]["rules"] for match in rule["matches"] if (m := matches(match))]  # fmt: skip
+    found = [
+        (rank, rule["backendRefs"][0]["name"].removeprefix("fs-faststock-"))
+        for rule in route["spec"]["rules"]
+        for match in rule["matches"]
+        if (rank := matches(match))
+    ]
     return max(found, default=(0, None))[1]
 
 
@@ -65,25 +85,41 @@ def test_paths(mode):
     objects, route = render(*MODES[mode]), ROUTES[mode]
     assert {path: route(objects, path) for path in READS} == dict.fromkeys(READS, "read-svc")
     assert {path: route(objects, path) for path in WRITES} == dict.fromkeys(WRITES, "write-svc")
-    assert {path: route(objects, path) for path in NOT_WRITES} == dict.fromkeys(NOT_WRITES, "read-svc")
+    assert {path: route(objects, path) for path in NOT_WRITES} == dict.fromkeys(
+        NOT_WRITES, "read-svc"
+    )
     assert {path: route(objects, path) for path in OUTSIDE} == dict.fromkeys(OUTSIDE)
 
 
 def test_gateway_by_method():
     objects = render(*MODES["gateway-method"])
     assert {route_gateway(objects, path, "GET") for path in READS + WRITES} == {"read-svc"}
-    assert {route_gateway(objects, path, method) for path in WRITES for method in ("POST", "PATCH", "DELETE")} == {"write-svc"}
+    assert {
+        route_gateway(objects, path, method)
+        for path in WRITES
+        for method in ("POST", "PATCH", "DELETE")
+    } == {"write-svc"}
 
 
 def test_rate_limit():
-    read = one(render("--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc")["metadata"]["annotations"]
+    read = one(render("--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc")[
+        "metadata"
+    ]["annotations"]
     assert read["nginx.ingress.kubernetes.io/limit-rps"] == "100"
-    minion = one(render(*MODES["f5"], "--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc")["metadata"]["annotations"]
-    assert minion["nginx.org/limit-req-rate"] == "100r/s" and minion["nginx.org/limit-req-reject-code"] == "429"
+    minion = one(
+        render(*MODES["f5"], "--set", "routing.rateLimit.enabled=true"), "Ingress", "-read-svc"
+    )["metadata"]["annotations"]
+    assert (
+        minion["nginx.org/limit-req-rate"] == "100r/s"
+        and minion["nginx.org/limit-req-reject-code"] == "429"
+    )
 
 
 def test_f5_master_and_minions():
-    ingresses = {i["metadata"]["name"]: i for i in kinds(render(*MODES["f5"], "--set", "routing.tlsSecret=tls"), "Ingress")}
+    ingresses = {
+        i["metadata"]["name"]: i
+        for i in kinds(render(*MODES["f5"], "--set", "routing.tlsSecret=tls"), "Ingress")
+    }
     master = ingresses.pop("fs-faststock")
     assert master["metadata"]["annotations"]["nginx.org/mergeable-ingress-type"] == "master"
     assert master["metadata"]["annotations"]["nginx.org/lb-method"] == "least_conn"

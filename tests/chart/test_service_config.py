@@ -1,4 +1,5 @@
-"""The configuration that the chart writes is one that the services take. Needs their binaries (./dev build)."""
+"""The configuration that the chart writes is one that the services take. Needs their binaries
+(./dev build)."""
 
 import json
 import os
@@ -23,17 +24,27 @@ def binary(service):
 @pytest.mark.parametrize("values", VALUES)
 def test_service_takes_its_configuration(values, service, tmp_path):
     config = tmp_path / "service.yaml"
-    config.write_text(one(render(*VALUES[values]), "ConfigMap", f"-{service}")["data"]["service.yaml"])
-    environment = {"DATABASE_URL": "postgresql://faststock@127.0.0.1:6432/faststock?sslmode=disable"}
-    result = subprocess.run([binary(service), "--config", config, "--check-config"], capture_output=True, text=True, env=environment)
+    config.write_text(
+        one(render(*VALUES[values]), "ConfigMap", f"-{service}")["data"]["service.yaml"]
+    )
+    environment = {
+        "DATABASE_URL": "postgresql://faststock@127.0.0.1:6432/faststock?sslmode=disable"
+    }
+    result = subprocess.run(
+        [binary(service), "--config", config, "--check-config"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert result.returncode == 0, result.stderr
 
 
 # What the chart sets itself, in the file or in the environment: a value would be without effect.
 OWNED = {
-    "http.port", "ops.port", "database.url", "database.direct_url", "database.replica_url", "database.pool_size",
+    "http.port", "ops.port", "database.url", "database.direct_url", "database.replica_url",
+    "database.pool_size",
     "redis.url", "redis.replica_url", "auth.tokens_file",
-}  # fmt: skip
+}
 
 
 def schema_of(kind):
@@ -50,11 +61,18 @@ def schema_of(kind):
 def test_schema_has_the_settings_of_the_service(service, key):
     """All but those that the chart sets, with the same limits."""
     text = subprocess.run([binary(service), "--help"], capture_output=True, text=True).stdout
-    settings = {name: schema_of(kind) for name, kind in re.findall(r"^  ([a-z]+\.[a-z_]+)\n +.*\n +(.*?);", text, re.M)}
+    settings = {
+        name: schema_of(kind)
+        for name, kind in re.findall(r"^  ([a-z]+\.[a-z_]+)\n +.*\n +(.*?);", text, re.M)
+    }
     assert "log.level" in settings
     values = json.loads((CHART / "values.schema.json").read_text())["properties"][key]["properties"]
     sections = values["config"]["properties"]
     assert all(section["additionalProperties"] is False for section in sections.values())
-    found = {f"{name}.{setting}": schema for name, section in sections.items() for setting, schema in section["properties"].items()}
+    found = {
+        f"{name}.{setting}": schema
+        for name, section in sections.items()
+        for setting, schema in section["properties"].items()
+    }
     assert found == {name: schema for name, schema in settings.items() if name not in OWNED}
     assert values["poolSize"] == settings["database.pool_size"]

@@ -12,7 +12,10 @@ CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 def test_targets():
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.M))
     artifacts = {a["image"]: a["docker"]["target"] for a in CONFIG["build"]["artifacts"]}
-    assert artifacts == {f"faststock-{target}": target for target in ("read-svc", "write-svc", "migrate", "pgbouncer")}
+    assert artifacts == {
+        f"faststock-{target}": target
+        for target in ("read-svc", "write-svc", "migrate", "pgbouncer")
+    }
     assert set(artifacts.values()) <= stages
 
 
@@ -25,16 +28,24 @@ def test_values():
         settings += ["--set", f"{key}=built/{image}:1"]
     assert not artifacts
     text = render_text(*settings)
-    assert {"built/faststock-read-svc:1", "built/faststock-write-svc:1", "built/faststock-migrate:1", "built/faststock-pgbouncer:1"} <= set(
-        re.findall(r"image: (\S+)", text)
-    )
+    assert {
+        "built/faststock-read-svc:1",
+        "built/faststock-write-svc:1",
+        "built/faststock-migrate:1",
+        "built/faststock-pgbouncer:1",
+    } <= set(re.findall(r"image: (\S+)", text))
 
 
 def test_profile_kind():
     (profile,) = CONFIG["profiles"]
     assert profile["name"] == "kind" and profile["build"]["local"]["push"] is False
-    patterns = [condition["kubeContext"] for condition in profile["activation"]]  # skaffold searches, it does not match
-    active = {c for c in ("kind-faststock", "minikube", "prod", "mankind-1", "minikube-2") if any(re.search(p, c) for p in patterns)}
+    # Skaffold searches, it does not match.
+    patterns = [condition["kubeContext"] for condition in profile["activation"]]
+    active = {
+        c
+        for c in ("kind-faststock", "minikube", "prod", "mankind-1", "minikube-2")
+        if any(re.search(p, c) for p in patterns)
+    }
     assert active == {"kind-faststock", "minikube"}
     (patch,) = profile["patches"]
     assert patch["path"] == "/deploy/helm/releases/0/valuesFiles"

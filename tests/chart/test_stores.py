@@ -15,15 +15,22 @@ from rendering import CHART, env, one, pod_spec, render, to_set
 
 
 def data_version(tmp_path, made_by, server):
-    """Runs the init container's script on a volume; gives its exit status, what it says, and its termination message."""
+    """Runs the init container's script on a volume; gives its exit status, what it says, and its
+    termination message."""
     data, message = tmp_path / "pgdata", tmp_path / "message"
     data.mkdir()
     if made_by:
         (data / "PG_VERSION").write_text(f"{made_by}\n")
     program = tmp_path / "postgres"
-    program.write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {server} (Debian {server}-1.pgdg13+1)'\n")
+    program.write_text(
+        f"#!/bin/sh\necho 'postgres (PostgreSQL) {server} (Debian {server}-1.pgdg13+1)'\n"
+    )
     program.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PGDATA": str(data), "TERMINATION_LOG": str(message)}
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PGDATA": str(data),
+        "TERMINATION_LOG": str(message),
+    }
     script = (CHART / "files/postgres-data-version").read_text()
     result = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=environment)
     return result.returncode, result.stderr, message.read_text() if message.exists() else ""
@@ -39,7 +46,10 @@ def test_data_of_another_version_are_refused(tmp_path, made_by, server):
     status, said, message = data_version(tmp_path, made_by, server)
     assert status == 1 and said == message
     assert f"data of PostgreSQL {made_by}" in said and f"images.postgres=postgres:{made_by}" in said
-    assert '"Another version of PostgreSQL"' in said and "## Another version of PostgreSQL" in (CHART / "README.md").read_text()
+    assert (
+        '"Another version of PostgreSQL"' in said
+        and "## Another version of PostgreSQL" in (CHART / "README.md").read_text()
+    )
 
 
 def test_the_version_is_judged_before_the_server_starts():
@@ -48,7 +58,9 @@ def test_the_version_is_judged_before_the_server_starts():
     assert judge["command"] == ["sh", "-c", (CHART / "files/postgres-data-version").read_text()]
     assert judge["image"] == server["image"] and env(judge)["PGDATA"] == env(server)["PGDATA"]
     (volume,) = judge["volumeMounts"]
-    assert volume["readOnly"] and volume["mountPath"] in {m["mountPath"] for m in server["volumeMounts"]}
+    assert volume["readOnly"] and volume["mountPath"] in {
+        m["mountPath"] for m in server["volumeMounts"]
+    }
 
 
 # -- Redis: the services' user
@@ -67,7 +79,9 @@ def bundled_redis(tmp_path):
                 port = free.getsockname()[1]
             words = [word.replace("$(REDISCLI_AUTH)", password) for word in container["args"]]
             command = [*container["command"], *words, "--port", str(port), "--bind", "127.0.0.1"]
-            server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+            server = subprocess.Popen(
+                command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+            )
             stack.callback(lambda: (server.terminate(), server.wait(20)))
             until = time.monotonic() + 20
             while time.monotonic() < until and server.poll() is None:
@@ -84,15 +98,31 @@ def test_the_services_may_do_what_they_need_and_no_more(bundled_redis, user):
     client = bundled_redis()(user)
     assert client.ping() and client.info("replication")["role"] == "master"
     assert client.set("fs:1:p:7", "state", px=60000) and client.mget("fs:1:p:7") == [b"state"]
-    script = "redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000) redis.call('DEL', KEYS[1]) return redis.call('GETRANGE', KEYS[1], 0, 19)"
-    assert client.evalsha(client.script_load(script), 1, "fs:1:g:7", "1") == client.eval(script, 1, "fs:1:g:7", "1") == b""
-    for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["KEYS", "*"], ["SCRIPT", "FLUSH"], ["ACL", "LIST"], ["GET", "other"]):
+    script = (
+        "redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000) redis.call('DEL', KEYS[1]) "
+        "return redis.call('GETRANGE', KEYS[1], 0, 19)"
+    )
+    assert (
+        client.evalsha(client.script_load(script), 1, "fs:1:g:7", "1")
+        == client.eval(script, 1, "fs:1:g:7", "1")
+        == b""
+    )
+    for words in (
+        ["FLUSHALL"],
+        ["CONFIG", "GET", "*"],
+        ["KEYS", "*"],
+        ["SCRIPT", "FLUSH"],
+        ["ACL", "LIST"],
+        ["GET", "other"],
+    ):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*words)
 
 
 def test_the_keys_are_those_of_the_services_prefix(bundled_redis):
-    prefixes = to_set(readSvc__config__redis__key_prefix="shop", writeSvc__config__redis__key_prefix="shop")
+    prefixes = to_set(
+        readSvc__config__redis__key_prefix="shop", writeSvc__config__redis__key_prefix="shop"
+    )
     client = bundled_redis(*prefixes)("faststock")
     assert client.set("shop:1:p:7", "state")
     with pytest.raises(redis.exceptions.NoPermissionError):

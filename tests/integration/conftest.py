@@ -31,7 +31,9 @@ def read(request, stack):
 @pytest.fixture(params=["write-1", "write-2", "edge"])
 def write(request, stack):
     """Each way to write: both instances, and through the edge."""
-    return {"write-1": stack.writes[0], "write-2": stack.writes[1], "edge": stack.edge}[request.param]
+    return {"write-1": stack.writes[0], "write-2": stack.writes[1], "edge": stack.edge}[
+        request.param
+    ]
 
 
 @pytest.fixture(scope="session")

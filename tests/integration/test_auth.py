@@ -41,7 +41,16 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.mark.parametrize("authorization", ["Bearer first-token", "Bearer second.token_~+/=", "Bearer third", "bearer first-token", "BEARER   third"])
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer first-token",
+        "Bearer second.token_~+/=",
+        "Bearer third",
+        "bearer first-token",
+        "BEARER   third",
+    ],
+)
 def test_a_listed_token(guarded, database, authorization):
     id = database.create_product()
     assert guarded.update_stock(id, {"delta": 1}, {"Authorization": authorization}).status == 200
@@ -102,10 +111,17 @@ def test_the_file_is_read_again_when_it_changes(guarded, database, tokens):
 
 
 @pytest.mark.parametrize("content", ["", "\n  \n", None], ids=["empty", "blank", "gone"])
-def test_a_file_without_tokens_changes_nothing_and_is_warned_of(service, guarded, database, tokens, content):
-    """Half a rotation: whoever had a token keeps it, the door does not open to others, and the log says so once."""
+def test_a_file_without_tokens_changes_nothing_and_is_warned_of(
+    service, guarded, database, tokens, content
+):
+    """Half a rotation: whoever had a token keeps it, the door does not open to others, and the log
+    says so once."""
     id = database.create_product()
-    warnings = lambda: [line for line in service.log_lines() if line.get("file") == str(tokens) and line["level"] == "warn"]
+    warnings = lambda: [
+        line
+        for line in service.log_lines()
+        if line.get("file") == str(tokens) and line["level"] == "warn"
+    ]
     before = len(warnings())
     tokens.unlink() if content is None else tokens.write_text(content)
     try:
@@ -118,7 +134,10 @@ def test_a_file_without_tokens_changes_nothing_and_is_warned_of(service, guarded
         assert len(new) == 1 and "stay valid" in new[0]["msg"] and new[0]["tokens"] == 3, new
     finally:
         tokens.write_text(TOKENS)
-        eventually(lambda: guarded.update_stock(id, {"delta": 0}, bearer("third")).status == 200, "the tokens are back")
+        eventually(
+            lambda: guarded.update_stock(id, {"delta": 0}, bearer("third")).status == 200,
+            "the tokens are back",
+        )
 
 
 @pytest.mark.parametrize("content", ["", None], ids=["empty", "missing"])

@@ -19,10 +19,13 @@ pytestmark = pytest.mark.quick
 
 JSON = [("Content-Type", "application/json")]
 BAD_IDS = [
-    "0", "-1", "-0", "+1", "01", "00", "1.0", "1e3", "0x1", "abc", "1a", "a1", "9223372036854775808", "18446744073709551616",
-    "18446744073709551617", "1%20", "%201", "%00", "1%00", "1%002", "%31%00", "1;2", "1,2", "%D9%A1", "%FF", "%C3%28", "%ED%A0%80", "null",
-    "NaN", "*", "1'%20OR%20'1'='1", "1%0d%0aX-Evil:%20yes", "%2e", "%", "%3", "%zz", "${1}", "9" * 50, "9" * 2000,
-]  # fmt: skip
+    "0", "-1", "-0", "+1", "01", "00", "1.0", "1e3", "0x1", "abc", "1a", "a1",
+    "9223372036854775808", "18446744073709551616",
+    "18446744073709551617", "1%20", "%201", "%00", "1%00", "1%002", "%31%00", "1;2", "1,2",
+    "%D9%A1", "%FF", "%C3%28", "%ED%A0%80", "null",
+    "NaN", "*", "1'%20OR%20'1'='1", "1%0d%0aX-Evil:%20yes", "%2e", "%", "%3", "%zz", "${1}",
+    "9" * 50, "9" * 2000,
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,9 @@ def short(text):
 
 def still_serves(client, pid):
     health = client.get("/health")
-    assert health.status == 200 and health.json()["pid"] == pid, "the service has died and come back"
+    assert (
+        health.status == 200 and health.json()["pid"] == pid
+    ), "the service has died and come back"
 
 
 @pytest.fixture
@@ -56,7 +61,9 @@ def writer(stack, database, product_id):
     version = database.product(product_id)["version"]
     yield client
     still_serves(client, pid)
-    assert database.product(product_id)["version"] == version, "a bad request has changed the product"
+    assert (
+        database.product(product_id)["version"] == version
+    ), "a bad request has changed the product"
 
 
 def answer(client: Client, data, head=False, finish=False):
@@ -68,7 +75,8 @@ def answer(client: Client, data, head=False, finish=False):
 
 
 def assert_refused(reply, statuses=(400,), field=None):
-    """A problem of one of these statuses; None among them allows the connection to be closed without an answer."""
+    """A problem of one of these statuses; None among them allows the connection to be closed
+    without an answer."""
     if reply is None:
         assert None in statuses, "closed without an answer"
         return
@@ -82,7 +90,10 @@ def assert_refused(reply, statuses=(400,), field=None):
 @pytest.mark.parametrize("id", BAD_IDS, ids=short)
 @pytest.mark.parametrize("what", ["", "/stock"], ids=["product", "stock"])
 def test_bad_id_of_a_read(reader, id, what):
-    assert_refused(answer(reader, request_bytes("GET", f"/api/products/{id}{what}")), field=None if "%" in id else "id")
+    assert_refused(
+        answer(reader, request_bytes("GET", f"/api/products/{id}{what}")),
+        field=None if "%" in id else "id",
+    )
 
 
 @pytest.mark.parametrize("id", BAD_IDS, ids=short)
@@ -105,13 +116,16 @@ def test_percent_encoded_id(reader, product_id):
 
 BAD_QUERIES = [
     *[("/api/products", f"page={value}", "page") for value in
-      ["", "0", "-1", "+1", "01", "abc", "1.5", "1e2", "0x1", "9223372036854775808", "9" * 60, "1%20", "%201", "%00", "1%00", "%FF", "1,2", "null"]],
+      ["", "0", "-1", "+1", "01", "abc", "1.5", "1e2", "0x1", "9223372036854775808", "9" * 60,
+       "1%20", "%201", "%00", "1%00", "%FF", "1,2", "null"]],
     *[("/api/products", f"limit={value}", "limit") for value in
-      ["", "0", "101", "-1", "abc", "1.5", "1e1", "4294967297", "18446744073709551617", "9" * 60, "%00", "10%00", "10;"]],
+      ["", "0", "101", "-1", "abc", "1.5", "1e1", "4294967297", "18446744073709551617", "9" * 60,
+       "%00", "10%00", "10;"]],
     *[("/api/products", f"after={value}", "after") for value in
       ["", "-1", "abc", "1.5", "9223372036854775808", "9" * 60, "%00", "1%00", "null"]],
     *[("/api/stock", f"ids={value}", "ids") for value in
-      ["", ",", "1,", ",1", "1,,2", "0", "1,0", "-1", "a", "1,a", "1.0", "1;2", "1%202", "1,%202", "9223372036854775808", "%00", "1%00", "1%2C",
+      ["", ",", "1,", ",1", "1,,2", "0", "1,0", "-1", "a", "1,a", "1.0", "1;2", "1%202", "1,%202",
+       "9223372036854775808", "%00", "1%00", "1%2C",
        "null", "[1,2]", ",".join(["1"] * 101), "1," * 3000]],
     ("/api/stock", "", "ids"),
     ("/api/stock", "id=1", "ids"),
@@ -121,15 +135,36 @@ BAD_QUERIES = [
     ("/api/products", "after=1&after=2", "after"),
     ("/api/stock", "ids=1&ids=2", "ids"),
     ("/api/products", "page=1&after=5", None),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize("path, query, field", BAD_QUERIES, ids=[short(f"{path}?{query}") for path, query, _ in BAD_QUERIES])
+@pytest.mark.parametrize(
+    "path, query, field",
+    BAD_QUERIES,
+    ids=[short(f"{path}?{query}") for path, query, _ in BAD_QUERIES],
+)
 def test_bad_query(reader, path, query, field):
     assert_refused(answer(reader, request_bytes("GET", f"{path}?{query}")), field=field)
 
 
-@pytest.mark.parametrize("query", ["page=%", "page=%3", "page=%zz", "ids=%31", "p%61ge=2", "%", "a=%zz", "x=%FF", "=1", "&&&&", "?", "page=1?", "a" * 4000])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=%",
+        "page=%3",
+        "page=%zz",
+        "ids=%31",
+        "p%61ge=2",
+        "%",
+        "a=%zz",
+        "x=%FF",
+        "=1",
+        "&&&&",
+        "?",
+        "page=1?",
+        "a" * 4000,
+    ],
+)
 def test_odd_query(reader, query):
     """Read as some parameter or ignored as unknown: whatever it is, a page or a refusal."""
     reply = answer(reader, request_bytes("GET", f"/api/products?{query}"))
@@ -140,28 +175,64 @@ def test_odd_query(reader, query):
 # -- headers
 
 
-@pytest.mark.parametrize("value", ["", "abc", "-1", "+1", "1.5", "1e3", "9223372036854775808", "9" * 60, "1,2", '"1"', "1 2", "0x1", "\xff"], ids=short)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "abc",
+        "-1",
+        "+1",
+        "1.5",
+        "1e3",
+        "9223372036854775808",
+        "9" * 60,
+        "1,2",
+        '"1"',
+        "1 2",
+        "0x1",
+        "\xff",
+    ],
+    ids=short,
+)
 def test_bad_min_version(reader, product_id, value):
     for path in (f"/api/products/{product_id}", f"/api/products/{product_id}/stock"):
-        assert_refused(answer(reader, request_bytes("GET", path, [("Min-Version", value)])), field="Min-Version")
+        assert_refused(
+            answer(reader, request_bytes("GET", path, [("Min-Version", value)])),
+            field="Min-Version",
+        )
 
 
 def test_min_version_twice(reader, product_id):
-    data = request_bytes("GET", f"/api/products/{product_id}", [("Min-Version", "1"), ("Min-Version", "2")])
+    data = request_bytes(
+        "GET", f"/api/products/{product_id}", [("Min-Version", "1"), ("Min-Version", "2")]
+    )
     reply = answer(reader, data)
     assert reply.status in (200, 400), reply
 
 
-@pytest.mark.parametrize("value", ["", '"', "W/", 'W/"', ",", '"1', "\xff", '"1"' * 1000, "W/" * 2000], ids=short)
+@pytest.mark.parametrize(
+    "value", ["", '"', "W/", 'W/"', ",", '"1', "\xff", '"1"' * 1000, "W/" * 2000], ids=short
+)
 def test_odd_if_none_match(reader, product_id, value):
     """A condition that cannot be read is no condition."""
-    reply = answer(reader, request_bytes("GET", f"/api/products/{product_id}", [("If-None-Match", value)]))
+    reply = answer(
+        reader, request_bytes("GET", f"/api/products/{product_id}", [("If-None-Match", value)])
+    )
     assert reply.status in (200, 400), reply
 
 
-@pytest.mark.parametrize("value", ["", "00", "00-0-0-00", "ff-" + "0" * 32 + "-" + "0" * 16 + "-00", "x" * 2000, "\xff", '"}{'], ids=short)
+@pytest.mark.parametrize(
+    "value",
+    ["", "00", "00-0-0-00", "ff-" + "0" * 32 + "-" + "0" * 16 + "-00", "x" * 2000, "\xff", '"}{'],
+    ids=short,
+)
 def test_odd_traceparent(reader, product_id, value):
-    assert answer(reader, request_bytes("GET", f"/api/products/{product_id}", [("traceparent", value)])).status == 200
+    assert (
+        answer(
+            reader, request_bytes("GET", f"/api/products/{product_id}", [("traceparent", value)])
+        ).status
+        == 200
+    )
 
 
 # -- bodies
@@ -285,7 +356,12 @@ BAD_BODIES = {
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
 def test_bad_body(writer, product_id, body):
-    data = request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON + [("Content-Length", str(len(body)))], body)
+    data = request_bytes(
+        "POST",
+        f"/api/products/{product_id}/update-stock",
+        JSON + [("Content-Length", str(len(body)))],
+        body,
+    )
     assert_refused(answer(writer, data))
 
 
@@ -304,11 +380,26 @@ def test_a_bad_field_is_named(writer, product_id, body, field):
     assert_refused(answer(writer, data), field=field)
 
 
-@pytest.mark.parametrize("text, value", [("1.0", 1), ("1e3", 1000), ("10E-1", 1), ("-0", 0), ("-0.0", 0), ("100000000000000000000e-20", 1)])
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1.0", 1),
+        ("1e3", 1000),
+        ("10E-1", 1),
+        ("-0", 0),
+        ("-0.0", 0),
+        ("100000000000000000000e-20", 1),
+    ],
+)
 def test_whole_numbers_written_oddly(stack, database, text, value):
     """Either they are refused, or they are the number that they are."""
     id = database.create_product(stock=5)
-    reply = answer(stack.writes[0], request_bytes("POST", f"/api/products/{id}/update-stock", JSON, b'{"stock":%s}' % text.encode()))
+    reply = answer(
+        stack.writes[0],
+        request_bytes(
+            "POST", f"/api/products/{id}/update-stock", JSON, b'{"stock":%s}' % text.encode()
+        ),
+    )
     if reply.status == 200:
         assert reply.json()["stock"] == value == database.product(id)["stock"]
     else:
@@ -318,24 +409,34 @@ def test_whole_numbers_written_oddly(stack, database, text, value):
 
 @pytest.mark.parametrize("stock", [2**53, 2**63 - 1])
 def test_a_stock_beyond_the_largest(writer, product_id, stock):
-    data = request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, b'{"stock":%d}' % stock)
+    data = request_bytes(
+        "POST", f"/api/products/{product_id}/update-stock", JSON, b'{"stock":%d}' % stock
+    )
     reply = answer(writer, data)
     assert_refused(reply, (400, 409))
 
 
 @pytest.mark.parametrize("delta", [2**53, 2**63 - 1, -(2**53), -(2**63)])
 def test_a_delta_beyond_the_largest(writer, product_id, delta):
-    data = request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, b'{"delta":%d}' % delta)
+    data = request_bytes(
+        "POST", f"/api/products/{product_id}/update-stock", JSON, b'{"delta":%d}' % delta
+    )
     assert_refused(answer(writer, data), (400, 409))
 
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "application/jsonp", "json",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+     "application/xml", "application/jsonp", "json",
      "application", "/", "", "application/json/x", "text/json"],
-)  # fmt: skip
+)
 def test_wrong_content_type(writer, product_id, content_type):
-    data = request_bytes("POST", f"/api/products/{product_id}/update-stock", [("Content-Type", content_type)], b'{"delta":1}')
+    data = request_bytes(
+        "POST",
+        f"/api/products/{product_id}/update-stock",
+        [("Content-Type", content_type)],
+        b'{"delta":1}',
+    )
     assert_refused(answer(writer, data), (415,))
 
 
@@ -344,7 +445,10 @@ def test_another_charset(stack, database, charset):
     """JSON is UTF-8 and has no such parameter (RFC 8259, 11): it is ignored or refused."""
     id = database.create_product()
     headers = [("Content-Type", f"application/json; charset={charset}")]
-    reply = answer(stack.writes[0], request_bytes("POST", f"/api/products/{id}/update-stock", headers, b'{"delta":1}'))
+    reply = answer(
+        stack.writes[0],
+        request_bytes("POST", f"/api/products/{id}/update-stock", headers, b'{"delta":1}'),
+    )
     if reply.status != 200:
         assert_refused(reply, (415,))
 
@@ -352,7 +456,10 @@ def test_another_charset(stack, database, charset):
 def test_no_content_type(stack, database):
     """Taken as JSON or refused; nothing else."""
     id = database.create_product()
-    reply = answer(stack.writes[0], request_bytes("POST", f"/api/products/{id}/update-stock", body=b'{"delta":1}'))
+    reply = answer(
+        stack.writes[0],
+        request_bytes("POST", f"/api/products/{id}/update-stock", body=b'{"delta":1}'),
+    )
     if reply.status != 200:
         assert_refused(reply, (415,))
 
@@ -366,12 +473,17 @@ def test_content_type_twice(writer, product_id):
 # -- paths
 
 ODD_PATHS = [
-    "//", "//api/products", "/api//products", "/api/products//", "/api/products//stock", "/api/products/../products", "/api/../api/products",
-    "/../../../../etc/passwd", "/api/products/1/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/api/%2e%2e/api/products", "/api/products/%2e%2e",
-    "/api/./products", "/.", "/..", "/%00", "/api%00/products", "/api/products%00", "/api/products%00.html", "/api%2fproducts", "/api/products%2f1",
-    "/%", "/%zz", "/api/%c0%ae%c0%ae/", "/api/%ff", "/api\\products", "/api/products;x=1", "/api/products/1;x=1/stock", "/*", "/api/products#1",
-    "/" + "a" * 4000, "/api/products/" + "1/" * 1000, "/~root", "/cgi-bin/x", "/.htpasswd", "/api/products/1/stock.ssi", "/index.lua",
-]  # fmt: skip
+    "//", "//api/products", "/api//products", "/api/products//", "/api/products//stock",
+    "/api/products/../products", "/api/../api/products",
+    "/../../../../etc/passwd", "/api/products/1/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
+    "/api/%2e%2e/api/products", "/api/products/%2e%2e",
+    "/api/./products", "/.", "/..", "/%00", "/api%00/products", "/api/products%00",
+    "/api/products%00.html", "/api%2fproducts", "/api/products%2f1",
+    "/%", "/%zz", "/api/%c0%ae%c0%ae/", "/api/%ff", "/api\\products", "/api/products;x=1",
+    "/api/products/1;x=1/stock", "/*", "/api/products#1",
+    "/" + "a" * 4000, "/api/products/" + "1/" * 1000, "/~root", "/cgi-bin/x", "/.htpasswd",
+    "/api/products/1/stock.ssi", "/index.lua",
+]
 
 
 @pytest.mark.parametrize("path", ODD_PATHS, ids=short)
@@ -383,12 +495,25 @@ def test_odd_path(request, service, path):
     assert b"root:" not in reply.body
 
 
-@pytest.mark.parametrize("target", [b"/api/products/\xff", b"/api/products/\xc3\xa4", b"/api/prod\x01ucts", b"/api/products/1\x7f", b"api/products", b"?page=1"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/api/products/\xff",
+        b"/api/products/\xc3\xa4",
+        b"/api/prod\x01ucts",
+        b"/api/products/1\x7f",
+        b"api/products",
+        b"?page=1",
+    ],
+)
 def test_odd_bytes_in_the_target(reader, target):
     assert_refused(answer(reader, request_bytes("GET", target)), (400, 404, None))
 
 
-@pytest.mark.parametrize("target", ["http://faststock.test/api/products?limit=1", "http://other.test:1/api/products?limit=1"])
+@pytest.mark.parametrize(
+    "target",
+    ["http://faststock.test/api/products?limit=1", "http://other.test:1/api/products?limit=1"],
+)
 def test_absolute_form(reader, target):
     """RFC 9112 wants it taken; a refusal is as good as long as it is one."""
     reply = answer(reader, request_bytes("GET", target))
@@ -399,14 +524,36 @@ def test_absolute_form(reader, target):
 # -- methods
 
 
-@pytest.mark.parametrize("method", ["FOO", "get", "Get", "G", "GETX", "PROPFIND", "BREW", "TRACE", "CONNECT", "LOCK", "X" * 300, "G@T", "REPORT", "PRI"], ids=short)
+@pytest.mark.parametrize(
+    "method",
+    [
+        "FOO",
+        "get",
+        "Get",
+        "G",
+        "GETX",
+        "PROPFIND",
+        "BREW",
+        "TRACE",
+        "CONNECT",
+        "LOCK",
+        "X" * 300,
+        "G@T",
+        "REPORT",
+        "PRI",
+    ],
+    ids=short,
+)
 def test_odd_method(reader, product_id, method):
     reply = answer(reader, request_bytes(method, f"/api/products/{product_id}"))
     assert_refused(reply, (400, 405, 501, None))
 
 
 def test_options(reader, writer, product_id):
-    for client, path in ((reader, f"/api/products/{product_id}"), (writer, f"/api/products/{product_id}/update-stock")):
+    for client, path in (
+        (reader, f"/api/products/{product_id}"),
+        (writer, f"/api/products/{product_id}/update-stock"),
+    ):
         reply = answer(client, request_bytes("OPTIONS", path))
         assert reply.status in (200, 204, 405), reply
         assert reply.header("Allow")
@@ -447,19 +594,26 @@ GARBAGE = {
     "an empty Host": b"GET /api/products HTTP/1.1\r\nHost:\r\n\r\n",
     "two Hosts": b"GET /api/products HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "a bad Host": b"GET /api/products HTTP/1.1\r\nHost: a b/\\\r\n\r\n",
-    "100 headers": b"GET /api/products HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(100)) + b"\r\n",
+    "100 headers": b"GET /api/products HTTP/1.1\r\nHost: x\r\n"
+    + b"".join(b"X-%d: 1\r\n" % n for n in range(100))
+    + b"\r\n",
     "a bad Connection": b"GET /api/products HTTP/1.1\r\nHost: x\r\nConnection: \xff,,;\r\n\r\n",
-    "an upgrade": b"GET /api/products HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
-    "an upgrade to HTTP/2": b"GET /api/products HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+    "an upgrade": b"GET /api/products HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
+    "an upgrade to HTTP/2": b"GET /api/products HTTP/1.1\r\nHost: x\r\n"
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
     "a bad Range": b"GET /api/products HTTP/1.1\r\nHost: x\r\nRange: bytes=5-2,-,x\r\n\r\n",
-    "a bad Accept-Encoding": b"GET /api/products HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ;;q=x,\r\n\r\n",
-}  # fmt: skip
+    "a bad Accept-Encoding": b"GET /api/products HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ;;q=x,\r\n"
+    b"\r\n",
+}
 
 # What HTTP lets a server tolerate (RFC 9112, 2.2, 5.2, 3.2): an ordinary page is fine there.
 TOLERABLE = {
-    "nothing but line ends", "a bad Host", "an empty Host", "100 headers", "a bad Connection", "an upgrade", "an upgrade to HTTP/2", "a bad Range",
+    "nothing but line ends", "a bad Host", "an empty Host", "100 headers", "a bad Connection",
+    "an upgrade", "an upgrade to HTTP/2", "a bad Range",
     "a bad Accept-Encoding", "an overlong version", "a tab as separator", "HTTP/3.0",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GARBAGE)
@@ -472,14 +626,30 @@ def test_garbage(request, service, name):
     assert_refused(reply, (400, 404, 405, 431, 501, 505, None))
 
 
-# What a header line may begin with so that the library takes it for the end of the head, and does not show what follows.
-@pytest.mark.parametrize("blind", [b" x: y\r\n", b"\tx: y\r\n", b": y\r\n", b"\xe4: y\r\n", b"\rx: y\r\n", b"x: y\n", b"x: y\n\r\n"], ids=repr)
+# What a header line may begin with so that the library takes it for the end of the head, and does
+# not show what follows.
+@pytest.mark.parametrize(
+    "blind",
+    [
+        b" x: y\r\n",
+        b"\tx: y\r\n",
+        b": y\r\n",
+        b"\xe4: y\r\n",
+        b"\rx: y\r\n",
+        b"x: y\n",
+        b"x: y\n\r\n",
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("where", ["first", "last"])
 @pytest.mark.parametrize("hidden", ["Transfer-Encoding: chunked", "Content-Length: 44", "Host: y"])
 def test_no_header_is_hidden(writer, product_id, blind, where, hidden):
     lines = [b"Host: x\r\nContent-Type: application/json\r\nContent-Length: 11\r\n", blind]
     head = b"".join(lines if where == "last" else reversed(lines)) + hidden.encode() + b"\r\n\r\n"
-    reply = answer(writer, b"POST /api/products/%d/update-stock HTTP/1.1\r\n" % product_id + head + b'{"delta":1}' * 5)
+    reply = answer(
+        writer,
+        b"POST /api/products/%d/update-stock HTTP/1.1\r\n" % product_id + head + b'{"delta":1}' * 5,
+    )
     assert_refused(reply, (400, None))
 
 
@@ -493,7 +663,9 @@ def test_headers_too_large(reader, size, where):
         data = request_bytes("GET", "/api/products?x=" + "a" * size)
         statuses = (414, 431)
     elif where == "many":
-        data = request_bytes("GET", "/api/products", [(f"X-{n}", "a" * 90) for n in range(size // 100)])
+        data = request_bytes(
+            "GET", "/api/products", [(f"X-{n}", "a" * 90) for n in range(size // 100)]
+        )
         statuses = (431,)
     else:
         header = ("X-Big", "a" * size) if where == "value" else ("X" * size, "a")
@@ -516,16 +688,21 @@ def test_the_largest_body_and_one_more(stack, database):
     writer = stack.writes[0]
     for size, status in ((65536, 200), (65537, 413)):
         body = b'{"delta":1}'.ljust(size)
-        reply = answer(writer, request_bytes("POST", f"/api/products/{id}/update-stock", JSON, body))
+        reply = answer(
+            writer, request_bytes("POST", f"/api/products/{id}/update-stock", JSON, body)
+        )
         assert reply.status == status, reply
         if status == 413:
             assert_problem(reply, 413)
     assert len(database.movements(id)) == 2
 
 
-@pytest.mark.parametrize("length", ["65537", "1000000", "2147483648", "4294967297", "9223372036854775807"])
+@pytest.mark.parametrize(
+    "length", ["65537", "1000000", "2147483648", "4294967297", "9223372036854775807"]
+)
 def test_a_body_that_is_announced_too_large(writer, product_id, length):
-    """Refused by its length alone, and the connection is closed: the body must not be taken for a request."""
+    """Refused by its length alone, and the connection is closed: the body must not be taken for a
+    request."""
     headers = JSON + [("Content-Length", length)]
     with RawConnection(writer.base_url) as connection:
         connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers))
@@ -536,7 +713,12 @@ def test_a_body_that_is_announced_too_large(writer, product_id, length):
 def test_a_large_body_that_is_sent(writer, product_id):
     """The client sends all of it before it reads: it still gets to see why not."""
     body = b'{"delta":1,"reason":"' + b"a" * 3_000_000
-    assert_refused(answer(writer, request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, body)), (413, None))
+    assert_refused(
+        answer(
+            writer, request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, body)
+        ),
+        (413, None),
+    )
 
 
 # -- how long a body is
@@ -544,7 +726,21 @@ def test_a_large_body_that_is_sent(writer, product_id):
 SMUGGLED = request_bytes("GET", "/health")
 
 
-@pytest.mark.parametrize("coding", ["chunked", "gzip, chunked", "gzip", "identity", "Chunked", " chunked", "chunked, chunked", "x", "\x0bchunked"], ids=repr)
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "chunked",
+        "gzip, chunked",
+        "gzip",
+        "identity",
+        "Chunked",
+        " chunked",
+        "chunked, chunked",
+        "x",
+        "\x0bchunked",
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("service", ["reader", "writer"])
 def test_transfer_encoding(request, service, product_id, coding):
     """411, and the connection is closed: nothing of the body can be taken for another request."""
@@ -552,14 +748,23 @@ def test_transfer_encoding(request, service, product_id, coding):
     headers = JSON + [("Transfer-Encoding", coding)]
     path = f"/api/products/{product_id}/update-stock"
     with RawConnection(client.base_url) as connection:
-        connection.send(request_bytes("POST", path, headers) + b"b\r\n{\"delta\":1}\r\n0\r\n\r\n" + SMUGGLED)
-        assert_refused(connection.read_reply(), (411,) if coding.strip(" \t").lower() == "chunked" else (400, 411, 501))
+        connection.send(
+            request_bytes("POST", path, headers) + b'b\r\n{"delta":1}\r\n0\r\n\r\n' + SMUGGLED
+        )
+        assert_refused(
+            connection.read_reply(),
+            (411,) if coding.strip(" \t").lower() == "chunked" else (400, 411, 501),
+        )
         assert connection.is_closed_by_server(), "what came after the refused body was answered"
 
 
 def test_transfer_encoding_of_a_read(reader):
     with RawConnection(reader.base_url) as connection:
-        connection.send(request_bytes("GET", "/api/products", [("Transfer-Encoding", "chunked")]) + b"0\r\n\r\n" + SMUGGLED)
+        connection.send(
+            request_bytes("GET", "/api/products", [("Transfer-Encoding", "chunked")])
+            + b"0\r\n\r\n"
+            + SMUGGLED
+        )
         assert_refused(connection.read_reply(), (411,))
         assert connection.is_closed_by_server()
 
@@ -569,38 +774,64 @@ def test_transfer_encoding_beside_content_length(writer, product_id, order):
     pair = [("Transfer-Encoding", "chunked"), ("Content-Length", "5")]
     headers = JSON + (pair if order else pair[::-1])
     with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers, b"0\r\n\r\n") + SMUGGLED)
+        connection.send(
+            request_bytes("POST", f"/api/products/{product_id}/update-stock", headers, b"0\r\n\r\n")
+            + SMUGGLED
+        )
         assert_refused(connection.read_reply(), (400, 411))
         assert connection.is_closed_by_server()
 
 
-@pytest.mark.parametrize("header", ["Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked", "transfer-encoding: chunked", "X: y\r\n Transfer-Encoding: chunked"], ids=repr)
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding\t: chunked",
+        "transfer-encoding: chunked",
+        "X: y\r\n Transfer-Encoding: chunked",
+    ],
+    ids=repr,
+)
 def test_transfer_encoding_in_disguise(writer, product_id, header):
-    """However it is read, what follows is never answered as a second request on a connection that stays open."""
-    head = f"POST /api/products/{product_id}/update-stock HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}\r\n\r\n"
+    """However it is read, what follows is never answered as a second request on a connection that
+    stays open."""
+    head = (
+        f"POST /api/products/{product_id}/update-stock HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Type: application/json\r\n{header}\r\n\r\n"
+    )
     with RawConnection(writer.base_url) as connection:
         connection.send(head.encode() + b"0\r\n\r\n" + SMUGGLED)
         assert_refused(connection.read_reply(), (400, 411, None))
 
 
 @pytest.mark.parametrize(
-    "length", ["-1", "+11", "abc", "", " ", "1e1", "0x0b", "11.0", "11 11", "11,11", "99999999999999999999999", "18446744073709551627", "-0", "11\x00", "１１"], ids=repr
-)  # fmt: skip
+    "length", ["-1", "+11", "abc", "", " ", "1e1", "0x0b", "11.0", "11 11", "11,11",
+    "99999999999999999999999", "18446744073709551627", "-0", "11\x00", "１１"], ids=repr
+)
 def test_bad_content_length(writer, product_id, length):
     headers = JSON + [("Content-Length", length.encode())]
     with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers) + b'{"delta":"x"}' + SMUGGLED)
+        connection.send(
+            request_bytes("POST", f"/api/products/{product_id}/update-stock", headers)
+            + b'{"delta":"x"}'
+            + SMUGGLED
+        )
         assert_refused(connection.read_reply(), (400, 411, 413, None))
         assert connection.is_closed_by_server()
 
 
 @pytest.mark.parametrize("second", ["13", "0", "5", "14"])
 def test_content_length_twice(writer, product_id, second):
-    """Two different lengths are an attack on somebody between (RFC 9112, 6.3); the same one twice may be read as one."""
+    """Two different lengths are an attack on somebody between (RFC 9112, 6.3); the same one twice
+    may be read as one."""
     body = b'{"delta":"x"}'  # 13 bytes
     headers = JSON + [("Content-Length", "13"), ("Content-Length", second)]
     with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers) + body + SMUGGLED)
+        connection.send(
+            request_bytes("POST", f"/api/products/{product_id}/update-stock", headers)
+            + body
+            + SMUGGLED
+        )
         assert_refused(connection.read_reply(), (400, None))
         if second != "13":
             assert connection.is_closed_by_server()
@@ -615,7 +846,11 @@ def test_content_length_too_short(writer, product_id):
     """The rest is another request, and garbage."""
     headers = JSON + [("Content-Length", "5")]
     with RawConnection(writer.base_url) as connection:
-        connection.send(request_bytes("POST", f"/api/products/{product_id}/update-stock", headers) + b'{"delta":1}' + b"\r\n\r\n")
+        connection.send(
+            request_bytes("POST", f"/api/products/{product_id}/update-stock", headers)
+            + b'{"delta":1}'
+            + b"\r\n\r\n"
+        )
         assert_refused(connection.read_reply())
         assert_refused(connection.read_reply(), (400, 404, 405, 501, 505, None))
 
@@ -623,14 +858,22 @@ def test_content_length_too_short(writer, product_id):
 def test_content_length_too_long(writer, product_id):
     """The rest never comes: a closed connection, or a problem."""
     headers = JSON + [("Content-Length", "500")]
-    data = request_bytes("POST", f"/api/products/{product_id}/update-stock", headers) + b'{"delta":1}'
+    data = (
+        request_bytes("POST", f"/api/products/{product_id}/update-stock", headers) + b'{"delta":1}'
+    )
     assert_refused(answer(writer, data, finish=True), (400, 408, None))
 
 
 def test_a_read_with_a_body(reader, product_id):
     """A body of a read is either skipped or refused, but never taken for the next request."""
     with RawConnection(reader.base_url) as connection:
-        connection.send(request_bytes("GET", f"/api/products/{product_id}", body=b"GET /api/products/0 HTTP/1.1\r\nHost: x\r\n\r\n"))
+        connection.send(
+            request_bytes(
+                "GET",
+                f"/api/products/{product_id}",
+                body=b"GET /api/products/0 HTTP/1.1\r\nHost: x\r\n\r\n",
+            )
+        )
         reply = connection.read_reply()
         assert reply.status in (200, 400, 413), reply
         if reply.header("Connection") != "close":
@@ -639,13 +882,24 @@ def test_a_read_with_a_body(reader, product_id):
 
 
 def test_a_refused_method_with_a_body(reader, writer, product_id):
-    for client, method, path in ((reader, "POST", "/api/products"), (writer, "PUT", f"/api/products/{product_id}/update-stock"), (writer, "POST", "/nothing")):
+    for client, method, path in (
+        (reader, "POST", "/api/products"),
+        (writer, "PUT", f"/api/products/{product_id}/update-stock"),
+        (writer, "POST", "/nothing"),
+    ):
         with RawConnection(client.base_url) as connection:
-            connection.send(request_bytes(method, path, JSON, b"GET /api/products/0 HTTP/1.1\r\nHost: x\r\n\r\n") + SMUGGLED)
+            connection.send(
+                request_bytes(
+                    method, path, JSON, b"GET /api/products/0 HTTP/1.1\r\nHost: x\r\n\r\n"
+                )
+                + SMUGGLED
+            )
             reply = connection.read_reply()
             assert_refused(reply, (404, 405))
             following = connection.read_reply()
-            assert following is None or following.json()["status"] == "ok", "the body was taken for a request"
+            assert (
+                following is None or following.json()["status"] == "ok"
+            ), "the body was taken for a request"
 
 
 # -- slow and broken ones
@@ -664,7 +918,10 @@ def impatient(stack, tmp_path_factory):
 
 
 SLOW_STARTS = {
-    "a body that stops": request_bytes("POST", "/api/products/1/update-stock", JSON + [("Content-Length", "60")]) + b'{"delta":',
+    "a body that stops": request_bytes(
+        "POST", "/api/products/1/update-stock", JSON + [("Content-Length", "60")]
+    )
+    + b'{"delta":',
     "a head that stops": b"POST /api/products/1/update-stock HTTP/1.1\r\nHost: x\r\nX-A: ",
     "a request line that stops": b"POST /api/produ",
 }
@@ -680,7 +937,8 @@ def test_what_stops_half_way(impatient, name):
 
 @pytest.mark.parametrize("name", SLOW_STARTS)
 def test_drops_win_no_time(impatient, name):
-    """A byte now and then does not hold a thread for long: the connection ends while the client still drips."""
+    """A byte now and then does not hold a thread for long: the connection ends while the client
+    still drips."""
     with RawConnection(impatient.base_url) as connection:
         connection.send(SLOW_STARTS[name])
         begin = time.monotonic()
@@ -708,11 +966,15 @@ def test_the_slow_one_is_cut_off_not_another_of_its_port(impatient):
 
 
 def test_pipelined_bad_and_good(stack, database):
-    """What follows a refused request on the same connection is either answered right or not at all."""
+    """What follows a refused request on the same connection is either answered right or not at
+    all."""
     id = database.create_product(stock=5)
     path = f"/api/products/{id}/update-stock"
     with RawConnection(stack.writes[0].base_url) as connection:
-        connection.send(request_bytes("POST", path, JSON, b'{"delta":"x"}') + request_bytes("POST", path, JSON, b'{"delta":1}'))
+        connection.send(
+            request_bytes("POST", path, JSON, b'{"delta":"x"}')
+            + request_bytes("POST", path, JSON, b'{"delta":1}')
+        )
         assert_refused(connection.read_reply())
         second = connection.read_reply()
         assert second is None or second.json()["stock"] == 6
@@ -739,7 +1001,10 @@ def test_bad_id_through_the_edge(stack, id):
     assert_problem(stack.edge.get(f"/api/products/{id}"), 400, field="id")
 
 
-@pytest.mark.parametrize("name", ["no JSON", "twice delta", "deep arrays", "bad UTF-8: FF", "beyond 64 bit", "unknown field"])
+@pytest.mark.parametrize(
+    "name",
+    ["no JSON", "twice delta", "deep arrays", "bad UTF-8: FF", "beyond 64 bit", "unknown field"],
+)
 def test_bad_body_through_the_edge(stack, database, product_id, name):
     data = request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, BAD_BODIES[name])
     assert_refused(answer(stack.edge, data))
@@ -747,14 +1012,23 @@ def test_bad_body_through_the_edge(stack, database, product_id, name):
 
 def test_a_body_too_large_for_the_edge(stack, product_id):
     body = b'{"delta":1}'.ljust(300_000)
-    assert answer(stack.edge, request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, body)).status == 413
+    assert (
+        answer(
+            stack.edge,
+            request_bytes("POST", f"/api/products/{product_id}/update-stock", JSON, body),
+        ).status
+        == 413
+    )
 
 
 def test_a_chunked_body_through_the_edge(stack, database):
     """The edge may put it together for the service, or refuse it."""
     id = database.create_product()
     headers = JSON + [("Transfer-Encoding", "chunked")]
-    data = request_bytes("POST", f"/api/products/{id}/update-stock", headers) + b"b\r\n{\"delta\":1}\r\n0\r\n\r\n"
+    data = (
+        request_bytes("POST", f"/api/products/{id}/update-stock", headers)
+        + b'b\r\n{"delta":1}\r\n0\r\n\r\n'
+    )
     reply = answer(stack.edge, data)
     assert reply.status in (200, 411), reply
     assert database.product(id)["stock"] == (1 if reply.status == 200 else 0)

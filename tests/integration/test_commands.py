@@ -1,4 +1,5 @@
-"""The commands of ./dev on the running stack: what is asked wrongly changes nothing, what was interrupted is taken up."""
+"""The commands of ./dev on the running stack: what is asked wrongly changes nothing, what was
+interrupted is taken up."""
 
 import os
 import signal
@@ -44,7 +45,11 @@ WRONG = [
 
 def run(words, **env):
     return subprocess.run(
-        [ROOT / "dev", *words.split()], env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [ROOT / "dev", *words.split()],
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -60,7 +65,14 @@ def test_wrong_arguments(stack, words):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("command", ["restart", "start"])
-@pytest.mark.parametrize("name, setting", [("read-1", "FASTSTOCK_LOG_SAMPLE"), ("write-1", "FASTSTOCK_HTTP_THREADS"), ("nginx", "FASTSTOCK_RATE_LIMIT")])
+@pytest.mark.parametrize(
+    "name, setting",
+    [
+        ("read-1", "FASTSTOCK_LOG_SAMPLE"),
+        ("write-1", "FASTSTOCK_HTTP_THREADS"),
+        ("nginx", "FASTSTOCK_RATE_LIMIT"),
+    ],
+)
 def test_a_wrong_setting_stops_nothing(stack, command, name, setting):
     before = stack.read_env()
     result = run(f"{command} {name}", **{setting: "x"})
@@ -79,7 +91,11 @@ def test_unknown_command():
 @pytest.mark.parametrize("base", ["x", "80", "65001", "18000x"])
 def test_wrong_port_base(base):
     result = run("status", FASTSTOCK_PORT_BASE=base)
-    assert result.returncode == 2 and f"FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '{base}'" in result.stderr
+    assert (
+        result.returncode == 2
+        and f"FASTSTOCK_PORT_BASE must be a whole number from 1000 to 65000, not '{base}'"
+        in result.stderr
+    )
 
 
 def test_data_are_deleted_and_nothing_else(tmp_path):
@@ -109,7 +125,9 @@ def test_stop_that_was_interrupted(stack):
     os.kill(before, signal.SIGSTOP)  # so that it cannot end before the command does
     try:
         command = subprocess.Popen(
-            [ROOT / "dev", "stop", "read-1"], process_group=0, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+            [ROOT / "dev", "stop", "read-1"],
+            process_group=0,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         mark = stack.run_dir() / "pid" / "read-1.leaving"
         while not mark.exists():
@@ -126,7 +144,8 @@ def test_stop_that_was_interrupted(stack):
 
 
 def test_postgres_started_is_reached(stack, database):
-    """`./dev start postgres` comes back when changes can be made, not when PgBouncer still refuses them."""
+    """`./dev start postgres` comes back when changes can be made, not when PgBouncer still refuses
+    them."""
     product = database.create_product(stock=1)
     stack.dev("restart", "postgres")
     assert stack.edge.post(f"/api/products/{product}/update-stock", {"delta": 1}).status == 200

@@ -1,5 +1,5 @@
-"""The start and the end of a process: a probe is answered only when requests are, and SIGTERM under load fails none of
-them and ends with 0."""
+"""The start and the end of a process: a probe is answered only when requests are, and SIGTERM under
+load fails none of them and ends with 0."""
 
 import contextlib
 import http.client
@@ -25,7 +25,11 @@ DRAIN_MS = 2000
 def settings(stack):
     env = stack.env
     return {
-        "read-svc": {"database": {"url": env["DATABASE_URL"]}, "redis": {"url": env["REDIS_URL"]}, "http": {"drain_ms": DRAIN_MS}},
+        "read-svc": {
+            "database": {"url": env["DATABASE_URL"]},
+            "redis": {"url": env["REDIS_URL"]},
+            "http": {"drain_ms": DRAIN_MS},
+        },
         "write-svc": {
             "database": {"url": env["DATABASE_URL"]},
             "redis": {"url": env["REDIS_URL"]},
@@ -37,7 +41,9 @@ def settings(stack):
 @pytest.mark.parametrize("service", ["read-svc", "write-svc"])
 def test_no_probe_is_answered_before_the_public_port(settings, tmp_path, service):
     for _ in range(5):
-        with ServiceProcess(service, tmp_path, {**settings[service], "http": {"drain_ms": 0}}, wait="nothing") as process:
+        with ServiceProcess(
+            service, tmp_path, {**settings[service], "http": {"drain_ms": 0}}, wait="nothing"
+        ) as process:
             while process.process.poll() is None:
                 with contextlib.suppress(ConnectionRefusedError):
                     process.ops.get("/livez")
@@ -46,7 +52,8 @@ def test_no_probe_is_answered_before_the_public_port(settings, tmp_path, service
 
 
 class KeepAliveClient(threading.Thread):
-    """Asks without pause, on a new connection whenever the reply says `Connection: close`, until it is told to leave."""
+    """Asks without pause, on a new connection whenever the reply says `Connection: close`, until it
+    is told to leave."""
 
     def __init__(self, base_url, method, path, body):
         super().__init__(daemon=True)
@@ -73,9 +80,16 @@ class KeepAliveClient(threading.Thread):
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
 def test_drain(settings, database, tmp_path, service, signal_name):
     id = database.create_product(stock=5)
-    call = ("GET", f"/api/products/{id}", None) if service == "read-svc" else ("POST", f"/api/products/{id}/update-stock", {"delta": 1})
-    drain_ms = int(scaled(1000)) + 5000  # long enough for all that is to be seen of it, on a slow machine
-    with ServiceProcess(service, tmp_path, {**settings[service], "http": {"drain_ms": drain_ms}}) as process:
+    call = (
+        ("GET", f"/api/products/{id}", None)
+        if service == "read-svc"
+        else ("POST", f"/api/products/{id}/update-stock", {"delta": 1})
+    )
+    # Long enough for all that is to be seen of it, on a slow machine.
+    drain_ms = int(scaled(1000)) + 5000
+    with ServiceProcess(
+        service, tmp_path, {**settings[service], "http": {"drain_ms": drain_ms}}
+    ) as process:
         clients = [KeepAliveClient(process.client.base_url, *call) for _ in range(6)]
         for client in clients:
             client.start()
@@ -83,7 +97,10 @@ def test_drain(settings, database, tmp_path, service, signal_name):
         process.process.send_signal(getattr(signal, signal_name))
         eventually(lambda: process.ops.get("/readyz").status == 503, "not ready any more")
         assert process.ops.get("/readyz").json()["status"] == "draining"
-        eventually(lambda: all(client.told_to_close >= 1 for client in clients), "served on, and told to leave")
+        eventually(
+            lambda: all(client.told_to_close >= 1 for client in clients),
+            "served on, and told to leave",
+        )
         for client in clients:
             client.leave.set()
             client.join(scaled(10))
@@ -113,9 +130,17 @@ def test_a_request_under_way_is_finished(stack, settings, database, tmp_path):
     id = database.create_product(stock=5)
     with ServiceProcess("write-svc", tmp_path, settings["write-svc"]) as process:
         with RawConnection(process.client.base_url) as connection:
-            whole = request_bytes("POST", f"/api/products/{id}/update-stock", [("Content-Type", "application/json")], b'{"delta":1}')
+            whole = request_bytes(
+                "POST",
+                f"/api/products/{id}/update-stock",
+                [("Content-Type", "application/json")],
+                b'{"delta":1}',
+            )
             connection.send(whole[:-5])
-            eventually(lambda: scrape(process.ops).total("http_requests_in_flight") >= 1, "the request is under way")
+            eventually(
+                lambda: scrape(process.ops).total("http_requests_in_flight") >= 1,
+                "the request is under way",
+            )
             process.terminate()
             time.sleep(0.3)
             connection.send(whole[-5:])

@@ -1,4 +1,5 @@
-"""The edge: routes by path alone, shares the load, passes request ids through, limits, answers its own errors as problems."""
+"""The edge: routes by path alone, shares the load, passes request ids through, limits, answers its
+own errors as problems."""
 
 import pytest
 
@@ -12,7 +13,9 @@ pytestmark = pytest.mark.quick
 
 def requests_of(change, client_number, route):
     before, after = change.before[client_number], change.after[client_number]
-    return after.total("http_requests_total", route=route) - before.total("http_requests_total", route=route)
+    return after.total("http_requests_total", route=route) - before.total(
+        "http_requests_total", route=route
+    )
 
 
 def test_both_readers_are_asked(stack, database):
@@ -36,10 +39,16 @@ def test_both_writers_are_asked(stack, database):
 
 def test_request_ids_go_through(stack, database):
     id = database.create_product()
-    assert stack.edge.product(id, {"X-Request-Id": "edge-1.A_b"}).header("X-Request-Id") == "edge-1.A_b"
+    assert (
+        stack.edge.product(id, {"X-Request-Id": "edge-1.A_b"}).header("X-Request-Id")
+        == "edge-1.A_b"
+    )
     problem = assert_problem(stack.edge.get("/api/products/0", {"X-Request-Id": "edge-2"}), 400)
     assert problem["instance"] == "urn:request:edge-2"
-    made = {stack.edge.product(id, {"X-Request-Id": bad}).header("X-Request-Id") for bad in ("", "a b", "x" * 129)}
+    made = {
+        stack.edge.product(id, {"X-Request-Id": bad}).header("X-Request-Id")
+        for bad in ("", "a b", "x" * 129)
+    }
     assert len(made) == 3 and not made & {"", "a b", "x" * 129}
 
 
@@ -47,10 +56,19 @@ def test_http_1_0_without_host(stack, database):
     """As load balancers ask whether a server is there."""
     id = database.create_product(stock=3)
     for path in ("/health", f"/api/products/{id}/stock"):
-        reply = exchange(stack.edge.base_url, request_bytes("GET", path, host=None, version="HTTP/1.0"))
+        reply = exchange(
+            stack.edge.base_url, request_bytes("GET", path, host=None, version="HTTP/1.0")
+        )
         assert reply.status == 200, reply
     headers = [("Content-Type", "application/json")]
-    data = request_bytes("POST", f"/api/products/{id}/update-stock", headers, b'{"delta":-1}', host=None, version="HTTP/1.0")
+    data = request_bytes(
+        "POST",
+        f"/api/products/{id}/update-stock",
+        headers,
+        b'{"delta":-1}',
+        host=None,
+        version="HTTP/1.0",
+    )
     assert exchange(stack.edge.base_url, data).json()["stock"] == 2
 
 
@@ -69,7 +87,9 @@ def test_reads_and_writes_are_told_apart_by_path(stack, database):
     assert_problem(stack.edge.post("/api/catalog/products", {}), 404)
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/livez", "/version", "/nothing", "/.problem", "/api"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/readyz", "/livez", "/version", "/nothing", "/.problem", "/api"]
+)
 def test_operations_are_not_for_clients(stack, path):
     assert_problem(stack.edge.get(path), 404)
 
@@ -91,9 +111,19 @@ def test_a_connection_is_kept_alive(stack, database):
 
 def test_its_own_errors_are_problems(stack):
     url = stack.edge.base_url
-    assert_problem(exchange(url, request_bytes("GET", "/api/products", [("X-Big", "a" * 40_000)])), 431)
+    assert_problem(
+        exchange(url, request_bytes("GET", "/api/products", [("X-Big", "a" * 40_000)])), 431
+    )
     assert_problem(exchange(url, request_bytes("GET", "/api/products", host=None)), 400)
-    assert_problem(exchange(url, request_bytes("POST", "/api/products/1/update-stock", [("Content-Length", "1000000000")])), 413)
+    assert_problem(
+        exchange(
+            url,
+            request_bytes(
+                "POST", "/api/products/1/update-stock", [("Content-Length", "1000000000")]
+            ),
+        ),
+        413,
+    )
     assert_problem(exchange(url, b"garbage\r\n\r\n"), 400)
 
 
@@ -107,6 +137,10 @@ def test_limit_of_requests(stack, database):
             assert_problem(reply, 429, "too-many-requests")
             assert int(reply.header("Retry-After")) >= 1 and reply.header("RateLimit")
         posted = in_parallel(20, lambda i: insist(lambda: edge.update_stock(id, {"delta": 1})))
-        assert {reply.status for reply in posted} <= {200, 429} and 429 in {reply.status for reply in posted}
+        assert {reply.status for reply in posted} <= {200, 429} and 429 in {
+            reply.status for reply in posted
+        }
     assert database.product(id)["stock"] == sum(reply.status == 200 for reply in posted)
-    assert [stack.edge.product(id).status for _ in range(40)] == [200] * 40, "the limit is off again"
+    assert [stack.edge.product(id).status for _ in range(40)] == [
+        200
+    ] * 40, "the limit is off again"

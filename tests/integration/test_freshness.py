@@ -1,4 +1,5 @@
-"""No answer is older than an acknowledged change, whoever gives it; and what readers share while they load."""
+"""No answer is older than an acknowledged change, whoever gives it; and what readers share while
+they load."""
 
 import codecs
 import contextlib
@@ -25,7 +26,10 @@ def every_view_of(client, id):
     """What a reader says of a product in each way it can: (version, stock) of each."""
     (many,) = client.get(f"/api/stock?ids={id}").json()["data"]
     (listed,) = client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]
-    return {(view["version"], view["stock"]) for view in (client.product(id).json(), client.stock(id).json(), many, listed)}
+    return {
+        (view["version"], view["stock"])
+        for view in (client.product(id).json(), client.stock(id).json(), many, listed)
+    }
 
 
 @pytest.fixture
@@ -33,7 +37,11 @@ def listed_product(stack, database):
     id = database.create_product(stock=1000)
     for client in stack.reads:
         eventually(
-            lambda: [product["id"] for product in client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]] == [id],
+            lambda: [
+                product["id"]
+                for product in client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]
+            ]
+            == [id],
             "the new product is listed",
         )
     return id
@@ -43,12 +51,16 @@ def test_the_next_read_sees_the_change_everywhere(stack, listed_product):
     id = listed_product
     for step in range(1, 21):
         writer = stack.writes[step % 2]
-        done = writer.update_stock(id, {"delta": -step} if step % 3 else {"stock": 500 + step}).json()
+        done = writer.update_stock(
+            id, {"delta": -step} if step % 3 else {"stock": 500 + step}
+        ).json()
         for client in stack.reads + [stack.edge]:
             assert every_view_of(client, id) == {(done["version"], done["stock"])}, (step, client)
 
 
-def test_the_next_read_sees_the_change_when_nothing_was_cached(stack, database, cache, listed_product):
+def test_the_next_read_sees_the_change_when_nothing_was_cached(
+    stack, database, cache, listed_product
+):
     id = listed_product
     for step in range(5):
         cache.evict(id)
@@ -62,13 +74,20 @@ def publication_of(monitor, id):
     """The command by which the product is put into Redis, as its words."""
     while True:
         line = monitor.connection.read_response()
-        words = [codecs.escape_decode(word)[0] for word in re.findall(rb'"((?:[^"\\]|\\.)*)"', line)]
-        if words and words[0].upper() == b"EVALSHA" and any(word.endswith(b":p:%d" % id) for word in words):
+        words = [
+            codecs.escape_decode(word)[0] for word in re.findall(rb'"((?:[^"\\]|\\.)*)"', line)
+        ]
+        if (
+            words
+            and words[0].upper() == b"EVALSHA"
+            and any(word.endswith(b":p:%d" % id) for word in words)
+        ):
             return words
 
 
 def test_a_late_publication_does_not_undo_what_was_seen(stack, database, cache):
-    """A writer is slow to publish, a reader fills Redis with a newer state meanwhile, and that is evicted."""
+    """A writer is slow to publish, a reader fills Redis with a newer state meanwhile, and that is
+    evicted."""
     id = database.create_product(stock=5)
     reader = stack.reads[0]
     with cache.redis.monitor() as monitor:
@@ -84,7 +103,8 @@ def test_a_late_publication_does_not_undo_what_was_seen(stack, database, cache):
 
 
 class Race:
-    """Writers change a few products without pause while readers read them in every way; everybody takes notes."""
+    """Writers change a few products without pause while readers read them in every way; everybody
+    takes notes."""
 
     def __init__(self, stack, ids):
         self.stack, self.ids = stack, ids
@@ -100,7 +120,9 @@ class Race:
         while not self.end.is_set():
             id = chance.choice(self.ids)
             change = {"delta": chance.choice([-3, -1, 1, 2])}
-            reply = insist(lambda: connection.request("POST", f"/api/products/{id}/update-stock", change))
+            reply = insist(
+                lambda: connection.request("POST", f"/api/products/{id}/update-stock", change)
+            )
             if reply.status == 200:
                 body = reply.json()
                 with self.lock:
@@ -134,18 +156,30 @@ class Race:
             for product in body["data"] if kind > 1 else [body]:
                 id, version, stock = product["id"], product["version"], product["stock"]
                 if version < at_least[id]:
-                    self.faults.append(f"{path}: version {version} of {id} when {at_least[id]} was acknowledged")
+                    self.faults.append(
+                        f"{path}: version {version} of {id} when {at_least[id]} was acknowledged"
+                    )
                 if version < seen[id][0]:
-                    self.faults.append(f"{path}: version {version} of {id} after {seen[id][0]} had been seen")
+                    self.faults.append(
+                        f"{path}: version {version} of {id} after {seen[id][0]} had been seen"
+                    )
                 if version == seen[id][0] and stock != seen[id][1]:
-                    self.faults.append(f"{path}: stock {stock} and {seen[id][1]} for version {version} of {id}")
+                    self.faults.append(
+                        f"{path}: stock {stock} and {seen[id][1]} for version {version} of {id}"
+                    )
                 seen[id] = (version, stock)
             with self.lock:
                 self.reads_done += 1
 
     def run(self, seconds, writers=3, readers=5, disturb=None):
-        threads = [threading.Thread(target=self.guarded, args=(self.write, n), daemon=True) for n in range(writers)]
-        threads += [threading.Thread(target=self.guarded, args=(self.read, n), daemon=True) for n in range(readers)]
+        threads = [
+            threading.Thread(target=self.guarded, args=(self.write, n), daemon=True)
+            for n in range(writers)
+        ]
+        threads += [
+            threading.Thread(target=self.guarded, args=(self.read, n), daemon=True)
+            for n in range(readers)
+        ]
         for thread in threads:
             thread.start()
         end = time.monotonic() + seconds
@@ -167,17 +201,24 @@ class Race:
 
 @pytest.mark.parametrize("evicting", [False, True], ids=["warm", "evicting"])
 def test_race_of_writers_and_readers(stack, database, cache, evicting):
-    """Versions only rise for each reader, lists and single reads together, and never lag behind an acknowledgement."""
+    """Versions only rise for each reader, lists and single reads together, and never lag behind an
+    acknowledgement."""
     ids = database.create_products(5, stock=20)
     for client in stack.reads:
-        eventually(lambda: len(client.get(f"/api/products?after={ids[0] - 1}&limit=5").json()["data"]) == 5, "all are listed")
+        eventually(
+            lambda: len(client.get(f"/api/products?after={ids[0] - 1}&limit=5").json()["data"])
+            == 5,
+            "all are listed",
+        )
     race = Race(stack, ids)
     race.run(RACE_SECONDS, disturb=(lambda: cache.evict(random.choice(ids))) if evicting else None)
     assert race.reads_done > 100 and all(race.applied.values())
     for id in ids:
         assert_product_ledger(database, id, 20, race.applied[id])
         for client in stack.reads:
-            assert every_view_of(client, id) == {(database.product(id)["version"], database.product(id)["stock"])}
+            assert every_view_of(client, id) == {
+                (database.product(id)["version"], database.product(id)["stock"])
+            }
     assert_ledger_holds(stack)
 
 
@@ -189,7 +230,9 @@ def test_concurrent_decrements_never_oversell(stack, database, through):
     """64 buyers, 40 pieces."""
     id = database.create_product(stock=40)
     clients = [stack.edge] if through == "edge" else stack.writes
-    replies = in_parallel(64, lambda i: insist(lambda: clients[i % len(clients)].update_stock(id, {"delta": -1})))
+    replies = in_parallel(
+        64, lambda i: insist(lambda: clients[i % len(clients)].update_stock(id, {"delta": -1}))
+    )
     applied = [reply.json() for reply in replies if reply.status == 200]
     assert sorted(reply.status for reply in replies) == [200] * 40 + [409] * 24
     assert sorted(body["version"] for body in applied) == list(range(2, 42))
@@ -208,7 +251,9 @@ def test_concurrent_changes_around_zero(stack, database):
         applied = []
         for step in range(10):
             change = {"delta": 2 if (i + step) % 4 == 0 else -1}
-            reply = insist(lambda: connection.request("POST", f"/api/products/{id}/update-stock", change))
+            reply = insist(
+                lambda: connection.request("POST", f"/api/products/{id}/update-stock", change)
+            )
             assert reply.status in (200, 409), reply
             if reply.status == 200:
                 assert reply.json()["stock"] >= 0
@@ -228,7 +273,9 @@ def test_many_readers_of_a_cold_product_cost_one_load(stack, cold_product):
     """Single flight: whoever comes while a load is under way joins it."""
     reader = stack.reads[0]
     with Change(reader) as change:
-        replies = in_parallel(40, lambda i: reader.product(cold_product) if i % 2 else reader.stock(cold_product))
+        replies = in_parallel(
+            40, lambda i: reader.product(cold_product) if i % 2 else reader.stock(cold_product)
+        )
     assert [(reply.status, reply.json()["stock"]) for reply in replies] == [(200, 3)] * 40
     assert change("faststock_load_batch_size_sum", tier="db") == 1
     answered = {reply.header("Cache-Status").rpartition("detail=")[2] for reply in replies}
@@ -248,7 +295,8 @@ def products_locked(stack):
 
 @pytest.fixture(scope="module")
 def patient(stack, tmp_path_factory):
-    """A read-svc whose requests wait long enough for a slow machine to bring all of them together."""
+    """A read-svc whose requests wait long enough for a slow machine to bring all of them
+    together."""
     settings = {
         "http": {"request_timeout_ms": 60_000},
         "database": {"url": stack.env["DATABASE_URL"], "timeout_ms": 60_000},
@@ -259,18 +307,27 @@ def patient(stack, tmp_path_factory):
 
 
 def read_while_locked(stack, reader, ids):
-    """Requests one product a thread, all while no load can end; returns the change of metrics until all have their answers."""
+    """Requests one product a thread, all while no load can end; returns the change of metrics until
+    all have their answers."""
     replies = []
     connections = [Connection(reader.client.base_url) for _ in ids]
     for connection in connections:
         assert connection.request("GET", "/health").status == 200
     with Change(reader.ops) as change:
         with products_locked(stack):
-            ask = lambda connection, id: replies.append(connection.request("GET", f"/api/products/{id}"))
-            threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in zip(connections, ids)]
+            ask = lambda connection, id: replies.append(
+                connection.request("GET", f"/api/products/{id}")
+            )
+            threads = [
+                threading.Thread(target=ask, args=pair, daemon=True)
+                for pair in zip(connections, ids)
+            ]
             for thread in threads:
                 thread.start()
-            eventually(lambda: scrape(reader.ops).total("http_requests_in_flight") == len(ids), "all requests are waiting")
+            eventually(
+                lambda: scrape(reader.ops).total("http_requests_in_flight") == len(ids),
+                "all requests are waiting",
+            )
         for thread in threads:
             thread.join(scaled(30))
     for connection in connections:
@@ -280,7 +337,8 @@ def read_while_locked(stack, reader, ids):
 
 
 def test_what_nobody_waits_for_is_not_asked_for(stack, database, tmp_path):
-    """Requests that gave up while a store was slow do not keep it busy afterwards, nor the process at its end."""
+    """Requests that gave up while a store was slow do not keep it busy afterwards, nor the process
+    at its end."""
     settings = {
         "http": {"request_timeout_ms": int(scaled(300))},
         "database": {"url": stack.env["DATABASE_URL"], "timeout_ms": 60_000, "pool_size": 1},
@@ -291,9 +349,16 @@ def test_what_nobody_waits_for_is_not_asked_for(stack, database, tmp_path):
         with Change(reader.ops) as change:
             with products_locked(stack):
                 for some in ids[:1], ids[1:]:  # the first keeps the only worker
-                    assert {reply.status for reply in in_parallel(len(some), lambda i: reader.client.product(some[i]))} == {503}
+                    assert {
+                        reply.status
+                        for reply in in_parallel(
+                            len(some), lambda i: reader.client.product(some[i])
+                        )
+                    } == {503}
                 assert scrape(reader.ops).value("faststock_load_flights") == 40
-            eventually(lambda: scrape(reader.ops).value("faststock_load_flights") == 0, "nothing is left")
+            eventually(
+                lambda: scrape(reader.ops).value("faststock_load_flights") == 0, "nothing is left"
+            )
         assert change("faststock_load_batch_size_sum", tier="db") == 1
         assert reader.client.product(ids[5]).status == 200
 

@@ -13,7 +13,12 @@ from support.service_process import ServiceProcess
 pytestmark = pytest.mark.quick
 
 # The whole table of paths, as both services know it.
-READ_PATHS = ["/api/products", "/api/products/{id}", "/api/products/{id}/stock", "/api/stock?ids={id}"]
+READ_PATHS = [
+    "/api/products",
+    "/api/products/{id}",
+    "/api/products/{id}/stock",
+    "/api/stock?ids={id}",
+]
 WRITE_PATH = "/api/products/{id}/update-stock"
 
 
@@ -29,7 +34,9 @@ def methods(text):
 @pytest.mark.parametrize("path", READ_PATHS)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_reads_take_get_and_head_only(service, database, path, method):
-    reply = service.request(method, path.format(id=database.create_product()), body={} if method != "DELETE" else None)
+    reply = service.request(
+        method, path.format(id=database.create_product()), body={} if method != "DELETE" else None
+    )
     assert_problem(reply, 405)
     assert methods(reply.header("Allow")) == {"GET", "HEAD"}
 
@@ -55,9 +62,11 @@ def test_the_other_service_has_the_path_not(stack, database):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/api", "/api/", "/nothing", "/api/nothing", "/api/products/", "/api/stock/", "/API/products", "/api/products/1/",
-     "/api/products/1/stock/", "/api/products/1/nothing", "/api/products/1/stock/1", "/apiproducts", "/favicon.ico", "/index.html"],
-)  # fmt: skip
+    ["/", "/api", "/api/", "/nothing", "/api/nothing", "/api/products/", "/api/stock/",
+     "/API/products", "/api/products/1/",
+     "/api/products/1/stock/", "/api/products/1/nothing", "/api/products/1/stock/1",
+     "/apiproducts", "/favicon.ico", "/index.html"],
+)
 def test_no_such_path(service, path):
     assert_problem(service.get(path), 404)
 
@@ -95,23 +104,39 @@ def test_blanks_behind_a_header_value_are_no_part_of_it(stack, database, blanks)
     """RFC 9110, 5.5."""
     id = database.create_product(stock=1)
     reader, writer = stack.reads[0].base_url, stack.writes[0].base_url
-    for name, value, status in (("Min-Version", "1", 200), ("Min-Version", "2", 412), ("If-None-Match", '"1"', 304), ("Content-Length", "0", 200)):
+    for name, value, status in (
+        ("Min-Version", "1", 200),
+        ("Min-Version", "2", 412),
+        ("If-None-Match", '"1"', 304),
+        ("Content-Length", "0", 200),
+    ):
         headers = [("X-Request-Id", "blanks" + blanks), (name, value + blanks)]
         reply = exchange(reader, request_bytes("GET", f"/api/products/{id}", headers))
         assert (reply.status, reply.header("X-Request-Id")) == (status, "blanks"), (name, reply)
     plain = {"Content-Type": "application/json", "Content-Length": "12", "If-Match": "*"}
     for name in plain:
         headers = [(one, value + blanks if one == name else value) for one, value in plain.items()]
-        reply = exchange(writer, request_bytes("POST", WRITE_PATH.format(id=id), headers, b'{"delta": 1}'))
+        reply = exchange(
+            writer, request_bytes("POST", WRITE_PATH.format(id=id), headers, b'{"delta": 1}')
+        )
         assert reply.status == 200, (name, reply)
     with RawConnection(writer) as connection:
-        connection.send(request_bytes("POST", WRITE_PATH.format(id=id), [*plain.items(), ("Expect", "100-continue" + blanks)]))
+        connection.send(
+            request_bytes(
+                "POST",
+                WRITE_PATH.format(id=id),
+                [*plain.items(), ("Expect", "100-continue" + blanks)],
+            )
+        )
         assert connection.read_reply().status == 100
         connection.send(b'{"delta": 1}')
         assert connection.read_reply().status == 200
     with RawConnection(reader) as connection:
         connection.send(request_bytes("GET", "/health", [("Connection", "close" + blanks)]))
-        assert connection.read_reply().header("Connection") == "close" and connection.is_closed_by_server()
+        assert (
+            connection.read_reply().header("Connection") == "close"
+            and connection.is_closed_by_server()
+        )
     assert database.product(id)["stock"] == 1 + len(plain) + 1
 
 
@@ -157,7 +182,10 @@ def test_pipelined_requests_are_answered_in_order(stack, database):
 def test_pipelined_changes_are_applied_in_order(stack, database):
     id = database.create_product(stock=0)
     one = lambda delta: request_bytes(
-        "POST", WRITE_PATH.format(id=id), [("Content-Type", "application/json")], b'{"delta":%d}' % delta
+        "POST",
+        WRITE_PATH.format(id=id),
+        [("Content-Type", "application/json")],
+        b'{"delta":%d}' % delta,
     )
     with RawConnection(stack.writes[0].base_url) as connection:
         connection.send(one(1) + one(-1) + one(-1) + one(5))
@@ -169,7 +197,11 @@ def patient(stack, tmp_path):
     """Gives a service of its own, which waits a minute for the whole of a request."""
 
     def start(service):
-        settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "http": {"read_timeout_ms": 60_000}}
+        settings = {
+            "database": {"url": stack.env["DATABASE_URL"]},
+            "redis": {"url": stack.env["REDIS_URL"]},
+            "http": {"read_timeout_ms": 60_000},
+        }
         return ServiceProcess(service, tmp_path, settings)
 
     return start
@@ -177,20 +209,34 @@ def patient(stack, tmp_path):
 
 def test_valid_requests_byte_by_byte(patient, database):
     id = database.create_product(stock=1)
-    with patient("read-svc") as service, RawConnection(service.client.base_url, timeout=60) as connection:
-        connection.send(request_bytes("GET", f"/api/products/{id}/stock", [("X-Request-Id", "slow-1")]), pieces_of=1, pause=0.001)
+    with patient("read-svc") as service, RawConnection(
+        service.client.base_url, timeout=60
+    ) as connection:
+        connection.send(
+            request_bytes("GET", f"/api/products/{id}/stock", [("X-Request-Id", "slow-1")]),
+            pieces_of=1,
+            pause=0.001,
+        )
         reply = connection.read_reply()
         assert reply.json()["stock"] == 1 and reply.header("X-Request-Id") == "slow-1"
-    with patient("write-svc") as service, RawConnection(service.client.base_url, timeout=60) as connection:
+    with patient("write-svc") as service, RawConnection(
+        service.client.base_url, timeout=60
+    ) as connection:
         body = b'{"delta":4,"reason":"slow"}'
         headers = [("Content-Type", "application/json")]
-        connection.send(request_bytes("POST", WRITE_PATH.format(id=id), headers, body), pieces_of=1, pause=0.001)
+        connection.send(
+            request_bytes("POST", WRITE_PATH.format(id=id), headers, body), pieces_of=1, pause=0.001
+        )
         assert connection.read_reply().json()["stock"] == 5
 
 
 def test_expect_100_continue(stack, database):
     id = database.create_product()
-    headers = [("Content-Type", "application/json"), ("Expect", "100-continue"), ("Content-Length", "11")]
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Expect", "100-continue"),
+        ("Content-Length", "11"),
+    ]
     with RawConnection(stack.writes[0].base_url) as connection:
         connection.send(request_bytes("POST", WRITE_PATH.format(id=id), headers))
         reply = connection.read_reply()
@@ -202,11 +248,16 @@ def test_expect_100_continue(stack, database):
 def test_a_client_that_leaves_does_no_harm(stack, database):
     """Connections dropped at every stage: the service counts them out again and serves on."""
     id = database.create_product(stock=100)
-    whole = request_bytes("POST", WRITE_PATH.format(id=id), [("Content-Type", "application/json")], b'{"delta":1}')
+    whole = request_bytes(
+        "POST", WRITE_PATH.format(id=id), [("Content-Type", "application/json")], b'{"delta":1}'
+    )
     for client in stack.services():
         for length in range(0, len(whole), 7):
             with RawConnection(client.base_url) as connection:
-                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # closes with a reset
+                # Closes with a reset.
+                connection.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0"
+                )
                 connection.send(whole[:length])
         assert client.get("/health").status == 200
     assert database.product(id)["stock"] == 100
@@ -214,7 +265,9 @@ def test_a_client_that_leaves_does_no_harm(stack, database):
 
 def test_no_body_where_head_is_asked_over_keep_alive(service):
     with RawConnection(service.base_url) as connection:
-        connection.send(request_bytes("HEAD", "/api/nothing") + request_bytes("GET", "/api/nothing"))
+        connection.send(
+            request_bytes("HEAD", "/api/nothing") + request_bytes("GET", "/api/nothing")
+        )
         assert connection.read_reply(head=True).status == 404
         assert_problem(connection.read_reply(), 404)
 

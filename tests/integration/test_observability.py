@@ -49,7 +49,13 @@ OF_WRITE = {
 
 READ_ROUTES = {"/api/products", "/api/products/{id}", "/api/products/{id}/stock", "/api/stock"}
 WRITE_ROUTES = {"/api/products/{id}/update-stock"}
-LATER_ROUTES = {"/api/orders", "/api/orders/{id}", "/api/orders/{id}/cancel", "/api/catalog/products", "/api/catalog/products/{id}"}
+LATER_ROUTES = {
+    "/api/orders",
+    "/api/orders/{id}",
+    "/api/orders/{id}/cancel",
+    "/api/catalog/products",
+    "/api/catalog/products/{id}",
+}
 OPS_ROUTES = {"/health", "/metrics", "/livez", "/readyz", "/startupz", "/version"}
 
 
@@ -68,12 +74,13 @@ OPS_ROUTES = {"/health", "/metrics", "/livez", "/readyz", "/startupz", "/version
         '# HELP a x\n# TYPE a gauge\na{b="\\d"} 1\n',
         "# HELP a x\n# TYPE a gauge\na one\n",
         "# HELP a x\n# TYPE a meter\na 1\n",
-        '# HELP h x\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n',
+        '# HELP h x\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum '
+        '1\nh_count 1\n',
         '# HELP h x\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 1\nh_count 1\n',
         '# HELP h x\n# TYPE h histogram\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 2\n',
         "# HELP a x\n# TYPE a gauge\na 1\n# HELP b x\n# TYPE b gauge\nb 1\na{c=\"d\"} 1\n",
     ],
-)  # fmt: skip
+)
 def test_the_parser_refuses(text):
     with pytest.raises(BadMetrics):
         Metrics(text)
@@ -119,7 +126,15 @@ def test_a_request_is_counted_once(stack, database):
     assert change("http_request_duration_seconds_count", **labels) == 6
     with Change(writer) as change:
         writer.update_stock(id, {"delta": 1})
-    assert change("http_requests_total", method="POST", route="/api/products/{id}/update-stock", status="200") == 1
+    assert (
+        change(
+            "http_requests_total",
+            method="POST",
+            route="/api/products/{id}/update-stock",
+            status="200",
+        )
+        == 1
+    )
 
 
 def test_labels_are_bounded_whatever_is_sent(stack):
@@ -127,28 +142,45 @@ def test_labels_are_bounded_whatever_is_sent(stack):
     marker = "zzmarkerzz"
     for client in stack.services():
         for path in (
-            f"/{marker}", f"/api/{marker}", f"/api/products/{marker}", f"/api/products/1/{marker}", f"/api/products?x={marker}",
-            f'/"{marker}\\', f"/api/products/%22{marker}%5c%0a", "//", "/api/products/123456789", f"/api/orders/{marker}", f"/{marker}" * 300,
-        ):  # fmt: skip
+            f"/{marker}", f"/api/{marker}", f"/api/products/{marker}", f"/api/products/1/{marker}",
+            f"/api/products?x={marker}",
+            f'/"{marker}\\', f"/api/products/%22{marker}%5c%0a", "//", "/api/products/123456789",
+            f"/api/orders/{marker}", f"/{marker}" * 300,
+        ):
             exchange(client.base_url, request_bytes("GET", path))
         exchange(client.base_url, request_bytes(marker.upper(), "/api/products"))
-        exchange(client.base_url, request_bytes("GET", "/api/products", [("X-Request-Id", marker), ("User-Agent", marker)]))
+        exchange(
+            client.base_url,
+            request_bytes(
+                "GET", "/api/products", [("X-Request-Id", marker), ("User-Agent", marker)]
+            ),
+        )
     for client, own in zip(stack.services(), [READ_ROUTES] * 2 + [WRITE_ROUTES] * 2):
         metrics = scrape(client)
         routes = metrics.label_values("http_requests_total", "route")
         others = routes - READ_ROUTES - WRITE_ROUTES - LATER_ROUTES - OPS_ROUTES
-        assert own <= routes | own and len(others) <= 1, others  # one name for all that is no path of ours
+        # One name for all that is no path of ours.
+        assert own <= routes | own and len(others) <= 1, others
         assert not any(marker in value for (_, pairs) in metrics.series for _, value in pairs)
         methods = metrics.label_values("http_requests_total", "method")
-        assert len(methods - {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) <= 1, methods
-        assert all(re.fullmatch(r"[1-5]\d\d", status) for status in metrics.label_values("http_requests_total", "status"))
+        assert (
+            len(methods - {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) <= 1
+        ), methods
+        assert all(
+            re.fullmatch(r"[1-5]\d\d", status)
+            for status in metrics.label_values("http_requests_total", "status")
+        )
 
 
 def test_stores_have_their_labels(stack):
     for client in stack.ops():
         metrics = scrape(client)
         stores = metrics.label_values("faststock_breaker_state", "store")
-        assert {"postgres", "redis"} <= stores <= {"postgres", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
+        assert (
+            {"postgres", "redis"}
+            <= stores
+            <= {"postgres", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
+        )
         for store in ("postgres", "redis"):
             assert metrics.value("faststock_breaker_state", store=store) == 0
             assert metrics.total("faststock_pool_connections", store=store) >= 1
@@ -157,7 +189,10 @@ def test_stores_have_their_labels(stack):
 def test_the_catalogue_is_measured(stack, database):
     count = database.row("SELECT count(*) AS n FROM products WHERE deleted_at IS NULL")["n"]
     for client in stack.read_ops:
-        eventually(lambda: scrape(client).value("faststock_catalog_products") == count, "the catalogue is up to date")
+        eventually(
+            lambda: scrape(client).value("faststock_catalog_products") == count,
+            "the catalogue is up to date",
+        )
         assert 0 <= scrape(client).value("faststock_catalog_age_seconds") < 60
 
 
@@ -170,13 +205,19 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 @pytest.fixture(scope="module")
 def logging(stack, tmp_path_factory):
     """A read-svc that logs every request."""
-    settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "log": {"sample": 1}}
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "log": {"sample": 1},
+    }
     with ServiceProcess("read-svc", tmp_path_factory.mktemp("logs"), settings) as service:
         yield service
 
 
 def line_of(service, request_id):
-    found = lambda: [record for record in service.log_lines() if record.get("request_id") == request_id]
+    found = lambda: [
+        record for record in service.log_lines() if record.get("request_id") == request_id
+    ]
     eventually(found, f"the request {request_id} is in the log")
     (record,) = found()
     return record
@@ -189,22 +230,48 @@ def test_a_request_in_the_log(logging, database):
     record = line_of(logging, "log-1")
     assert REQUEST_FIELDS <= set(record), record
     assert record["service"] == "read-svc" and record["level"] == "info"
-    assert (record["method"], record["route"], record["status"]) == ("GET", "/api/products/{id}", 200)
+    assert (record["method"], record["route"], record["status"]) == (
+        "GET",
+        "/api/products/{id}",
+        200,
+    )
     assert record["trace_id"] == TRACE_ID
     assert datetime.fromisoformat(record["ts"].replace("Z", "+00:00"))
-    assert any(isinstance(value, (int, float)) for key, value in record.items() if key.endswith(("_ms", "_us", "seconds"))), record
+    assert any(
+        isinstance(value, (int, float))
+        for key, value in record.items()
+        if key.endswith(("_ms", "_us", "seconds"))
+    ), record
 
 
-@pytest.mark.parametrize("traceparent", ["", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", f"00-{TRACE_ID.upper()}-00f067aa0ba902b7-01", "00-x-y-01", f"00-{TRACE_ID}"])
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
+        f"00-{TRACE_ID.upper()}-00f067aa0ba902b7-01",
+        "00-x-y-01",
+        f"00-{TRACE_ID}",
+    ],
+)
 def test_a_bad_traceparent_is_not_taken(logging, traceparent):
     request_id = f"trace-{abs(hash(traceparent))}"
-    logging.client.get("/api/products?limit=1", {"X-Request-Id": request_id, "traceparent": traceparent})
+    logging.client.get(
+        "/api/products?limit=1", {"X-Request-Id": request_id, "traceparent": traceparent}
+    )
     assert line_of(logging, request_id).get("trace_id") in (None, "")
 
 
 def test_nothing_breaks_a_line(logging):
-    for number, path in enumerate(('/api/x"y\\z', "/api/%0a%0d%00", "/\x7f\xff", "/api/products/\xc3\x28", "/" + "x" * 5000)):
-        exchange(logging.client.base_url, request_bytes("GET", path, [("X-Request-Id", f"odd-{number}"), ("User-Agent", 'a"\\\xff')]))
+    for number, path in enumerate(
+        ('/api/x"y\\z', "/api/%0a%0d%00", "/\x7f\xff", "/api/products/\xc3\x28", "/" + "x" * 5000)
+    ):
+        exchange(
+            logging.client.base_url,
+            request_bytes(
+                "GET", path, [("X-Request-Id", f"odd-{number}"), ("User-Agent", 'a"\\\xff')]
+            ),
+        )
     exchange(logging.client.base_url, request_bytes("GET", "/", [("X-Request-Id", 'x"}\\')]))
     logging.client.get("/api/products?limit=1", {"X-Request-Id": "odd-last"})
     line_of(logging, "odd-last")

@@ -1,4 +1,5 @@
-"""docs/openapi.yaml against the running services: each status it has is provoked, each reply validated."""
+"""docs/openapi.yaml against the running services: each status it has is provoked, each reply
+validated."""
 
 import functools
 
@@ -13,7 +14,12 @@ pytestmark = pytest.mark.quick
 
 DOCUMENT = Document()
 JSON = [("Content-Type", "application/json")]
-READS = {"listProducts": "/api/products", "getProduct": "/api/products/{id}", "getStock": "/api/products/{id}/stock", "getStockOfMany": "/api/stock?ids={id}"}
+READS = {
+    "listProducts": "/api/products",
+    "getProduct": "/api/products/{id}",
+    "getStock": "/api/products/{id}/stock",
+    "getStockOfMany": "/api/stock?ids={id}",
+}
 UPDATE = "/api/products/{id}/update-stock"
 
 
@@ -43,7 +49,12 @@ def test_references_resolve_and_components_are_used():
 
     walk(DOCUMENT.tree)
     components = DOCUMENT.tree["components"]
-    there = {f"#/components/{kind}/{name}" for kind in components if kind != "securitySchemes" for name in components[kind]}
+    there = {
+        f"#/components/{kind}/{name}"
+        for kind in components
+        if kind != "securitySchemes"
+        for name in components[kind]
+    }
     assert there == used
 
 
@@ -67,7 +78,11 @@ def test_examples_are_valid():
 
 
 def test_operations_have_their_own_ids():
-    count = sum(method in item for item in DOCUMENT.tree["paths"].values() for method in ("get", "head", "post", "put", "patch", "delete"))
+    count = sum(
+        method in item
+        for item in DOCUMENT.tree["paths"].values()
+        for method in ("get", "head", "post", "put", "patch", "delete")
+    )
     assert len(DOCUMENT.operations) == count
 
 
@@ -76,7 +91,8 @@ def test_operations_have_their_own_ids():
 
 @pytest.fixture(scope="module")
 def bench(stack, database, unknown_id, tmp_path_factory):
-    """What it takes to provoke every status: the stack, and services of its own that have no stores or want a token."""
+    """What it takes to provoke every status: the stack, and services of its own that have no stores
+    or want a token."""
     folder = tmp_path_factory.mktemp("openapi")
     tokens = folder / "tokens"
     tokens.write_text("token\n")
@@ -89,13 +105,19 @@ def bench(stack, database, unknown_id, tmp_path_factory):
     with ServiceProcess("read-svc", folder, nowhere, wait="alive") as storeless_read:
         with ServiceProcess("write-svc", folder, nowhere, wait="alive") as storeless_write:
             with ServiceProcess("write-svc", folder, guarded) as guarded_write:
-                yield Bench(stack, database, unknown_id, storeless_read, storeless_write, guarded_write)
+                yield Bench(
+                    stack, database, unknown_id, storeless_read, storeless_write, guarded_write
+                )
 
 
 class Bench:
     def __init__(self, stack, database, unknown_id, storeless_read, storeless_write, guarded_write):
         self.stack, self.database, self.unknown_id = stack, database, unknown_id
-        self.storeless_read, self.storeless_write, self.guarded_write = storeless_read, storeless_write, guarded_write
+        self.storeless_read, self.storeless_write, self.guarded_write = (
+            storeless_read,
+            storeless_write,
+            guarded_write,
+        )
         self.reader, self.writer = stack.reads[0], stack.writes[0]
 
     def reply(self, operation, status):
@@ -103,10 +125,14 @@ class Bench:
         return getattr(self, f"status_{status}")(operation)
 
     def path(self, operation, id=None):
-        return {**READS, "updateStock": UPDATE}[operation].format(id=id or self.database.create_product(stock=5))
+        return {**READS, "updateStock": UPDATE}[operation].format(
+            id=id or self.database.create_product(stock=5)
+        )
 
     def raw(self, operation, headers, body=b""):
-        client, method = (self.writer, "POST") if operation == "updateStock" else (self.reader, "GET")
+        client, method = (
+            (self.writer, "POST") if operation == "updateStock" else (self.reader, "GET")
+        )
         return exchange(client.base_url, request_bytes(method, self.path(operation), headers, body))
 
     def status_200(self, operation):
@@ -131,11 +157,18 @@ class Bench:
 
     def status_404(self, operation):
         path = self.path(operation, id=self.unknown_id())
-        return self.writer.post(path, {"delta": 1}) if operation == "updateStock" else self.reader.get(path)
+        return (
+            self.writer.post(path, {"delta": 1})
+            if operation == "updateStock"
+            else self.reader.get(path)
+        )
 
     def status_408(self, operation):
         with RawConnection(self.writer.base_url) as connection:
-            connection.send(request_bytes("POST", self.path(operation), JSON + [("Content-Length", "50")]) + b'{"delta')
+            connection.send(
+                request_bytes("POST", self.path(operation), JSON + [("Content-Length", "50")])
+                + b'{"delta'
+            )
             return connection.read_reply()
 
     def status_409(self, operation):
@@ -199,7 +232,13 @@ def test_head(bench, operation):
 
 
 def test_both_kinds_of_pages(bench):
-    for query in ("page=1", "page=1000000", "after=0", "after=9223372036854775807", "after=0&limit=100"):
+    for query in (
+        "page=1",
+        "page=1000000",
+        "after=0",
+        "after=9223372036854775807",
+        "after=0&limit=100",
+    ):
         DOCUMENT.check("listProducts", bench.reader.get(f"/api/products?{query}"))
 
 
@@ -211,11 +250,16 @@ def test_each_operations_port_has_the_operations(stack):
 
 
 def test_allow_is_what_the_document_has(stack, database):
-    """Asked with a method that no path has: the answer names those of the document, GET bringing HEAD with it."""
+    """Asked with a method that no path has: the answer names those of the document, GET bringing
+    HEAD with it."""
     for _, template, operation in DOCUMENT.operations.values():
         if operation["tags"] == ["operations"]:
             continue
-        documented = {method.upper() for method in DOCUMENT.tree["paths"][template] if method in ("get", "post", "put", "patch", "delete")}
+        documented = {
+            method.upper()
+            for method in DOCUMENT.tree["paths"][template]
+            if method in ("get", "post", "put", "patch", "delete")
+        }
         documented |= {"HEAD"} if "GET" in documented else set()
         for client in stack.services():
             reply = client.request("DELETE", template.format(id=database.create_product()))
@@ -234,7 +278,11 @@ def limits():
                 yield operation, template, parameter, schema
 
 
-@pytest.mark.parametrize("operation, template, parameter, schema", limits(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "operation, template, parameter, schema",
+    limits(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_limits_of_parameters(bench, operation, template, parameter, schema):
     path = template.format(id=bench.database.create_product())
 
@@ -262,14 +310,19 @@ def test_limits_of_the_change(bench):
     assert change({"delta": schema["delta"]["maximum"]}) == 200
     assert change({"delta": schema["delta"]["maximum"] + 1}) == 400
     assert change({"stock": stock["minimum"], "reason": "Ж" * schema["reason"]["maxLength"]}) == 200
-    assert change({"stock": stock["minimum"], "reason": "Ж" * (schema["reason"]["maxLength"] + 1)}) == 400
+    assert (
+        change({"stock": stock["minimum"], "reason": "Ж" * (schema["reason"]["maxLength"] + 1)})
+        == 400
+    )
 
 
 def test_the_checker_can_fail(bench):
     reply = bench.status_200("getProduct")
     for spoil in (
         lambda: setattr(reply, "body", reply.body.replace(b'"stock"', b'"stick"')),
-        lambda: setattr(reply, "headers", [pair for pair in reply.headers if pair[0].lower() != "etag"]),
+        lambda: setattr(
+            reply, "headers", [pair for pair in reply.headers if pair[0].lower() != "etag"]
+        ),
         lambda: setattr(reply, "status", 202),
     ):
         spoil()

@@ -1,4 +1,5 @@
-"""Stores and services that go away and come back under load: what clients see, and that it is right afterwards."""
+"""Stores and services that go away and come back under load: what clients see, and that it is right
+afterwards."""
 
 import time
 
@@ -18,7 +19,8 @@ DEADLINE_S = scaled(2 + 4)
 
 @pytest.fixture(autouse=True)
 def whole_again(stack):
-    """Each outage ends within its test: the services are the same processes, and everything holds."""
+    """Each outage ends within its test: the services are the same processes, and everything
+    holds."""
     yield
     stack.wait_until_whole()
     assert_ledger_holds(stack)
@@ -55,9 +57,14 @@ def test_redis_away(stack, database, how):
         before = load.run_for(1, at_least=50)
         with getattr(stack, how)("redis"), load.records_of_block() as during:
             for client in stack.ops():
-                eventually(lambda: breaker(client, "redis") == 2, f"{client} knows that Redis is away")
+                eventually(
+                    lambda: breaker(client, "redis") == 2, f"{client} knows that Redis is away"
+                )
                 status, word, state = dependency(client, "redis")
-                assert (status, word) == (200, "ok") and state == "down", "Redis away makes nobody unready"
+                assert (status, word) == (
+                    200,
+                    "ok",
+                ) and state == "down", "Redis away makes nobody unready"
             settled = load.run_for(1.5, at_least=50)
         after = load.run_for(1, at_least=50)
     load.assert_right()
@@ -98,9 +105,18 @@ def test_redis_emptied(stack, database, cache):
 # -- PostgreSQL and PgBouncer
 
 
-@pytest.mark.parametrize("how, store", [("stopped", "pgbouncer"), ("stopped", "postgres"), ("frozen", "postgres"), ("frozen", "pgbouncer")])
+@pytest.mark.parametrize(
+    "how, store",
+    [
+        ("stopped", "pgbouncer"),
+        ("stopped", "postgres"),
+        ("frozen", "postgres"),
+        ("frozen", "pgbouncer"),
+    ],
+)
 def test_postgres_away(stack, database, cache, how, store):
-    """What is in Redis is still answered; everything else is a quick 503, and nothing is lost or made up."""
+    """What is in Redis is still answered; everything else is a quick 503, and nothing is lost or
+    made up."""
     pids = stack.service_pids()
     warm, cold = database.create_product(stock=5), database.create_product(stock=7)
     cache.make_cold(warm, cold)
@@ -114,16 +130,27 @@ def test_postgres_away(stack, database, cache, how, store):
                 assert_unavailable_quickly(lambda: client.get(f"/api/stock?ids={warm},{cold}"))
                 for _ in range(3):
                     assert client.product(warm).json()["stock"] == 5
-                    assert client.stock(warm).header("Cache-Status") == "faststock; hit; detail=redis"
+                    assert (
+                        client.stock(warm).header("Cache-Status") == "faststock; hit; detail=redis"
+                    )
                     assert client.get(f"/api/stock?ids={warm}").status == 200
             for client in stack.writes:
                 assert_unavailable_quickly(lambda: client.update_stock(warm, {"delta": 0}))
             for client in stack.read_ops:
-                eventually(lambda: breaker(client, "postgres") == 2, f"{client} knows that PostgreSQL is away")
+                eventually(
+                    lambda: breaker(client, "postgres") == 2,
+                    f"{client} knows that PostgreSQL is away",
+                )
                 status, word, state = dependency(client, "postgres")
-                assert (status, word) == (200, "ok") and state == "down", "a reader is ready as long as any tier answers"
+                assert (status, word) == (
+                    200,
+                    "ok",
+                ) and state == "down", "a reader is ready as long as any tier answers"
             for client in stack.write_ops:
-                eventually(lambda: dependency(client, "postgres")[:2] == (503, "unavailable"), f"{client} is unready")
+                eventually(
+                    lambda: dependency(client, "postgres")[:2] == (503, "unavailable"),
+                    f"{client} is unready",
+                )
                 assert breaker(client, "postgres") == 2
                 assert client.get("/livez").status == 200
             eventually(lambda: outcomes(load.since(begin), "read").get(200, 0) > 50, "reads go on")
@@ -147,21 +174,31 @@ def test_postgres_away(stack, database, cache, how, store):
 def test_a_writer_that_nobody_asks_notices(stack, store):
     with stack.stopped(store):
         for client in stack.write_ops:
-            eventually(lambda: dependency(client, "postgres") == (503, "unavailable", "down"), f"{client} is unready")
+            eventually(
+                lambda: dependency(client, "postgres") == (503, "unavailable", "down"),
+                f"{client} is unready",
+            )
             assert client.get("/livez").status == 200
     for client in stack.write_ops:
-        eventually(lambda: dependency(client, "postgres") == (200, "ok", "up"), f"{client} is ready again")
+        eventually(
+            lambda: dependency(client, "postgres") == (200, "ok", "up"), f"{client} is ready again"
+        )
 
 
 def test_a_reader_that_nobody_asks_notices(stack):
     with stack.stopped("redis"):
         for client in stack.read_ops:
-            eventually(lambda: dependency(client, "redis") == (200, "ok", "down"), f"{client} misses Redis")
+            eventually(
+                lambda: dependency(client, "redis") == (200, "ok", "down"), f"{client} misses Redis"
+            )
     with stack.stopped("pgbouncer"):
         stack.dev("stop", "redis")
         try:
             for client in stack.read_ops:
-                eventually(lambda: dependency(client, "redis") == (503, "unavailable", "down"), f"{client} is unready")
+                eventually(
+                    lambda: dependency(client, "redis") == (503, "unavailable", "down"),
+                    f"{client} is unready",
+                )
         finally:
             stack.dev("start", "redis")
 
@@ -173,7 +210,9 @@ def test_both_stores_away(stack, database):
         stack.dev("stop", "redis")
         try:
             for client in stack.reads:
-                eventually(lambda: client.product(id).status == 503, "nothing is left to answer from")
+                eventually(
+                    lambda: client.product(id).status == 503, "nothing is left to answer from"
+                )
                 assert_unavailable_quickly(lambda: client.product(id))
             for client in stack.read_ops:
                 eventually(lambda: client.get("/readyz").status == 503, "unready")
@@ -201,7 +240,8 @@ def test_a_service_stopped_and_started(stack, database, name):
 
 @pytest.mark.parametrize("name", ["read-2", "write-2"])
 def test_a_service_killed(stack, database, name):
-    """A crash: the edge repeats reads at the other one. A change is not repeated, so those under way may fail."""
+    """A crash: the edge repeats reads at the other one. A change is not repeated, so those under
+    way may fail."""
     with Load(stack.edge.base_url, database) as load:
         load.run_for(0.5)
         stack.kill(name)
@@ -217,7 +257,8 @@ def test_a_service_killed(stack, database, name):
 
 
 def test_everything_restarted(stack, database):
-    """Stores and services one after the other, as an upgrade does: all are whole again without help."""
+    """Stores and services one after the other, as an upgrade does: all are whole again without
+    help."""
     id = database.create_product(stock=5)
     for name in ("postgres", "redis", "read-1", "write-1", "pgbouncer"):
         stack.dev("restart", name)
@@ -228,12 +269,15 @@ def test_everything_restarted(stack, database):
 
 
 def test_a_demanding_client_takes_nothing_from_others(stack, database, cache):
-    """What one client wants newer than Redis has it, others still get from there, also when PostgreSQL is away."""
+    """What one client wants newer than Redis has it, others still get from there, also when
+    PostgreSQL is away."""
     id = database.create_product(stock=5)
     cache.make_warm(id)
     reader = stack.reads[0]
     with stack.stopped("pgbouncer"):
-        replies = in_parallel(24, lambda i: reader.stock(id, {"Min-Version": str(2**63 - 1)} if i % 3 == 0 else None))
+        replies = in_parallel(
+            24, lambda i: reader.stock(id, {"Min-Version": str(2**63 - 1)} if i % 3 == 0 else None)
+        )
     for i, reply in enumerate(replies):
         assert reply.status == (503 if i % 3 == 0 else 200), (i, reply)
 
@@ -242,7 +286,8 @@ def test_a_demanding_client_takes_nothing_from_others(stack, database, cache):
 
 
 def test_a_locked_product_harms_no_other(stack, database):
-    """Somebody holds a row: changes of that product are refused after a while, for good, and nobody else notices."""
+    """Somebody holds a row: changes of that product are refused after a while, for good, and nobody
+    else notices."""
     locked, other = database.create_products(2, stock=100)
     backends = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
     unsure = 0
@@ -253,13 +298,20 @@ def test_a_locked_product_harms_no_other(stack, database):
             cursor.execute("SELECT id FROM products WHERE id = %s FOR UPDATE", [locked])
             with load.records_of_block() as during:
                 for _ in range(3):
-                    for reply in in_parallel(12, lambda _: stack.edge.update_stock(locked, {"delta": -1})):
+                    for reply in in_parallel(
+                        12, lambda _: stack.edge.update_stock(locked, {"delta": -1})
+                    ):
                         assert_problem(reply, 503, "unavailable")
-                        unsure += "nothing was changed" not in reply.json()["detail"]  # a machine that stood still
+                        # A machine that stood still.
+                        unsure += "nothing was changed" not in reply.json()["detail"]
                     assert stack.edge.update_stock(other, {"delta": -1}).status == 200
-            assert database.row(backends)["n"] < before + 20, "statements that were given up have ended"
+            assert (
+                database.row(backends)["n"] < before + 20
+            ), "statements that were given up have ended"
     assert not failures(during)
-    assert 99 - unsure <= stack.edge.update_stock(locked, {"delta": -1}).json()["stock"] <= 99, "what was refused is not done later"
+    assert (
+        99 - unsure <= stack.edge.update_stock(locked, {"delta": -1}).json()["stock"] <= 99
+    ), "what was refused is not done later"
 
 
 def assert_redis_is_left_alone(stack, id):
@@ -269,7 +321,10 @@ def assert_redis_is_left_alone(stack, id):
         for client in stack.reads:
             eventually(lambda: client.stock(id).json()["stock"] == stock, "seen")
     for client in stack.ops():
-        eventually(lambda: dependency(client, "redis")[2] == "down", f"{client} knows that nothing can be written there")
+        eventually(
+            lambda: dependency(client, "redis")[2] == "down",
+            f"{client} knows that nothing can be written there",
+        )
 
 
 def test_redis_made_a_replica(stack, database, cache):
@@ -315,4 +370,6 @@ def test_redis_without_room(stack, database, cache):
     finally:
         cache.redis.config_set("maxmemory", policy["maxmemory"])
         cache.redis.config_set("maxmemory-policy", policy["maxmemory-policy"])
-    eventually(lambda: stack.reads[0].stock(id).status == 200 and cache.has(id), "it is cached again")
+    eventually(
+        lambda: stack.reads[0].stock(id).status == 200 and cache.has(id), "it is cached again"
+    )

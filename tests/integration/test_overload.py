@@ -1,4 +1,5 @@
-"""More connections than threads: what a full service says, and that its operations port still answers."""
+"""More connections than threads: what a full service says, and that its operations port still
+answers."""
 
 import contextlib
 
@@ -29,7 +30,10 @@ def small(stack, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nobody_is_connected(small):
-    eventually(lambda: scrape(small.ops).value("http_connections") == 0, "the connections of the test before are gone")
+    eventually(
+        lambda: scrape(small.ops).value("http_connections") == 0,
+        "the connections of the test before are gone",
+    )
 
 
 @contextlib.contextmanager
@@ -48,17 +52,23 @@ def test_a_busy_service_gives_its_connections_back(small, database):
     path = f"/api/products/{database.create_product()}"
     with held_connections(small, THREADS, path) as replies:
         assert replies[0].header("Connection") != "close"
-        assert "close" in [reply.header("Connection") for reply in replies], "every thread is held by an idle connection"
+        assert "close" in [
+            reply.header("Connection") for reply in replies
+        ], "every thread is held by an idle connection"
         assert {reply.status for reply in replies} == {200}
 
 
 def test_a_full_service_says_so(small, database):
-    """Clients that hold connections without a word take the threads; the next ones are told, not kept waiting."""
+    """Clients that hold connections without a word take the threads; the next ones are told, not
+    kept waiting."""
     path = f"/api/products/{database.create_product()}"
     with contextlib.ExitStack() as closing, Change(small.ops) as change:
         for _ in range(THREADS - 1):
             closing.enter_context(RawConnection(small.client.base_url))
-        eventually(lambda: exchange(small.client.base_url, request_bytes("GET", path)).status == 503, "it is full")
+        eventually(
+            lambda: exchange(small.client.base_url, request_bytes("GET", path)).status == 503,
+            "it is full",
+        )
         reply = exchange(small.client.base_url, request_bytes("GET", path))
         assert_problem(reply, 503, "overloaded")
         assert reply.header("Connection") == "close"

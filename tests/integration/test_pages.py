@@ -15,15 +15,25 @@ def ids_of(reply):
 
 
 def all_ids(database):
-    return [row["id"] for row in database.rows("SELECT id FROM products WHERE deleted_at IS NULL ORDER BY id")]
+    return [
+        row["id"]
+        for row in database.rows("SELECT id FROM products WHERE deleted_at IS NULL ORDER BY id")
+    ]
 
 
 def wait_until_listed(client, id):
-    eventually(lambda: ids_of(client.get(f"/api/products?after={id - 1}&limit=1")) == [id], f"product {id} is listed", timeout=15)
+    eventually(
+        lambda: ids_of(client.get(f"/api/products?after={id - 1}&limit=1")) == [id],
+        f"product {id} is listed",
+        timeout=15,
+    )
 
 
 def wait_for_total(client, count):
-    eventually(lambda: client.get("/api/products?limit=1").json()["meta"]["total"] == count, f"the total is {count}")
+    eventually(
+        lambda: client.get("/api/products?limit=1").json()["meta"]["total"] == count,
+        f"the total is {count}",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +43,8 @@ def products(database):
 
 @pytest.fixture
 def shelf(stack, database, products):
-    """30 products of these tests; every reader knows what has been created and deleted up to now."""
+    """30 products of these tests; every reader knows what has been created and deleted up to
+    now."""
     everything = all_ids(database)
     for client in stack.reads:
         wait_until_listed(client, everything[-1])
@@ -50,7 +61,12 @@ def test_first_page_by_default(read, shelf, database):
     body = reply.json()
     assert list(body) == ["data", "meta"]
     assert ids_of(reply) == everything[:20]
-    assert body["meta"] == {"total": len(everything), "page": 1, "limit": 20, "totalPages": -(-len(everything) // 20)}
+    assert body["meta"] == {
+        "total": len(everything),
+        "page": 1,
+        "limit": 20,
+        "totalPages": -(-len(everything) // 20),
+    }
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
@@ -60,7 +76,12 @@ def test_every_page_is_its_slice(read, shelf, database, limit):
     for page in {1, 2, pages - 1, pages} - {0}:
         reply = read.get(f"/api/products?page={page}&limit={limit}")
         assert ids_of(reply) == everything[(page - 1) * limit : page * limit]
-        assert reply.json()["meta"] == {"total": len(everything), "page": page, "limit": limit, "totalPages": pages}
+        assert reply.json()["meta"] == {
+            "total": len(everything),
+            "page": page,
+            "limit": limit,
+            "totalPages": pages,
+        }
 
 
 @pytest.mark.parametrize("page", [10**6, 2**31, 10**15])
@@ -82,7 +103,9 @@ def test_after_walks_the_whole_catalogue(read, shelf, database):
     for _ in range(len(everything) // 100 + 2):
         reply = read.get(f"/api/products?after={after}&limit=100")
         walked += ids_of(reply)
-        assert set(reply.json()["meta"]) == {"limit", "next"} and reply.json()["meta"]["limit"] == 100
+        assert (
+            set(reply.json()["meta"]) == {"limit", "next"} and reply.json()["meta"]["limit"] == 100
+        )
         after = reply.json()["meta"]["next"]
         if after is None:
             break
@@ -143,7 +166,10 @@ def test_a_page_forgets_a_deleted_product_soon(stack, database):
         wait_until_listed(client, id)
     database.rows("SELECT delete_product(%s)", id)
     for client in stack.reads:
-        eventually(lambda: id not in ids_of(client.get(f"/api/products?after={id - 1}&limit=5")), "the deleted one is gone")
+        eventually(
+            lambda: id not in ids_of(client.get(f"/api/products?after={id - 1}&limit=5")),
+            "the deleted one is gone",
+        )
 
 
 def test_a_page_is_one_batch(stack, database, cache):
@@ -185,28 +211,52 @@ def test_a_catalogue_that_outgrows_memory_and_shrinks_again(stack, database, tmp
         "catalog": {"products_max": len(all_ids(database)) + 5},
     }
     with ServiceProcess("read-svc", tmp_path, settings) as service:
-        eventually(lambda: scrape(service.ops).value("faststock_catalog_products") > 0, "it is in memory")
+        eventually(
+            lambda: scrape(service.ops).value("faststock_catalog_products") > 0, "it is in memory"
+        )
         ids = database.create_products(20)
-        eventually(lambda: scrape(service.ops).value("faststock_catalog_products") == 0, "it is not any more")
+        eventually(
+            lambda: scrape(service.ops).value("faststock_catalog_products") == 0,
+            "it is not any more",
+        )
         assert ids_of(service.client.get(f"/api/products?after={ids[0] - 1}&limit=20")) == ids
         database.rows("SELECT delete_product(id) FROM unnest(%s::bigint[]) AS id", old + ids)
         pages = lambda: service.client.get("/api/products?page=1&limit=1").status == 200
-        eventually(lambda: pages() and scrape(service.ops).value("faststock_catalog_products") > 0, "it is in memory again", timeout=20)
+        eventually(
+            lambda: pages() and scrape(service.ops).value("faststock_catalog_products") > 0,
+            "it is in memory again",
+            timeout=20,
+        )
         new = database.create_products(3)
-        eventually(lambda: ids_of(service.client.get(f"/api/products?after={old[0] - 1}")) == new, "and is followed")
+        eventually(
+            lambda: ids_of(service.client.get(f"/api/products?after={old[0] - 1}")) == new,
+            "and is followed",
+        )
 
 
 @pytest.fixture(scope="module")
 def large(stack, tmp_path_factory):
     """A read-svc for which every catalogue is too large to be kept in memory."""
-    settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"]}, "catalog": {"products_max": 0}}
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"]},
+        "catalog": {"products_max": 0},
+    }
     with ServiceProcess("read-svc", tmp_path_factory.mktemp("large"), settings) as service:
         assert scrape(service.ops).value("faststock_catalog_products") == 0
         yield service.client
 
 
 @pytest.mark.parametrize(
-    "query", ["page=1&limit=3", "page=2&limit=100", "page=1000000&limit=100", "after=0&limit=5", "after={first}&limit=7", "after={last}&limit=2"]
+    "query",
+    [
+        "page=1&limit=3",
+        "page=2&limit=100",
+        "page=1000000&limit=100",
+        "after=0&limit=5",
+        "after={first}&limit=7",
+        "after={last}&limit=2",
+    ],
 )
 def test_a_catalogue_too_large_for_memory_is_paged_in_postgresql(stack, shelf, large, query):
     path = f"/api/products?{query.format(first=shelf[0], last=shelf[-1])}"

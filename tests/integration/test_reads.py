@@ -50,14 +50,20 @@ def test_product_is_what_the_database_holds(read, database):
     assert abs(datetime.now(timezone.utc) - parse_time(body["createdAt"])) < timedelta(minutes=5)
 
 
-@pytest.mark.parametrize("price", ["0.00", "0.01", "0.10", "1.00", "9.90", "1234567.05", "9999999999.99"])
+@pytest.mark.parametrize(
+    "price", ["0.00", "0.01", "0.10", "1.00", "9.90", "1234567.05", "9999999999.99"]
+)
 def test_price_is_a_number_with_exactly_two_decimals(stack, database, price):
     id = database.create_product(price=price)
-    for client in (stack.reads[0], stack.reads[0], stack.reads[1]):  # from the database, then from Redis
+    # From the database, then from Redis.
+    for client in (stack.reads[0], stack.reads[0], stack.reads[1]):
         reply = client.product(id)
         assert f'"price":{price},' in reply.body.decode().replace('"price": ', '"price":')
         assert reply.json()["price"] == Decimal(price)
-    listed = eventually(lambda: stack.reads[0].get(f"/api/products?after={id - 1}&limit=1").json()["data"], "it is listed")
+    listed = eventually(
+        lambda: stack.reads[0].get(f"/api/products?after={id - 1}&limit=1").json()["data"],
+        "it is listed",
+    )
     assert str(listed[0]["price"]) == price
 
 
@@ -116,11 +122,15 @@ def test_stock_of_many_in_the_order_asked(read, database, unknown_id):
 
 
 def test_stock_of_many_with_duplicates(read, database, unknown_id):
-    """An id that is asked for twice is either answered twice or once, but the same in all its answers."""
+    """An id that is asked for twice is either answered twice or once, but the same in all its
+    answers."""
     id, missing = database.create_product(stock=4), unknown_id()
     body = read.get(f"/api/stock?ids={id},{missing},{id},{missing}").json()
     entry = {"id": id, "stock": 4, "version": 1}
-    assert (body["data"], body["missing"]) in (([entry], [missing]), ([entry, entry], [missing, missing]))
+    assert (body["data"], body["missing"]) in (
+        ([entry], [missing]),
+        ([entry, entry], [missing, missing]),
+    )
 
 
 def test_stock_of_100_is_the_most(read, database):
@@ -182,7 +192,15 @@ def test_etag_changes_with_every_change(read, stack, database):
     assert reply.status == 200 and reply.header("ETag") == '"2"'
 
 
-@pytest.mark.parametrize("path", ["/api/products/{id}", "/api/products/{id}/stock", "/api/stock?ids={id}", "/api/products?limit=2"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/products/{id}",
+        "/api/products/{id}/stock",
+        "/api/stock?ids={id}",
+        "/api/products?limit=2",
+    ],
+)
 def test_head_is_get_without_body(read, database, path):
     path = path.format(id=database.create_product())
     get, head = read.get(path), read.head(path)
@@ -216,7 +234,10 @@ def test_database_first_then_redis(stack, cold_product, what):
     assert change("faststock_cache_requests_total", tier="db", result="hit") == 1
     assert change("faststock_load_batch_size_sum", tier="db") == 1
     # Redis is filled when the answer is on its way already.
-    eventually(lambda: scrape(first).value("faststock_cache_fills_total", result="stored") > 0, "it is filled")
+    eventually(
+        lambda: scrape(first).value("faststock_cache_fills_total", result="stored") > 0,
+        "it is filled",
+    )
     for client in (first, second):  # what one has loaded serves the other
         with Change(client) as change:
             assert client.get(path).header("Cache-Status") == "faststock; hit; detail=redis"
@@ -239,7 +260,9 @@ def test_an_unknown_id_costs_one_database_load(stack, cache, unknown_id):
     first, second = stack.reads
     with Change(first, second) as change:
         assert_problem(first.product(id), 404)
-        assert cache.redis.pexpire(cache.key(id), 600_000), "Redis knows it, and does not forget it before the end of this test"
+        assert cache.redis.pexpire(
+            cache.key(id), 600_000
+        ), "Redis knows it, and does not forget it before the end of this test"
         for client in (first, second, first):
             assert_problem(client.product(id), 404)
             assert_problem(client.stock(id), 404)
@@ -256,7 +279,8 @@ def test_min_version_that_the_cache_has(stack, database):
 
 @pytest.mark.parametrize("what", ["", "/stock"])
 def test_min_version_passes_an_older_cache_by(stack, database, cache, what):
-    """Redis is given an old state by hand, as a failover may do: only Min-Version makes the reader look behind it."""
+    """Redis is given an old state by hand, as a failover may do: only Min-Version makes the reader
+    look behind it."""
     id = database.create_product(stock=5)
     path = f"/api/products/{id}{what}"
     reader = stack.reads[0]
@@ -269,8 +293,11 @@ def test_min_version_passes_an_older_cache_by(stack, database, cache, what):
     with Change(reader) as change:
         reply = reader.get(path, {"Min-Version": str(version)})
     assert (reply.json()["version"], reply.json()["stock"]) == (2, 3)
-    assert reply.header("Cache-Status").startswith("faststock; fwd=") and reply.header("Cache-Status").endswith("; detail=db")
-    assert change("faststock_cache_requests_total", tier="redis", result="hit") == 1  # not new enough
+    assert reply.header("Cache-Status").startswith("faststock; fwd=") and reply.header(
+        "Cache-Status"
+    ).endswith("; detail=db")
+    # Not new enough.
+    assert change("faststock_cache_requests_total", tier="redis", result="hit") == 1
     assert change("faststock_cache_requests_total", tier="db", result="hit") == 1
     for client in stack.reads:  # and the newer one is in Redis now
         assert client.get(path).json()["version"] == 2
@@ -281,7 +308,9 @@ def test_min_version_that_does_not_exist_yet(stack, database):
     id = database.create_product(stock=5)
     with Change(stack.reads[0]) as change:
         for path in (f"/api/products/{id}", f"/api/products/{id}/stock"):
-            assert assert_problem(stack.reads[0].get(path, {"Min-Version": "2"}), 412)["version"] == 1
+            assert (
+                assert_problem(stack.reads[0].get(path, {"Min-Version": "2"}), 412)["version"] == 1
+            )
     assert change("faststock_load_batch_size_sum", tier="db") == 2
 
 
@@ -300,7 +329,9 @@ def test_an_evicted_entry_comes_back(stack, cache, cold_product):
     assert reader.product(cold_product).header("Cache-Status") == "faststock; hit; detail=redis"
 
 
-@pytest.mark.parametrize("junk", [b"", b"junk", b"\x00" * 64, b"9" * 5000, b"99999999999999999999|{}"])
+@pytest.mark.parametrize(
+    "junk", [b"", b"junk", b"\x00" * 64, b"9" * 5000, b"99999999999999999999|{}"]
+)
 def test_a_spoilt_entry_is_never_served(stack, cache, cold_product, junk):
     cache.redis.set(cache.key(cold_product), junk, ex=60)
     assert stack.reads[0].product(cold_product).header("Cache-Status").endswith("detail=db")

@@ -1,4 +1,5 @@
-"""Replicas of PostgreSQL and Redis: they take the reads, never make an answer old, and may go away."""
+"""Replicas of PostgreSQL and Redis: they take the reads, never make an answer old, and may go
+away."""
 
 import time
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ from support.replicas import postgres_replica, redis_replica
 from support.service_process import ServiceProcess
 from support.timing import eventually
 
-# Each connection to a Redis replica asks after that time whether it still follows its primary (REDIS_EPOCH_AGE_MS).
+# Each connection to a Redis replica asks after that time whether it still follows its primary
+# (REDIS_EPOCH_AGE_MS).
 LINK_AGE_S = 1
 
 
@@ -25,14 +27,20 @@ def replica(stack):
 def cache_replica(stack):
     with redis_replica(stack) as replica:
         for client in stack.reads:  # the first replica gives its primary another epoch
-            eventually(lambda: client.product(1).header("Cache-Status") == "faststock; hit; detail=redis", "Redis is used again")
+            eventually(
+                lambda: client.product(1).header("Cache-Status") == "faststock; hit; detail=redis",
+                "Redis is used again",
+            )
         yield replica
 
 
 @pytest.fixture(scope="module")
 def reader_process(stack, replica, tmp_path_factory):
     """A read-svc with a PostgreSQL replica."""
-    settings = {"database": {"url": stack.env["DATABASE_URL"], "replica_url": replica.url}, "redis": {"url": stack.env["REDIS_URL"]}}
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"], "replica_url": replica.url},
+        "redis": {"url": stack.env["REDIS_URL"]},
+    }
     with ServiceProcess("read-svc", tmp_path_factory.mktemp("replica"), settings) as service:
         yield service
 
@@ -46,7 +54,10 @@ def reader(reader_process):
 @pytest.fixture(scope="module")
 def cache_reader_process(stack, cache_replica, tmp_path_factory):
     """A read-svc with a Redis replica."""
-    settings = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": stack.env["REDIS_URL"], "replica_url": cache_replica.url}}
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": stack.env["REDIS_URL"], "replica_url": cache_replica.url},
+    }
     with ServiceProcess("read-svc", tmp_path_factory.mktemp("cache-replica"), settings) as service:
         yield service
 
@@ -58,7 +69,8 @@ def cache_reader(cache_reader_process):
 
 
 def wait_for_mark(reader, meanwhile=lambda: None):
-    """Until the reader has a mark of a moment from now on: a replica that has not replayed what is committed now is not believed then."""
+    """Until the reader has a mark of a moment from now on: a replica that has not replayed what is
+    committed now is not believed then."""
     begin = time.monotonic()
 
     def has_mark():
@@ -102,7 +114,8 @@ def test_a_lagging_replica_never_goes_below_min_version(stack, database, cache, 
 
 
 def test_a_lagging_replica_is_not_believed_for_long(stack, database, cache, replica, reader):
-    """Without Min-Version too: what the replica said before it fell behind is not kept alive, in no tier."""
+    """Without Min-Version too: what the replica said before it fell behind is not kept alive, in no
+    tier."""
     id = database.create_product(stock=3)
     replica.wait_until_caught_up(database)
     replica.pause()
@@ -139,7 +152,8 @@ def test_a_product_that_the_replica_does_not_know_yet(stack, database, replica, 
 
 
 def test_a_new_product_is_not_missing_for_long(stack, database, replica, reader):
-    """The replica does not have it yet: that must not be remembered as "there is no such product"."""
+    """The replica does not have it yet: that must not be remembered as "there is no such
+    product"."""
     replica.wait_until_caught_up(database)
     replica.pause()
     try:
@@ -212,12 +226,20 @@ def test_the_redis_replica_takes_the_reads(stack, database, cache, cache_replica
 
 
 def test_what_a_reader_loads_goes_to_the_primary(stack, cache, cold_product, cache_reader):
-    assert cache_reader.product(cold_product).header("Cache-Status") == "faststock; fwd=miss; detail=db"
+    assert (
+        cache_reader.product(cold_product).header("Cache-Status")
+        == "faststock; fwd=miss; detail=db"
+    )
     eventually(lambda: cache.has(cold_product), "the primary is filled")
-    assert stack.reads[0].product(cold_product).header("Cache-Status") == "faststock; hit; detail=redis"
+    assert (
+        stack.reads[0].product(cold_product).header("Cache-Status")
+        == "faststock; hit; detail=redis"
+    )
 
 
-def test_min_version_passes_a_redis_replica_that_is_behind_by(stack, database, cache, cache_replica, cache_reader):
+def test_min_version_passes_a_redis_replica_that_is_behind_by(
+    stack, database, cache, cache_replica, cache_reader
+):
     id = database.create_product(stock=3)
     stack.reads[0].product(id)
     cache_replica.wait_until_caught_up(cache.redis)
@@ -231,7 +253,9 @@ def test_min_version_passes_a_redis_replica_that_is_behind_by(stack, database, c
         cache_replica.follow_again(urlsplit(stack.env["REDIS_URL"]).password)
 
 
-def test_a_redis_replica_that_is_behind_is_not_believed_for_long(stack, database, cache, cache_replica, cache_reader):
+def test_a_redis_replica_that_is_behind_is_not_believed_for_long(
+    stack, database, cache, cache_replica, cache_reader
+):
     id = database.create_product(stock=3)
     stack.reads[0].product(id)
     cache_replica.wait_until_caught_up(cache.redis)

@@ -1,4 +1,5 @@
-"""A dump of the database, restored on another server: what sql/migrate makes of the ledger there."""
+"""A dump of the database, restored on another server: what sql/migrate makes of the ledger
+there."""
 
 import contextlib
 import os
@@ -14,12 +15,22 @@ from support.service_process import free_port
 from support.stack import ROOT
 from support.timing import eventually, scaled
 
-NOT_YET_RUN = "SELECT count(*) AS n FROM stock_movements WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())"
+NOT_YET_RUN = (
+    "SELECT count(*) AS n FROM stock_movements WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())"
+)
 
 
 def run(*command, **env):
     owner = as_store_owner() if command[0].parent == PG_BIN else {}
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=scaled(60), env={**os.environ, **env}, **owner)
+    done = subprocess.run(
+        command,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        env={**os.environ, **env},
+        **owner,
+    )
     assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 
@@ -37,11 +48,34 @@ def answers(url):
 @contextlib.contextmanager
 def another_server(folder, url):
     """A PostgreSQL with nothing in it but the stack's role, at the port of `url`."""
-    run(PG_BIN / "initdb", "-D", folder, "--username=faststock", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-    options = {"port": urlsplit(url).port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
-    command = [PG_BIN / "postgres", "-D", folder] + [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    run(
+        PG_BIN / "initdb",
+        "-D",
+        folder,
+        "--username=faststock",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    )
+    options = {
+        "port": urlsplit(url).port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+    }
+    command = [PG_BIN / "postgres", "-D", folder] + [
+        word for name, value in options.items() for word in ("-c", f"{name}={value}")
+    ]
     with open(folder.parent / "server.log", "ab") as log:
-        server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_store_owner())
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **as_store_owner(),
+        )
     try:
         eventually(lambda: answers(maintenance(url)), "the other server answers", timeout=20)
         yield
@@ -57,11 +91,20 @@ def test_a_restored_ledger_is_taken_over_once(stack, database):
     url = with_port(stack.env["DIRECT_URL"], free_port())
     with replica_folder() as folder, another_server(folder, url):
         dump = folder.parent / "dump"
-        run(PG_BIN / "pg_dump", "-d", stack.env["DIRECT_URL"], "--create", "--format=custom", f"--file={dump}")
+        run(
+            PG_BIN / "pg_dump",
+            "-d",
+            stack.env["DIRECT_URL"],
+            "--create",
+            "--format=custom",
+            f"--file={dump}",
+        )
         run(PG_BIN / "pg_restore", "-d", maintenance(url), "--create", "--exit-on-error", dump)
         restored = Database(url)
         try:
-            assert restored.row(NOT_YET_RUN)["n"] > 0, "the restored movements name no transactions that are yet to come"
+            assert (
+                restored.row(NOT_YET_RUN)["n"] > 0
+            ), "the restored movements name no transactions that are yet to come"
             assert "took over the ledger" in run(ROOT / "sql/migrate", DIRECT_URL=url)
             assert restored.row(NOT_YET_RUN)["n"] == 0
             assert "took over the ledger" not in run(ROOT / "sql/migrate", DIRECT_URL=url)

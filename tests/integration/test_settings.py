@@ -1,4 +1,5 @@
-"""Settings: what a service says to a bad file, a bad environment, and what it shows of good ones."""
+"""Settings: what a service says to a bad file, a bad environment, and what it shows of good
+ones."""
 
 import re
 import socket
@@ -12,7 +13,8 @@ pytestmark = pytest.mark.quick
 
 SERVICES = ["read-svc", "write-svc"]
 
-# What both or one of them have, with the defaults: section, key, default of read-svc, default of write-svc (None: not there).
+# What both or one of them have, with the defaults: section, key, default of read-svc, default of
+# write-svc (None: not there).
 DEFAULTS = [
     ("http", "host", "0.0.0.0", "0.0.0.0"),
     ("http", "port", 8080, 8080),
@@ -61,7 +63,9 @@ def printed(service, *arguments, env=None):
     done = run_service(service, *arguments, "--print-config", env=env)
     assert done.returncode == 0, done.stderr
     sections = re.findall(r"^(\w+):", done.stdout, re.MULTILINE)
-    assert len(sections) == len(set(sections)), f"a section is there twice, which is not YAML: {sections}"
+    assert len(sections) == len(
+        set(sections)
+    ), f"a section is there twice, which is not YAML: {sections}"
     return yaml.safe_load(done.stdout)
 
 
@@ -69,7 +73,11 @@ def test_no_database_at_all(service):
     for arguments in (["--check-config"], []):
         done = run_service(service, *arguments)
         assert done.returncode == 2 and not done.stdout, done
-        assert "database.url is empty" in done.stderr and "DATABASE_URL" in done.stderr and "postgres://" in done.stderr
+        assert (
+            "database.url is empty" in done.stderr
+            and "DATABASE_URL" in done.stderr
+            and "postgres://" in done.stderr
+        )
 
 
 # -- mistakes
@@ -81,10 +89,18 @@ MISTAKES = {
     "a fraction": ("database:\n  timeout_ms: 1.5\n", 2, ["database.timeout_ms", "1.5"]),
     "negative": ("redis:\n  timeout_ms: -1\n", 2, ["redis.timeout_ms", "-1"]),
     "zero threads": ("http:\n  threads: 0\n", 2, ["http.threads", "0"]),
-    "beyond 64 bit": ("http:\n  threads: 99999999999999999999\n", 2, ["http.threads", "99999999999999999999"]),
+    "beyond 64 bit": (
+        "http:\n  threads: 99999999999999999999\n",
+        2,
+        ["http.threads", "99999999999999999999"],
+    ),
     "with a unit": ("log:\n  slow_ms: 100ms\n", 2, ["log.slow_ms", "100ms"]),
     "empty number": ("http:\n  port:\n", 2, ["http.port"]),
-    "no such level": ("log:\n  level: loud\n", 2, ["log.level", "loud", "debug", "info", "warn", "error"]),
+    "no such level": (
+        "log:\n  level: loud\n",
+        2,
+        ["log.level", "loud", "debug", "info", "warn", "error"],
+    ),
     "no such key": ("http:\n  prot: 80\n", 2, ["prot"]),
     "no such section": ("\nhtpp:\n  port: 80\n", 2, ["htpp"]),
     "key at the top": ("port: 80\n", 1, ["port"]),
@@ -100,7 +116,11 @@ MISTAKES = {
     "two documents": ("http:\n  port: 80\n---\nhttp:\n  port: 81\n", 3, []),
     "bytes": (b"http:\n  host: \xff\xfe\n", None, []),
     "a prefix of 65 bytes": (f"redis:\n  key_prefix: {'x' * 65}\n", 2, ["redis.key_prefix", "64"]),
-    "another scheme, database": ("database:\n  url: mysql://x/y\n", 2, ["database.url", "postgres"]),
+    "another scheme, database": (
+        "database:\n  url: mysql://x/y\n",
+        2,
+        ["database.url", "postgres"],
+    ),
     "another scheme, Redis": ("redis:\n  url: http://x:1\n", 2, ["redis.url", "redis://"]),
 }
 
@@ -113,7 +133,9 @@ def test_a_mistake_in_the_file(service, tmp_path, name):
     for arguments in (["--check-config"], []):
         done = run_service(service, "--config", path, *arguments)
         assert done.returncode == 2, done
-        assert re.search(re.escape(str(path)) + (f":{line}: " if line else r":\d+: "), done.stderr), done.stderr
+        assert re.search(
+            re.escape(str(path)) + (f":{line}: " if line else r":\d+: "), done.stderr
+        ), done.stderr
         for text in mentions:
             assert text in done.stderr, done.stderr
 
@@ -179,22 +201,37 @@ def test_defaults(service):
 def test_environment_before_file_before_default(service, tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("http:\n  port: 1001\n  threads: 33\nops: {}\nlog:\n  level: warn\n")
-    config = printed(service, "--config", path, env={"FASTSTOCK_HTTP_PORT": "1002", "FASTSTOCK_LOG_LEVEL": "error"})
-    assert (config["http"]["port"], config["http"]["threads"], config["log"]["level"]) == (1002, 33, "error")
+    config = printed(
+        service,
+        "--config",
+        path,
+        env={"FASTSTOCK_HTTP_PORT": "1002", "FASTSTOCK_LOG_LEVEL": "error"},
+    )
+    assert (config["http"]["port"], config["http"]["threads"], config["log"]["level"]) == (
+        1002,
+        33,
+        "error",
+    )
     assert config["http"]["drain_ms"] == 5000
 
 
 def test_the_other_names_in_the_environment(service):
     env = {"PORT": "1003", "REDIS_URL": "redis://r:1/0", "DATABASE_URL": "postgres://d/x"}
     config = printed(service, env=env)
-    assert (config["http"]["port"], config["redis"]["url"], config["database"]["url"]) == (1003, "redis://r:1/0", "postgres://d/x")
+    assert (config["http"]["port"], config["redis"]["url"], config["database"]["url"]) == (
+        1003,
+        "redis://r:1/0",
+        "postgres://d/x",
+    )
 
 
 def test_an_empty_file(service, tmp_path):
     path = tmp_path / "settings.yaml"
     for content in ("", "# nothing\n", "http:\n", "http: {}\n"):
         path.write_text(content)
-        done = run_service(service, "--config", path, "--check-config", env={"DATABASE_URL": "postgres://d/x"})
+        done = run_service(
+            service, "--config", path, "--check-config", env={"DATABASE_URL": "postgres://d/x"}
+        )
         assert done.returncode == 0, done
 
 
@@ -208,7 +245,11 @@ def test_secrets_are_hidden(service):
         "REDIS_REPLICA_URL": f"redis://user:{secret}@redis2.example/0",
     }
     done = run_service(service, "--print-config", env=env)
-    assert done.returncode == 0 and "db.example:6432" in done.stdout and "redis.example:6379" in done.stdout
+    assert (
+        done.returncode == 0
+        and "db.example:6432" in done.stdout
+        and "redis.example:6379" in done.stdout
+    )
     assert secret not in done.stdout + done.stderr
     bad = run_service(service, "--check-config", env={"DATABASE_URL": f"http://user:{secret}@x/y"})
     assert bad.returncode == 2 and secret not in bad.stdout + bad.stderr
@@ -216,7 +257,11 @@ def test_secrets_are_hidden(service):
 
 def test_what_is_printed_can_be_read_again(service, tmp_path):
     path = tmp_path / "settings.yaml"
-    path.write_text(run_service(service, "--print-config", env={"FASTSTOCK_REDIS_KEY_PREFIX": 'a: "b" # c'}).stdout)
+    path.write_text(
+        run_service(
+            service, "--print-config", env={"FASTSTOCK_REDIS_KEY_PREFIX": 'a: "b" # c'}
+        ).stdout
+    )
     assert printed(service, "--config", path)["redis"]["key_prefix"] == 'a: "b" # c'
 
 
@@ -235,7 +280,11 @@ def test_help_lists_every_setting(service):
 
 def test_version(service):
     done = run_service(service, "--version")
-    assert done.returncode == 0 and done.stdout.startswith(service) and re.search(r"\d+\.\d+", done.stdout)
+    assert (
+        done.returncode == 0
+        and done.stdout.startswith(service)
+        and re.search(r"\d+\.\d+", done.stdout)
+    )
 
 
 @pytest.mark.parametrize("which", ["FASTSTOCK_HTTP_PORT", "FASTSTOCK_OPS_PORT"])
@@ -244,8 +293,16 @@ def test_a_port_that_is_taken(service, which):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        env = {"FASTSTOCK_HTTP_HOST": "127.0.0.1", "FASTSTOCK_OPS_HOST": "127.0.0.1", "FASTSTOCK_HTTP_PORT": str(free_port())}
-        env |= {"FASTSTOCK_OPS_PORT": str(free_port()), "DATABASE_URL": "postgres://127.0.0.1:1/none", which: port}
+        env = {
+            "FASTSTOCK_HTTP_HOST": "127.0.0.1",
+            "FASTSTOCK_OPS_HOST": "127.0.0.1",
+            "FASTSTOCK_HTTP_PORT": str(free_port()),
+        }
+        env |= {
+            "FASTSTOCK_OPS_PORT": str(free_port()),
+            "DATABASE_URL": "postgres://127.0.0.1:1/none",
+            which: port,
+        }
         done = run_service(service, env=env)
     assert done.returncode not in (0, 2) and done.returncode > 0, done
     message = done.stdout + done.stderr

@@ -1,4 +1,5 @@
-"""POST /api/products/{id}/update-stock: what it does, what it refuses, and what it leaves in the ledger."""
+"""POST /api/products/{id}/update-stock: what it does, what it refuses, and what it leaves in the
+ledger."""
 
 from urllib.parse import urlsplit
 
@@ -30,8 +31,18 @@ def test_absolute(write, database):
 
 def test_delta(write, database):
     id = database.create_product(stock=5)
-    assert write.update_stock(id, {"delta": -2}).json() == {"id": id, "stock": 3, "version": 2, "delta": -2}
-    assert write.update_stock(id, {"delta": 10}).json() == {"id": id, "stock": 13, "version": 3, "delta": 10}
+    assert write.update_stock(id, {"delta": -2}).json() == {
+        "id": id,
+        "stock": 3,
+        "version": 2,
+        "delta": -2,
+    }
+    assert write.update_stock(id, {"delta": 10}).json() == {
+        "id": id,
+        "stock": 13,
+        "version": 3,
+        "delta": 10,
+    }
     assert_product_ledger(database, id, 5, [-2, 10])
 
 
@@ -57,14 +68,24 @@ def test_kind_and_reason_are_in_the_ledger(write, database):
 def test_json_escapes_in_the_reason(stack, database):
     id = database.create_product()
     body = rb'{"delta":1,"reason":"\u00e9\uD83D\uDE00\n\t\/\"\\"}'
-    assert stack.writes[0].update_stock(id, body, {"Content-Type": "application/json"}).status == 200
+    assert (
+        stack.writes[0].update_stock(id, body, {"Content-Type": "application/json"}).status == 200
+    )
     assert database.movements(id)[1]["reason"] == 'é😀\n\t/"\\'
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'],
+)
 def test_content_types_of_json(stack, database, content_type):
     id = database.create_product()
-    assert stack.writes[0].update_stock(id, b' \r\n\t{ "delta" :\t1 } \n', {"Content-Type": content_type}).status == 200
+    assert (
+        stack.writes[0]
+        .update_stock(id, b' \r\n\t{ "delta" :\t1 } \n', {"Content-Type": content_type})
+        .status
+        == 200
+    )
 
 
 def test_idempotency_key_is_let_through(stack, database):
@@ -93,7 +114,10 @@ def test_never_below_zero(write, database):
     problem = assert_problem(write.update_stock(id, {"delta": -4}), 409, "insufficient-stock")
     assert problem["stock"] == 3
     assert write.update_stock(id, {"delta": -3}).json()["stock"] == 0
-    assert assert_problem(write.update_stock(id, {"delta": -1}), 409, "insufficient-stock")["stock"] == 0
+    assert (
+        assert_problem(write.update_stock(id, {"delta": -1}), 409, "insufficient-stock")["stock"]
+        == 0
+    )
     assert_product_ledger(database, id, 3, [-3])
 
 
@@ -109,7 +133,9 @@ def test_never_above_the_largest_stock(write, database):
 @pytest.mark.parametrize("delta", [STOCK_MAX, -STOCK_MAX])
 def test_the_largest_deltas(stack, database, delta):
     id = database.create_product(stock=STOCK_MAX if delta < 0 else 0)
-    assert stack.writes[0].update_stock(id, {"delta": delta}).json()["stock"] == (0 if delta < 0 else STOCK_MAX)
+    assert stack.writes[0].update_stock(id, {"delta": delta}).json()["stock"] == (
+        0 if delta < 0 else STOCK_MAX
+    )
     assert assert_problem(stack.writes[0].update_stock(id, {"delta": delta}), 409)
     assert len(database.movements(id)) == 2
 
@@ -177,10 +203,17 @@ def test_the_version_before_can_go_on_while_it_is_replaced(database):
         id,
     )
     row = database.row(
-        "SELECT *, epoch_us(created_at) AS created_us, epoch_us(updated_at) AS updated_us FROM products WHERE id = %s", id
+        "SELECT *, epoch_us(created_at) AS created_us, epoch_us(updated_at) AS updated_us FROM "
+        "products WHERE id = %s",
+        id,
     )
     assert [row["outcome"] for row in rows] == ["applied", "not_found"]
-    assert (rows[0]["product_id"], rows[0]["version"], rows[0]["stock"], rows[0]["delta"]) == (id, 2, 3, -2)
+    assert (rows[0]["product_id"], rows[0]["version"], rows[0]["stock"], rows[0]["delta"]) == (
+        id,
+        2,
+        3,
+        -2,
+    )
     assert (rows[0]["name"], rows[0]["price"]) == (row["name"], str(row["price"]))
     assert (rows[0]["created_us"], rows[0]["updated_us"]) == (row["created_us"], row["updated_us"])
     assert rows[1]["product_id"] == 9007199254740993 and rows[1]["version"] is None
@@ -280,7 +313,11 @@ def test_outcomes_are_counted(stack, database, unknown_id):
             writer.update_stock(to, body, headers)
         assert change("faststock_stock_changes_total") == 1
         outcomes = change.after[0].label_values("faststock_stock_changes_total", "outcome")
-        (outcome,) = [outcome for outcome in outcomes if change("faststock_stock_changes_total", outcome=outcome)]
+        (outcome,) = [
+            outcome
+            for outcome in outcomes
+            if change("faststock_stock_changes_total", outcome=outcome)
+        ]
         return outcome
 
     assert counted({"delta": 1}) == "applied"

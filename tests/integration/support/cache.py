@@ -11,7 +11,8 @@ class Cache:
         self.redis = redis.Redis.from_url(stack.env["REDIS_URL"])
 
     def key(self, id, kind="p"):
-        """The key of a product's entry; the epoch is the beginning of this Redis' replication id."""
+        """The key of a product's entry; the epoch is the beginning of this Redis' replication
+        id."""
         epoch = self.redis.info("replication")["master_replid"][:16]
         return f"fs:{epoch}:{kind}:{id}"
 
@@ -28,14 +29,17 @@ class Cache:
         return self.redis.delete(*[self.key(id) for id in ids])
 
     def make_cold(self, *ids):
-        """Makes new products ones that only PostgreSQL has, and of which the relay has nothing more to say."""
+        """Makes new products ones that only PostgreSQL has, and of which the relay has nothing more
+        to say."""
         self.stack.wait_for_relay()
-        found = [key for id in ids for key in self.redis.keys(f"fs:*:[pg]:{id}")]  # of any epoch: services learn of a new one within a second
+        # Of any epoch: services learn of a new one within a second.
+        found = [key for id in ids for key in self.redis.keys(f"fs:*:[pg]:{id}")]
         if found:
             self.redis.delete(*found)
 
     def make_warm(self, *ids):
-        """Puts new products into Redis, by reading them; the relay has nothing more to say of them."""
+        """Puts new products into Redis, by reading them; the relay has nothing more to say of
+        them."""
         self.stack.wait_for_relay()
 
         def read_all():

@@ -1,4 +1,5 @@
-"""PostgreSQL as the tests see it: they make their own products and look at the truth behind the services."""
+"""PostgreSQL as the tests see it: they make their own products and look at the truth behind the
+services."""
 
 import contextlib
 
@@ -21,7 +22,9 @@ class Database:
         """Runs one statement on its own; a connection that an outage broke is replaced once."""
         for attempt in (1, 2):
             try:
-                with self._connected().cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+                with self._connected().cursor(
+                    cursor_factory=psycopg2.extras.RealDictCursor
+                ) as cursor:
                     cursor.execute(sql, args or None)
                     return cursor.fetchall() if cursor.description else []
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
@@ -37,12 +40,15 @@ class Database:
 
     def create_product(self, name="A thing", price="9.99", stock=0):
         """A new product's id. No service has heard of it: it is in no cache."""
-        return self.row("SELECT id FROM create_product(%s, %s::numeric, %s::bigint)", name, price, stock)["id"]
+        return self.row(
+            "SELECT id FROM create_product(%s, %s::numeric, %s::bigint)", name, price, stock
+        )["id"]
 
     def create_products(self, count, stock=0):
         """New products with ids in rising order."""
         rows = self.rows(
-            "SELECT (SELECT id FROM create_product('Thing ' || n, 1 + n / 100.0, %s::bigint)) AS id FROM generate_series(1, %s) AS n",
+            "SELECT (SELECT id FROM create_product('Thing ' || n, 1 + n / 100.0, %s::bigint)) AS "
+            "id FROM generate_series(1, %s) AS n",
             stock,
             count,
         )

@@ -34,14 +34,16 @@ class Reply:
 
 
 class Connection:
-    """One connection, kept alive as long as the server wants it, like a well-behaved client's. One thread only."""
+    """One connection, kept alive as long as the server wants it, like a well-behaved client's. One
+    thread only."""
 
     def __init__(self, base_url, timeout=TIMEOUT):
         url = urlsplit(base_url)
         self.http = http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None):
-        """Sends a request (a `body` that is no bytes or str goes as JSON); raises OSError or HTTPException on a broken connection."""
+        """Sends a request (a `body` that is no bytes or str goes as JSON); raises OSError or
+        HTTPException on a broken connection."""
         headers = dict(headers or {})
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
@@ -62,7 +64,8 @@ class Connection:
 
 
 class Client:
-    """A server seen from a client without state: each request is a connection of its own. Safe to share between threads."""
+    """A server seen from a client without state: each request is a connection of its own. Safe to
+    share between threads."""
 
     def __init__(self, base_url, name=None, is_public=True):
         """`is_public`: the port of the API, not the one of operations."""
@@ -102,17 +105,22 @@ class Client:
 
 
 def insist(change):
-    """Asks again as long as the answer is a 503 by which nothing was changed, as clients do. (On a disk that stalls for a moment
-    the queue for one product gets longer than a request may take.)"""
+    """Asks again as long as the answer is a 503 by which nothing was changed, as clients do. (On a
+    disk that stalls for a moment the queue for one product gets longer than a request may take.)"""
     deadline = time.monotonic() + scaled(30)
     while True:
         reply = change()
-        if reply.status != 503 or b"nothing was changed" not in reply.body or time.monotonic() > deadline:
+        if (
+            reply.status != 503
+            or b"nothing was changed" not in reply.body
+            or time.monotonic() > deadline
+        ):
             return reply
 
 
 def in_parallel(count, call):
-    """Runs call(i) for i < count, all released at one moment; returns the results in order, raises the first error."""
+    """Runs call(i) for i < count, all released at one moment; returns the results in order, raises
+    the first error."""
     barrier = threading.Barrier(count)
     results, errors = [None] * count, []
 

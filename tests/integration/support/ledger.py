@@ -9,9 +9,11 @@ def assert_ledger_holds(stack):
 
 
 def assert_product_ledger(database, id, initial_stock, applied_deltas, unsure_deltas=()):
-    """The movements of one product are the changes that were acknowledged, gapless, and end at its stock.
+    """The movements of one product are the changes that were acknowledged, gapless, and end at its
+    stock.
 
-    `unsure_deltas` are those whose answer never came (a crash, a cut connection): each may be there or not.
+    `unsure_deltas` are those whose answer never came (a crash, a cut connection): each may be there
+    or not.
     """
     movements = database.movements(id)
     product = database.product(id)

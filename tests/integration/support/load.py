@@ -1,7 +1,9 @@
-"""A bounded background load, as clients make it: kept-alive connections, reads of every kind, single changes.
+"""A bounded background load, as clients make it: kept-alive connections, reads of every kind,
+single changes.
 
-Each reader compares what it gets with what the writers were told before it asked: an answer that is older, or that goes
-back, is a fault, whatever its status. Everything else is a record, and the test says which ones it expects.
+Each reader compares what it gets with what the writers were told before it asked: an answer that is
+older, or that goes back, is a fault, whatever its status. Everything else is a record, and the test
+says which ones it expects.
 """
 
 import contextlib
@@ -46,14 +48,23 @@ class Load:
         self.stock = 1_000_000
         self.ids = self.database.create_products(self.products, stock=self.stock)
         client = Client(self.base_url)
-        eventually(lambda: all(client.stock(id).status == 200 for id in self.ids), "the products of the load are known")
+        eventually(
+            lambda: all(client.stock(id).status == 200 for id in self.ids),
+            "the products of the load are known",
+        )
         self.acknowledged = {id: (1, self.stock) for id in self.ids}
         self.applied = {id: [] for id in self.ids}
         self.unsure = {id: [] for id in self.ids}
         self.lock = threading.Lock()
         self.end = threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(self._read, n), daemon=True) for n in range(self.readers)]
-        self.threads += [threading.Thread(target=self._run, args=(self._write, n), daemon=True) for n in range(self.writers)]
+        self.threads = [
+            threading.Thread(target=self._run, args=(self._read, n), daemon=True)
+            for n in range(self.readers)
+        ]
+        self.threads += [
+            threading.Thread(target=self._run, args=(self._write, n), daemon=True)
+            for n in range(self.writers)
+        ]
         for thread in self.threads:
             thread.start()
         return self
@@ -85,7 +96,14 @@ class Load:
             tier = (reply.header("Cache-Status") or "").rpartition("detail=")[2]
         except (OSError, http.client.HTTPException) as error:
             outcome = type(error).__name__
-        record = Record(kind, started, time.monotonic() - started, outcome, None if outcome == 200 else reply, tier)
+        record = Record(
+            kind,
+            started,
+            time.monotonic() - started,
+            outcome,
+            None if outcome == 200 else reply,
+            tier,
+        )
         with self.lock:
             self.records.append(record)
         return reply if outcome == 200 else None, outcome
@@ -111,16 +129,26 @@ class Load:
         for view in views:
             id, version = view["id"], view["version"]
             if version < known[id][0]:
-                self.wrong.append(f"{path}: version {version} when {known[id][0]} was acknowledged; {reply.header('Cache-Status')}")
+                self.wrong.append(
+                    f"{path}: version {version} when {known[id][0]} was acknowledged; "
+                    f"{reply.header('Cache-Status')}"
+                )
             if version == known[id][0] and view["stock"] != known[id][1]:
-                self.wrong.append(f"{path}: stock {view['stock']}, not {known[id][1]}, at version {version}")
+                self.wrong.append(
+                    f"{path}: stock {view['stock']}, not {known[id][1]}, at version {version}"
+                )
             if version < seen.get(id, 0):
-                self.wrong.append(f"{path}: version {version} after {seen[id]} had been seen; {reply.header('Cache-Status')}")
+                self.wrong.append(
+                    f"{path}: version {version} after {seen[id]} had been seen; "
+                    f"{reply.header('Cache-Status')}"
+                )
             seen[id] = max(version, seen.get(id, 0))
 
     def _write(self, connection, chance, seen):
         id, delta = chance.choice(self.ids), chance.choice([-2, -1, 1, 3])
-        reply, outcome = self._request("write", connection, "POST", f"/api/products/{id}/update-stock", {"delta": delta})
+        reply, outcome = self._request(
+            "write", connection, "POST", f"/api/products/{id}/update-stock", {"delta": delta}
+        )
         with self.lock:
             if reply is not None:
                 body = reply.json()
@@ -132,7 +160,8 @@ class Load:
     # -- what came of it
 
     def run_for(self, seconds, at_least=0):
-        """Lets the load run, until it has done so many requests; returns the records of that time alone."""
+        """Lets the load run, until it has done so many requests; returns the records of that time
+        alone."""
         begin = time.monotonic()
         time.sleep(scaled(seconds))
         eventually(lambda: len(self.since(begin)) >= at_least, f"{at_least} requests are done")

@@ -54,16 +54,25 @@ class Metrics:
     # -- questions
 
     def value(self, name, **labels):
-        """The value of exactly this series, 0 when it is not there (a counter that did not count yet)."""
+        """The value of exactly this series, 0 when it is not there (a counter that did not count
+        yet)."""
         return self.series.get((name, frozenset(labels.items())), 0.0)
 
     def total(self, name, **labels):
         """The sum over every series of that name which has at least these labels."""
         wanted = set(labels.items())
-        return sum(value for (other, pairs), value in self.series.items() if other == name and wanted <= pairs)
+        return sum(
+            value
+            for (other, pairs), value in self.series.items()
+            if other == name and wanted <= pairs
+        )
 
     def label_values(self, name, label):
-        return {dict(pairs)[label] for (other, pairs) in self.series if other == name and label in dict(pairs)}
+        return {
+            dict(pairs)[label]
+            for (other, pairs) in self.series
+            if other == name and label in dict(pairs)
+        }
 
     # -- reading
 
@@ -129,7 +138,11 @@ class Metrics:
     def _check_families(self):
         for (name, pairs), value in self.series.items():
             kind = self.types[self._family(name)]
-            if kind in ("counter", "histogram") and not name.endswith("_sum") and not (value >= 0 and math.isfinite(value)):
+            if (
+                kind in ("counter", "histogram")
+                and not name.endswith("_sum")
+                and not (value >= 0 and math.isfinite(value))
+            ):
                 raise BadMetrics(f"{name}{dict(pairs)} is {value}")
         for family, kind in self.types.items():
             if kind == "histogram":
@@ -147,7 +160,11 @@ class Metrics:
                     raise BadMetrics(f"a bucket of {family} without le")
                 buckets.setdefault(frozenset(labels.items()), {})[_number(bound, bound)] = value
         sums = {pairs for (name, pairs) in self.series if name == family + "_sum"}
-        counts = {pairs: value for (name, pairs), value in self.series.items() if name == family + "_count"}
+        counts = {
+            pairs: value
+            for (name, pairs), value in self.series.items()
+            if name == family + "_count"
+        }
         if not set(buckets) == sums == set(counts):
             raise BadMetrics(f"{family}: not every series has its buckets, sum and count")
         for pairs, by_bound in buckets.items():
@@ -181,7 +198,8 @@ def scrape_at_rest(client):
 
 
 class Change:
-    """How counters change between entering and leaving a `with`: `change("name", label="value")`, summed over `clients`.
+    """How counters change between entering and leaving a `with`: `change("name", label="value")`,
+    summed over `clients`.
 
     Whoever sends requests to them must have their answers at both moments.
     """
@@ -197,4 +215,7 @@ class Change:
         self.after = [scrape_at_rest(client) for client in self.clients]
 
     def __call__(self, name, **labels):
-        return sum(after.total(name, **labels) - before.total(name, **labels) for before, after in zip(self.before, self.after))
+        return sum(
+            after.total(name, **labels) - before.total(name, **labels)
+            for before, after in zip(self.before, self.after)
+        )

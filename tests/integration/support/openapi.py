@@ -21,9 +21,15 @@ class Document:
                 if method in item:
                     operation = dict(item[method])
                     operation["parameters"] = [
-                        self.resolve(parameter) for parameter in item.get("parameters", []) + operation.get("parameters", [])
+                        self.resolve(parameter)
+                        for parameter in item.get("parameters", [])
+                        + operation.get("parameters", [])
                     ]
-                    self.operations[operation["operationId"]] = (method.upper(), template, operation)
+                    self.operations[operation["operationId"]] = (
+                        method.upper(),
+                        template,
+                        operation,
+                    )
 
     def resolve(self, node):
         """The node itself, or what its $ref points to."""
@@ -54,12 +60,18 @@ class Document:
 
     def documented(self):
         """Every (operationId, status) there is."""
-        return [(name, int(status)) for name, (_, _, operation) in self.operations.items() for status in operation["responses"]]
+        return [
+            (name, int(status))
+            for name, (_, _, operation) in self.operations.items()
+            for status in operation["responses"]
+        ]
 
     def check(self, operation_id, reply, body=True):
         """Fails when the document does not have this reply. `body` False: the reply to a HEAD."""
         _, _, operation = self.operations[operation_id]
-        assert str(reply.status) in operation["responses"], f"{operation_id} does not document this: {reply}"
+        assert (
+            str(reply.status) in operation["responses"]
+        ), f"{operation_id} does not document this: {reply}"
         response = self.resolve(operation["responses"][str(reply.status)])
         for name, header in response.get("headers", {}).items():
             self._check_header(name, self.resolve(header), reply)

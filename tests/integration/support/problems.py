@@ -20,7 +20,8 @@ SLUGS = {
 
 
 def assert_problem(reply, status, slug=None, field=None):
-    """The reply is a problem of this status, whole and true to itself; `field` is named by a 400. Returns the body."""
+    """The reply is a problem of this status, whole and true to itself; `field` is named by a 400.
+    Returns the body."""
     assert reply.status == status, reply
     assert reply.header("Content-Type") == "application/problem+json", reply
     body = reply.json()

@@ -1,4 +1,5 @@
-"""HTTP byte by byte: for requests that no HTTP library would send, and for looking at the framing of replies."""
+"""HTTP byte by byte: for requests that no HTTP library would send, and for looking at the framing
+of replies."""
 
 import socket
 import time
@@ -12,12 +13,15 @@ class Hang(AssertionError):
 
 
 class RawConnection:
-    """A TCP connection to a server. Reads are bounded by `timeout`, counted over one whole reply."""
+    """A TCP connection to a server. Reads are bounded by `timeout`, counted over one whole
+    reply."""
 
     def __init__(self, base_url, timeout=TIMEOUT, source="", source_port=0):
         url = urlsplit(base_url)
         self.timeout = timeout
-        self.socket = socket.create_connection((url.hostname, url.port), timeout=timeout, source_address=(source, source_port))
+        self.socket = socket.create_connection(
+            (url.hostname, url.port), timeout=timeout, source_address=(source, source_port)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
@@ -28,8 +32,13 @@ class RawConnection:
         self.socket.close()
 
     def send(self, data, pieces_of=None, pause=0.0):
-        """Sends data, whole or in pieces. A server that has closed meanwhile is no error here: the reply tells."""
-        pieces = [data] if not pieces_of else [data[i : i + pieces_of] for i in range(0, len(data), pieces_of)]
+        """Sends data, whole or in pieces. A server that has closed meanwhile is no error here: the
+        reply tells."""
+        pieces = (
+            [data]
+            if not pieces_of
+            else [data[i : i + pieces_of] for i in range(0, len(data), pieces_of)]
+        )
         try:
             for piece in pieces:
                 self.socket.sendall(piece)
@@ -53,10 +62,13 @@ class RawConnection:
         try:
             return bool(self.receive_some())
         except socket.timeout:
-            raise Hang(f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}") from None
+            raise Hang(
+                f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}"
+            ) from None
 
     def receive_some(self):
-        """Adds what came to the buffer and returns it, b"" at the end of the stream; socket.timeout when nothing comes."""
+        """Adds what came to the buffer and returns it, b"" at the end of the stream; socket.timeout
+        when nothing comes."""
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:
@@ -65,7 +77,8 @@ class RawConnection:
         return data
 
     def read_reply(self, head=False):
-        """The next reply; None when the connection ends before one begins. Checks the framing of the reply."""
+        """The next reply; None when the connection ends before one begins. Checks the framing of
+        the reply."""
         deadline = time.monotonic() + self.timeout
         while b"\r\n\r\n" not in self.buffer:
             if not self._receive(deadline):
@@ -74,7 +87,9 @@ class RawConnection:
         block, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         lines = block.decode("latin-1").split("\r\n")
         version, status, _ = (lines[0] + "  ").split(" ", 2)
-        assert version in ("HTTP/1.1", "HTTP/1.0") and len(status) == 3 and status.isdigit(), f"bad status line: {lines[0]!r}"
+        assert (
+            version in ("HTTP/1.1", "HTTP/1.0") and len(status) == 3 and status.isdigit()
+        ), f"bad status line: {lines[0]!r}"
         headers = []
         for line in lines[1:]:
             name, colon, value = line.partition(":")
@@ -86,12 +101,15 @@ class RawConnection:
         length = reply.header("Content-Length")
         assert length is not None and length.isdigit(), f"a reply without Content-Length: {reply}"
         while len(self.buffer) < int(length):
-            assert self._receive(deadline), f"the reply ends after {len(self.buffer)} of {length} bytes"
+            assert self._receive(
+                deadline
+            ), f"the reply ends after {len(self.buffer)} of {length} bytes"
         reply.body, self.buffer = self.buffer[: int(length)], self.buffer[int(length) :]
         return reply
 
     def is_closed_by_server(self):
-        """Waits for the end of the connection; False when something else arrives or the timeout runs out."""
+        """Waits for the end of the connection; False when something else arrives or the timeout
+        runs out."""
         try:
             return not self.buffer and not self._receive(time.monotonic() + self.timeout)
         except Hang:
@@ -99,7 +117,8 @@ class RawConnection:
 
 
 def request_bytes(method, target, headers=(), body=b"", host="faststock.test", version="HTTP/1.1"):
-    """A request as bytes. A body brings its Content-Length; `headers` are (name, value) and go as they are."""
+    """A request as bytes. A body brings its Content-Length; `headers` are (name, value) and go as
+    they are."""
     as_bytes = lambda text: text if isinstance(text, bytes) else text.encode("latin-1")
     lines = [as_bytes(method) + b" " + as_bytes(target) + b" " + as_bytes(version)]
     if host is not None:

@@ -28,12 +28,15 @@ def with_port(url, port):
 
 def as_store_owner():
     """PostgreSQL does not run as root: root runs it as the user of its package."""
-    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    return (
+        {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    )
 
 
 @contextlib.contextmanager
 def replica_folder():
-    """For a replica's data. Not in the project's folder: that may lie where the user of the package has no way in, below /root say."""
+    """For a replica's data. Not in the project's folder: that may lie where the user of the package
+    has no way in, below /root say."""
     with tempfile.TemporaryDirectory(prefix="faststock-replica-") as name:
         folder = Path(name) / "data"
         folder.mkdir(mode=0o700)
@@ -52,14 +55,23 @@ class Replica:
 
     def start(self):
         log = open(self.folder.parent / f"{self.folder.name}.log", "ab")
-        self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_store_owner())
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **as_store_owner(),
+        )
         log.close()
         eventually(self.is_following, f"the {self.name} follows", timeout=20)
 
     def stop(self):
         """At once, the way a machine goes away."""
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT if self.name == "PostgreSQL replica" else signal.SIGKILL)
+            self.process.send_signal(
+                signal.SIGINT if self.name == "PostgreSQL replica" else signal.SIGKILL
+            )
             self.process.wait(scaled(20))
 
     def freeze(self):
@@ -72,19 +84,37 @@ class Replica:
 class PostgresReplica(Replica):
     def __init__(self, folder, url):
         port = urlsplit(url).port
-        options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "hba_file": folder / "replica_hba.conf"}
-        options |= {"cluster_name": "replica", "max_connections": 200, "shared_buffers": "32MB", "wal_receiver_status_interval": 1}
-        command = [PG_BIN / "postgres", "-D", folder] + [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        options = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "hba_file": folder / "replica_hba.conf",
+        }
+        options |= {
+            "cluster_name": "replica",
+            "max_connections": 200,
+            "shared_buffers": "32MB",
+            "wal_receiver_status_interval": 1,
+        }
+        command = [PG_BIN / "postgres", "-D", folder] + [
+            word for name, value in options.items() for word in ("-c", f"{name}={value}")
+        ]
         super().__init__("PostgreSQL replica", command, folder, url)
         self.database = Database(url)
 
     def is_following(self):
         with contextlib.suppress(psycopg2.OperationalError):
-            return self.database.rows("SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'")
+            return self.database.rows(
+                "SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+            )
 
     def pause(self):
         self.database.rows("SELECT pg_wal_replay_pause()")
-        eventually(lambda: self.database.row("SELECT pg_get_wal_replay_pause_state() AS s")["s"] == "paused", "replay is paused")
+        eventually(
+            lambda: self.database.row("SELECT pg_get_wal_replay_pause_state() AS s")["s"]
+            == "paused",
+            "replay is paused",
+        )
 
     def resume(self):
         self.database.rows("SELECT pg_wal_replay_resume()")
@@ -92,7 +122,10 @@ class PostgresReplica(Replica):
     def wait_until_caught_up(self, primary):
         target = primary.row("SELECT pg_current_wal_lsn()::text AS lsn")["lsn"]
         eventually(
-            lambda: self.database.row("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn AS done", target)["done"], "the replica has caught up"
+            lambda: self.database.row(
+                "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn AS done", target
+            )["done"],
+            "the replica has caught up",
         )
 
 
@@ -113,9 +146,10 @@ def following_postgres(stack, folder):
     replica = PostgresReplica(folder, with_port(stack.env["DIRECT_URL"], free_port()))
     try:
         done = subprocess.run(
-            [PG_BIN / "pg_basebackup", "-D", folder, "-d", stack.env["DIRECT_URL"], "-R", "-X", "stream", "-c", "fast", "--no-sync"],
+            [PG_BIN / "pg_basebackup", "-D", folder, "-d", stack.env["DIRECT_URL"], "-R", "-X",
+             "stream", "-c", "fast", "--no-sync"],
             cwd=folder, capture_output=True, text=True, timeout=scaled(60), **as_store_owner(),
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         (folder / "replica_hba.conf").write_text(rules)
         (folder / "replica_hba.conf").chmod(0o644)
@@ -133,8 +167,26 @@ def following_postgres(stack, folder):
 class RedisReplica(Replica):
     def __init__(self, folder, url, primary_url):
         primary, own = urlsplit(primary_url), urlsplit(url)
-        command = [REDIS_SERVER, "--port", str(own.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-        command += ["--requirepass", own.password, "--masterauth", primary.password, "--replicaof", primary.hostname, str(primary.port)]
+        command = [
+            REDIS_SERVER,
+            "--port",
+            str(own.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+        ]
+        command += [
+            "--requirepass",
+            own.password,
+            "--masterauth",
+            primary.password,
+            "--replicaof",
+            primary.hostname,
+            str(primary.port),
+        ]
         super().__init__("Redis replica", command, folder, url)
         self.redis = redis.Redis.from_url(url)
 
@@ -146,7 +198,10 @@ class RedisReplica(Replica):
         """It keeps what it has, and serves it, but hears nothing new."""
         self.redis.config_set("masterauth", "wrong")
         self.redis.execute_command("CLIENT", "KILL", "TYPE", "master")
-        eventually(lambda: self.redis.info("replication")["master_link_status"] == "down", "the replica is cut off")
+        eventually(
+            lambda: self.redis.info("replication")["master_link_status"] == "down",
+            "the replica is cut off",
+        )
 
     def follow_again(self, password):
         self.redis.config_set("masterauth", password)
@@ -154,7 +209,8 @@ class RedisReplica(Replica):
 
     def wait_until_caught_up(self, primary):
         eventually(
-            lambda: self.redis.info("replication")["slave_repl_offset"] >= primary.info("replication")["master_repl_offset"],
+            lambda: self.redis.info("replication")["slave_repl_offset"]
+            >= primary.info("replication")["master_repl_offset"],
             "the replica has caught up",
         )
 
@@ -168,7 +224,9 @@ def redis_replica(stack):
 
 @contextlib.contextmanager
 def following_redis(stack, folder):
-    replica = RedisReplica(folder, with_port(stack.env["REDIS_URL"], free_port()), stack.env["REDIS_URL"])
+    replica = RedisReplica(
+        folder, with_port(stack.env["REDIS_URL"], free_port()), stack.env["REDIS_URL"]
+    )
     redis.Redis.from_url(stack.env["REDIS_URL"]).config_set("repl-diskless-sync-delay", 0)
     try:
         replica.start()

@@ -15,8 +15,9 @@ from support.stack import binary, dependency_states
 from support.timing import eventually, scaled
 
 
-# The stack has the first hundred ports from its base on, tests the other nine hundred of that thousand. So they get none of a
-# store that is stopped just now, nor of another stack that is being tested beside this one.
+# The stack has the first hundred ports from its base on, tests the other nine hundred of that
+# thousand. So they get none of a store that is stopped just now, nor of another stack that is being
+# tested beside this one.
 PORT_BASE = int(os.environ.get("FASTSTOCK_PORT_BASE", 18_000))
 PORTS = itertools.cycle(range(PORT_BASE + 100, PORT_BASE + 1000))
 
@@ -32,7 +33,14 @@ def free_port():
 def clean_environment():
     """The environment without anything that a service would take as a setting."""
     kept = {"FASTSTOCK_RUN_DIR", "FASTSTOCK_PORT_BASE", "FASTSTOCK_PRESET"}
-    urls = {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "REDIS_REPLICA_URL", "PORT"}
+    urls = {
+        "DATABASE_URL",
+        "DIRECT_URL",
+        "DATABASE_REPLICA_URL",
+        "REDIS_URL",
+        "REDIS_REPLICA_URL",
+        "PORT",
+    }
     return {
         name: value
         for name, value in os.environ.items()
@@ -41,7 +49,8 @@ def clean_environment():
 
 
 def run_service(service, *arguments, env=None, timeout=30):
-    """Runs a service that is expected to end by itself; returns the finished process with its output as text."""
+    """Runs a service that is expected to end by itself; returns the finished process with its
+    output as text."""
     return subprocess.run(
         [binary(service), *arguments],
         env={**clean_environment(), **(env or {})},
@@ -53,10 +62,12 @@ def run_service(service, *arguments, env=None, timeout=30):
 
 
 class ServiceProcess:
-    """Use as `with ServiceProcess(...) as service:`; it is ready then (see `wait`), and gone after."""
+    """Use as `with ServiceProcess(...) as service:`; it is ready then (see `wait`), and gone
+    after."""
 
     def __init__(self, service, folder, settings=None, env=None, wait="ready", within=()):
-        """settings: {"section": {"key": value}} of its configuration file, over test defaults. wait: "ready", "alive" or "nothing".
+        """settings: {"section": {"key": value}} of its configuration file, over test defaults.
+        wait: "ready", "alive" or "nothing".
 
         within: a command that runs the service, as `env` or `setpriv` do."""
         self.service = service
@@ -75,13 +86,19 @@ class ServiceProcess:
         self.errors = self.log.with_suffix(".err")
         self.env = {**clean_environment(), **(env or {})}
         self.client = Client(f"http://127.0.0.1:{merged['http']['port']}", f"own-{service}")
-        self.ops = Client(f"http://127.0.0.1:{merged['ops']['port']}", f"own-{service}-ops", is_public=False)
+        self.ops = Client(
+            f"http://127.0.0.1:{merged['ops']['port']}", f"own-{service}-ops", is_public=False
+        )
         self.process = None
 
     def __enter__(self):
         with open(self.log, "wb") as out, open(self.errors, "wb") as err:
             self.process = subprocess.Popen(
-                [*self.within, binary(self.service), "--config", self.config], env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                [*self.within, binary(self.service), "--config", self.config],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
             )
         try:
             if self.wait != "nothing":
@@ -97,7 +114,10 @@ class ServiceProcess:
 
     def _is_up(self):
         if self.process.poll() is not None:
-            raise RuntimeError(f"{self.service} ended with {self.process.returncode}: {self.errors.read_text()}{self.log.read_text()}")
+            raise RuntimeError(
+                f"{self.service} ended with {self.process.returncode}: "
+                f"{self.errors.read_text()}{self.log.read_text()}"
+            )
         reply = self.ops.get("/readyz" if self.wait == "ready" else "/livez")
         if self.wait == "ready":
             assert set(dependency_states(reply).values()) == {"up"}, reply
@@ -120,7 +140,8 @@ class ServiceProcess:
         return self.process.wait(scaled(timeout))
 
     def log_lines(self):
-        """The log so far, parsed: each line must be one JSON object. (A last line still being written is left out.)"""
+        """The log so far, parsed: each line must be one JSON object. (A last line still being
+        written is left out.)"""
         text = self.log.read_text(encoding="utf-8")
         lines = text.split("\n")[:-1]
         records = [json.loads(line) for line in lines]

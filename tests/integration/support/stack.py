@@ -1,7 +1,7 @@
 """The running local stack: what `./dev env` says of it, and its outages as context managers.
 
     with stack.stopped("redis"):      # ./dev stop redis ... ./dev start redis
-    with stack.frozen("postgres"):    # SIGSTOP to all its processes ... SIGCONT: connections stay open, nothing answers
+    with stack.frozen("postgres"):    # SIGSTOP ... SIGCONT: connections stay open, nothing answers
 
 Both leave only when every service is whole again, so an outage never leaks into the next test.
 """
@@ -38,12 +38,17 @@ class Stack:
         self.database = Database(self.env["DIRECT_URL"])
 
     def _clients(self, variable, name, is_public):
-        return [Client(url, f"{name}-{number}", is_public) for number, url in enumerate(self.env[variable].split(","), 1)]
+        return [
+            Client(url, f"{name}-{number}", is_public)
+            for number, url in enumerate(self.env[variable].split(","), 1)
+        ]
 
     @staticmethod
     def read_env():
         """The variables that `./dev env` prints, as a dict."""
-        output = subprocess.run([ROOT / "dev", "env"], check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            [ROOT / "dev", "env"], check=True, capture_output=True, text=True
+        ).stdout
         env = {}
         for word in shlex.split(output, comments=True):
             name, equals, value = word.partition("=")
@@ -83,8 +88,11 @@ class Stack:
     def frozen(self, *names):
         roots, frozen = [self.pid(name) for name in names], []
         try:
-            # Again until nothing new is found: the parent may have made a child before it stopped. Children may end.
-            while found := [pid for root in roots for pid in process_tree(root) if pid not in frozen]:
+            # Again until nothing new is found: the parent may have made a child before it stopped.
+            # Children may end.
+            while found := [
+                pid for root in roots for pid in process_tree(root) if pid not in frozen
+            ]:
                 frozen += found
                 for pid in found:
                     with contextlib.suppress(ProcessLookupError):
@@ -139,13 +147,15 @@ class Stack:
         eventually(self.is_whole, "all services ready again", timeout=30)
 
     def relay_round_began(self):
-        """When the last round that the relay has completed began; on the monotonic clock, and rather too early."""
+        """When the last round that the relay has completed began; on the monotonic clock, and
+        rather too early."""
         asked = time.monotonic()
         ages = [scrape(client).value("faststock_relay_age_seconds") for client in self.write_ops]
         return asked - max(ages) if any(ages) else 0
 
     def wait_for_relay(self):
-        """Until it has completed a round that begins from now on: it does not publish again what was in Redis before."""
+        """Until it has completed a round that begins from now on: it does not publish again what
+        was in Redis before."""
         begin = time.monotonic()
         eventually(lambda: self.relay_round_began() > begin, "a round of the relay")
 
@@ -155,7 +165,9 @@ class Stack:
 
 def dependency_states(readiness):
     """{store: state} of a reply of /readyz."""
-    return {name: dependency["state"] for name, dependency in readiness.json()["dependencies"].items()}
+    return {
+        name: dependency["state"] for name, dependency in readiness.json()["dependencies"].items()
+    }
 
 
 def process_tree(root):

@@ -4,7 +4,9 @@ import os
 import time
 
 # How much slower than a release build things may be.
-SLOWNESS = {"release": 1, "asan": 3, "tsan": 6}.get(os.environ.get("FASTSTOCK_PRESET", "release"), 3)
+SLOWNESS = {"release": 1, "asan": 3, "tsan": 6}.get(
+    os.environ.get("FASTSTOCK_PRESET", "release"), 3
+)
 
 
 def scaled(seconds):
@@ -12,7 +14,8 @@ def scaled(seconds):
 
 
 def eventually(probe, what, timeout=10, every=0.05):
-    """Calls `probe` until it gives something true, and returns that. An AssertionError counts as "not yet".
+    """Calls `probe` until it gives something true, and returns that. An AssertionError counts as
+    "not yet".
 
     The last call begins after the deadline: a machine that stood still meanwhile is no verdict.
     """
