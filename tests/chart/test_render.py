@@ -332,6 +332,14 @@ def test_external_stores():
     )
 
 
+def test_statements_are_prepared_where_the_sidecar_keeps_them():
+    objects = render()
+    for component in ("read-svc", "write-svc"):
+        assert service_config(objects, component)["database"]["prepared"] == "on"
+        ini = one(objects, "ConfigMap", f"-{component}")["data"]["pgbouncer.ini"]
+        assert int(re.search(r"^max_prepared_statements = (\d+)$", ini, re.M)[1]) >= 20
+
+
 def test_redis_url_from_a_secret():
     objects = render(
         *to_set(redis__mode="external", redis__existingSecret="stores", redis__urlKey="redis-url")

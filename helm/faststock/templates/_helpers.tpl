@@ -281,6 +281,9 @@ stats_users = {{ $v.user }}
 pool_mode = transaction
 default_pool_size = {{ int $s.poolSize }}
 max_client_conn = {{ int $root.Values.pgbouncer.maxClientConn }}
+; statements that the service prepares by name (database.prepared): a server connection that has not heard of
+; one yet is told it by PgBouncer
+max_prepared_statements = 200
 ; an outage is the service's to judge: it is told soon, and the server is tried again each second
 server_connect_timeout = 2
 server_login_retry = 1
