@@ -18,6 +18,7 @@
 #define LOCK_TRY_MS 1000 /* between tries of the others */
 #define BACKLOG_MS 50    /* for the backlogs between two rounds */
 #define BACKLOGS_MAX 8   /* with so many, no further round begins until one is done */
+#define QUERY_MS 10000   /* as long as main.c lets a statement of the relay take */
 #define REDIS_S 10       /* deadline of a call of Redis; its own timeout is shorter */
 
 static struct metric_family active_gauge = METRIC_GAUGE(
@@ -45,7 +46,7 @@ static const struct metric_row series_rows[SERIES] = {
 
 /* Movements that are left to later, see relay.h. */
 struct backlog {
-    struct relay_span span;
+    struct ledger_span span;
     int64_t whole_us; /* every commit before this moment (monotonic clock) is done */
     int64_t began_us;
     uint64_t movements; /* done so far */
@@ -60,12 +61,12 @@ struct relay {
     atomic_bool is_connected;
 
     /* of the thread alone */
-    struct relay_ledger ledger;
+    struct ledger_follower follower;
     struct relay_page page;
     bool has_lock;
     /* of the Redis that the spans are of; with an empty epoch they are of none */
     struct generation generation;
-    struct relay_span next; /* what the next round reads; it has no end */
+    struct ledger_span next; /* what the next round reads; it has no end */
     int64_t next_whole_us;
     struct backlog backlogs[BACKLOGS_MAX]; /* the oldest first */
     size_t backlog_count;
@@ -78,7 +79,8 @@ struct relay *relay_create(struct pg_store *direct, struct product_cache *cache,
 {
     struct relay *relay = fs_calloc(1, sizeof(*relay));
 
-    relay->ledger.direct = direct;
+    relay->follower =
+        (struct ledger_follower){.name = "relay", .database = direct, .deadline_ms = QUERY_MS};
     relay->cache = cache;
     relay->ttl_ms = ttl_ms;
     metric_get_rows(series_rows, SERIES, NULL, relay->series);
@@ -89,9 +91,9 @@ struct relay *relay_create(struct pg_store *direct, struct product_cache *cache,
 
 static void forget_spans(struct relay *relay)
 {
-    relay_span_finish(&relay->next);
+    ledger_span_finish(&relay->next);
     for (size_t i = 0; i < relay->backlog_count; i++) {
-        relay_span_finish(&relay->backlogs[i].span);
+        ledger_span_finish(&relay->backlogs[i].span);
     }
     relay->backlog_count = 0;
 }
@@ -126,7 +128,7 @@ static void take_lock(struct relay *relay)
 {
     bool has_lock;
 
-    if (relay_ledger_lock(&relay->ledger, &has_lock)) {
+    if (relay_ledger_lock(&relay->follower, &has_lock)) {
         set_lock(relay, has_lock);
     }
 }
@@ -163,7 +165,7 @@ static int64_t run(void *arg)
     struct relay *relay = arg;
     bool is_more = take_turn(relay);
 
-    atomic_store(&relay->is_connected, relay->ledger.is_connected);
+    atomic_store(&relay->is_connected, relay->follower.is_connected);
     if (is_more) {
         return 0;
     }
@@ -182,7 +184,7 @@ static void update_gauges(void *arg)
 
 /* --- where to begin --------------------------------------------------------------------------- */
 
-static void add_backlog(struct relay *relay, struct relay_span span, int64_t whole_us)
+static void add_backlog(struct relay *relay, struct ledger_span span, int64_t whole_us)
 {
     assert(relay->backlog_count < BACKLOGS_MAX);
     relay->backlogs[relay->backlog_count++] =
@@ -194,13 +196,13 @@ static void add_backlog(struct relay *relay, struct relay_span span, int64_t who
 static bool begin_anew(struct relay *relay)
 {
     int64_t now_us = clock_mono_us();
-    struct relay_span recent;
+    struct ledger_span recent;
 
-    if (!relay_ledger_recent(&relay->ledger, relay->ttl_ms * 2, &recent)) {
+    if (!relay_ledger_recent(&relay->follower, relay->ttl_ms * 2, &recent)) {
         return false;
     }
     forget_spans(relay);
-    relay_span_init(&relay->next, recent.until, NULL);
+    ledger_span_init(&relay->next, recent.until, NULL);
     relay->next_whole_us = now_us;
     add_backlog(relay, recent, atomic_load(&relay->whole_us));
     return true;
@@ -247,9 +249,9 @@ static bool repair(struct relay *relay, const struct relay_page *page)
 
 /* Reads the next page of a span into relay->page and repairs what it tells; the span moves on only
  * when all of that was done. On true the caller finishes the page. */
-static bool do_page(struct relay *relay, struct relay_span *span)
+static bool do_page(struct relay *relay, struct ledger_span *span)
 {
-    if (!relay_ledger_read(&relay->ledger, span, &relay->page)) {
+    if (!relay_ledger_read(&relay->follower, span, &relay->page)) {
         return false;
     }
     if (!relay->page.has_lock) {
@@ -274,15 +276,14 @@ static bool run_round(struct relay *relay)
         return false;
     }
     if (relay->page.count == RELAY_PAGE_MAX) {
-        struct relay_span rest;
+        struct ledger_span rest;
 
-        relay_span_init(&rest, relay->next.seen, relay->page.snapshot);
+        ledger_span_init(&rest, relay->next.seen, relay->page.snapshot);
         rest.after = relay->page.last;
         add_backlog(relay, rest, relay->next_whole_us);
         relay->backlogs[relay->backlog_count - 1].movements = RELAY_PAGE_MAX;
     }
-    relay_span_finish(&relay->next);
-    relay_span_init(&relay->next, relay->page.snapshot, NULL);
+    ledger_span_move_on(&relay->next, relay->page.snapshot);
     relay->next_whole_us = began_us;
     relay_page_finish(&relay->page);
     return true;
@@ -299,7 +300,7 @@ static void end_backlog(struct relay *relay)
                  log_int("movements", (int64_t)done->movements),
                  log_int("ms", (clock_mono_us() - done->began_us) / CLOCK_US_PER_MS));
     }
-    relay_span_finish(&done->span);
+    ledger_span_finish(&done->span);
     relay->backlog_count--;
     memmove(done, done + 1, relay->backlog_count * sizeof(*done));
 }

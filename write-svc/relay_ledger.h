@@ -1,14 +1,10 @@
-/* What the relay asks of PostgreSQL: its lock, and the movements of the ledger.
- *
- * Movements are read by spans and pages. A *span* is what one snapshot did not see and a later one
- * did; ledger.h tells why snapshots. A *page* is the next few movements of a span, in the order
- * of the transactions and behind the last movement of the page before, so a page costs the same
- * however long its span is. For one thread. */
+/* What the relay asks of PostgreSQL: its lock, and the movements of the ledger in pages
+ * (ledger_follower.h). For one thread. */
 #ifndef FASTSTOCK_WRITE_SVC_RELAY_LEDGER_H
 #define FASTSTOCK_WRITE_SVC_RELAY_LEDGER_H
 
 #include "common/products/cache.h"
-#include "common/stores/pg.h"
+#include "common/products/ledger_follower.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,48 +13,30 @@
 /* Movements a page: as many as one call of Redis takes. */
 #define RELAY_PAGE_MAX PRODUCT_CACHE_DROP_MAX
 
-struct relay_ledger {
-    struct pg_store *direct; /* one connection, because the lock belongs to its session; borrowed */
-    bool is_connected;       /* it answered the last question */
-};
-
-/* A place in the ledger: behind this movement. */
-struct relay_position {
-    uint64_t xid;
-    int64_t product_id;
-    int64_t version;
-};
-
-struct relay_span {
-    char *seen;  /* movements that this snapshot sees are of an earlier span; owned */
-    char *until; /* those that this one does not see are of a later span; owned, NULL: no end */
-    struct relay_position after; /* behind the pages that were read */
-};
-
-/* The span between two snapshots, of which the second may be NULL; both are copied. */
-void relay_span_init(struct relay_span *span, const char *seen, const char *until);
-void relay_span_finish(struct relay_span *span); /* all NULL is fine */
-
 struct relay_page {
-    bool has_lock;              /* else the session was lost, and another process has the lock */
-    char *snapshot;             /* with which it was read; owned */
-    size_t count;               /* less than RELAY_PAGE_MAX: the span has no more */
-    struct relay_position last; /* where the next page begins; as before when count is 0 */
+    bool has_lock;               /* else the session was lost, and another process has the lock */
+    char *snapshot;              /* with which it was read; owned */
+    size_t count;                /* less than RELAY_PAGE_MAX: the span has no more */
+    struct ledger_position last; /* where the next page begins; that of the span when count is 0 */
     struct product_version versions[RELAY_PAGE_MAX]; /* in no order of the ids; one id may recur */
 };
 
-/* The next page of a span. Each of these functions returns false, with a message logged unless
- * PostgreSQL is merely away, when it got no answer; the outputs are not set then. */
-bool relay_ledger_read(struct relay_ledger *ledger, const struct relay_span *span,
+/* The follower's store must be one connection straight to PostgreSQL, because the lock belongs to
+ * its session. Each function returns false when it got no answer, or the statement was refused, and
+ * sets its outputs on true only. */
+
+/* The next page of a span; relay_page_finish frees what it owns. */
+bool relay_ledger_read(struct ledger_follower *follower, const struct ledger_span *span,
                        struct relay_page *ret_page);
 void relay_page_finish(struct relay_page *page);
 
-/* Takes the lock unless another session has it; taking it again is harmless, and keeps the session
+/* Takes the lock unless another session has it. Taking it again is harmless, and keeps the session
  * from ending because it is idle. */
-bool relay_ledger_lock(struct relay_ledger *ledger, bool *ret_has_lock);
+bool relay_ledger_lock(struct ledger_follower *follower, bool *ret_has_lock);
 
 /* The span of all transactions of the last `age_ms`, and at most of the last million movements, up
  * to now. */
-bool relay_ledger_recent(struct relay_ledger *ledger, int64_t age_ms, struct relay_span *ret_span);
+bool relay_ledger_recent(struct ledger_follower *follower, int64_t age_ms,
+                         struct ledger_span *ret_span);
 
 #endif
