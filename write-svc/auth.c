@@ -16,13 +16,34 @@
 #define LOOK_EVERY_S 1
 
 struct auth {
-    char *path;           /* "": open to everybody */
+    char *path;           /* "": every client may write */
     pthread_mutex_t lock; /* guards all below */
     char **tokens;
     size_t count;
     struct stat file; /* as it was when it was looked at last */
     int64_t looked_us;
 };
+
+static void refresh_locked(struct auth *auth);
+
+struct auth *auth_create(const char *path)
+{
+    struct auth *auth = fs_calloc(1, sizeof(*auth));
+
+    auth->path = fs_strdup(path);
+    pthread_mutex_init(&auth->lock, NULL);
+    if (*path == '\0') {
+        return auth;
+    }
+    pthread_mutex_lock(&auth->lock);
+    refresh_locked(auth);
+    pthread_mutex_unlock(&auth->lock);
+    if (auth->count == 0) {
+        auth_destroy(auth);
+        return NULL;
+    }
+    return auth;
+}
 
 static void free_tokens(char **tokens, size_t count)
 {
@@ -31,6 +52,19 @@ static void free_tokens(char **tokens, size_t count)
     }
     free(tokens);
 }
+
+void auth_destroy(struct auth *auth)
+{
+    if (auth == NULL) {
+        return;
+    }
+    free_tokens(auth->tokens, auth->count);
+    pthread_mutex_destroy(&auth->lock);
+    free(auth->path);
+    free(auth);
+}
+
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* The tokens of a file: lines without the blanks around them; empty ones and those with '#' in
  * front are left out. */
@@ -83,8 +117,7 @@ static void take_tokens_locked(struct auth *auth, char **tokens, size_t count, c
     }
 }
 
-/* Looks at the file; does and says something each time that it has changed, or that it came or
- * went. */
+/* Looks at the file; acts, and logs, each time that it has changed, or that it came or went. */
 static void refresh_locked(struct auth *auth)
 {
     struct stat info = {.st_size = -1}; /* of no file */
@@ -94,8 +127,7 @@ static void refresh_locked(struct auth *auth)
     size_t count = 0;
 
     if (file != NULL) {
-        fstat(fileno(file),
-              &info); /* before it is read: what is written meanwhile is seen the next time */
+        fstat(fileno(file), &info); /* before reading, so that a later write shows the next time */
     }
     if (!same_file(&info, &auth->file)) {
         if (file != NULL) {
@@ -109,37 +141,10 @@ static void refresh_locked(struct auth *auth)
     }
 }
 
-struct auth *auth_create(const char *path)
-{
-    struct auth *auth = fs_calloc(1, sizeof(*auth));
+/* --- tokens ----------------------------------------------------------------------------------- */
 
-    auth->path = fs_strdup(path);
-    pthread_mutex_init(&auth->lock, NULL);
-    if (*path == '\0') {
-        return auth;
-    }
-    pthread_mutex_lock(&auth->lock);
-    refresh_locked(auth);
-    pthread_mutex_unlock(&auth->lock);
-    if (auth->count == 0) {
-        auth_destroy(auth);
-        return NULL;
-    }
-    return auth;
-}
-
-void auth_destroy(struct auth *auth)
-{
-    if (auth == NULL) {
-        return;
-    }
-    free_tokens(auth->tokens, auth->count);
-    pthread_mutex_destroy(&auth->lock);
-    free(auth->path);
-    free(auth);
-}
-
-/* Equal, found out in a time that depends on the length of what was sent alone. */
+/* Are both equal? Takes a time that depends on the length of `sent` alone, so that a client cannot
+ * find out a token byte by byte. */
 static bool same_text(const char *known, const char *sent)
 {
     size_t known_len = strlen(known);

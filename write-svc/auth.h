@@ -1,4 +1,5 @@
-/* Who may write: bearer tokens (RFC 6750) from a file, one a line. Thread-safe. */
+/* Which clients may write: those that send a bearer token (RFC 6750) of a file, which has one a
+ * line. Thread-safe. */
 #ifndef FASTSTOCK_WRITE_SVC_AUTH_H
 #define FASTSTOCK_WRITE_SVC_AUTH_H
 
@@ -6,15 +7,16 @@
 
 struct auth;
 
-/* `path` "" means that everybody may write. NULL, with a message logged, when the file cannot be
+/* With an empty `path` every client may write. NULL, with a message logged, when the file cannot be
  * read or holds no token. */
 struct auth *auth_create(const char *path);
 void auth_destroy(struct auth *auth); /* NULL is fine */
 
-/* Is `authorization` (the header's value, or NULL) good? The file is looked at again at most once a
- * second. One that is not there or holds no token, as while somebody writes it, leaves the tokens
- * as they were: that must not lock everybody out. It is logged once for each change. Compares in
- * constant time. */
+/* Does `authorization` (the header's value, or NULL) hold a token? The file is looked at again at
+ * most once a second, and each change of it is logged once. A file that is away, or that holds no
+ * token, leaves the tokens as they were, because it may be in the middle of being written, and no
+ * client should be locked out by that. The time of the comparison tells nothing about the tokens.
+ */
 bool auth_allows(struct auth *auth, const char *authorization);
 
 #endif

@@ -100,7 +100,7 @@ static struct stock_result read_result(const struct pg_result *rows)
     if (pg_rows(rows) != 1 ||
         !stock_outcome_parse(pg_text(rows, 0, COLUMN_OUTCOME), &result.outcome)) {
         log_error(log_msg("change_stock gave an answer that this version does not know"));
-        return result; /* it is committed, so nobody may hear that nothing was done */
+        return result; /* it is committed, so the answer must not be that nothing was done */
     }
     if (product_rows_has(rows, 0)) {
         result.version = product_rows_version(rows, 0);

@@ -1,6 +1,6 @@
-/* The relay: repairs Redis. A write publishes what it committed itself (inventory.h), but may fail
- * to, because Redis was away or slow, or because the process died in between; and a change that SQL
- * made has nobody to publish it. The relay reads the ledger and makes sure that Redis holds nothing
+/* The relay: repairs Redis. A write publishes what it committed itself (publisher.h), but may fail
+ * to, because Redis was away or slow, or because the process died in between; and a change made in
+ * SQL is not published at all. The relay reads the ledger and makes sure that Redis holds nothing
  * older. So nothing committed stays unseen for longer than a round once Redis is there.
  *
  * Every write-svc has a relay; a session advisory lock over the direct connection lets one of them
@@ -9,9 +9,9 @@
  * **It corrects the cache and never fills it.** A movement says which version a product has, and an
  * older state in Redis is removed. The version stays as a guard, which refuses a reader that fills
  * the older state later (common/products/cache.h). The next request loads the product. So the relay
- * reads no product at all, and states that nobody asks for take no room. (Replacing the state would
- * spare that request a miss, but only after a failed publication, which is rare, and at the price
- * of reading the row of every product that changed.)
+ * reads no product at all, and states that no request asks for take no room. (Replacing the state
+ * would spare that request a miss, but only after a failed publication, which is rare, and at the
+ * price of reading the row of every product that changed.)
  *
  * **A round costs what changed since the round before, in pages.** A round asks for the movements
  * that the snapshot of the round before did not see. When they fill a page, the rest of them, up to

@@ -71,7 +71,7 @@ static void *hold_and_let_go(void *arg)
     return NULL;
 }
 
-/* The last reference frees it, whoever has that; the sanitizers see a second time or none. */
+/* The last reference frees it, in either order; the sanitizers see a second time or none. */
 static void test_references_of_many_threads(void **state)
 {
     struct product *product = product_present(&row, 1);
