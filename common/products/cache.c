@@ -56,7 +56,7 @@ static void list_trials(struct product_cache *cache)
 
 struct product_cache *product_cache_create(const struct product_cache_options *options)
 {
-    struct redis_options redis = {.store = options->redis};
+    struct redis_options redis = {.store = options->redis, .tls = options->redis_tls};
     struct product_cache *cache;
 
     if (options->redis.url[0] == '\0') {
@@ -453,26 +453,36 @@ static void take_nonce(void *arg, size_t i, struct redis_bytes value)
     generation_take_nonce(arg, value);
 }
 
+static enum status ask_generation(struct product_cache *cache, struct redis_session *session,
+                                  int64_t deadline_us, struct generation *generation)
+{
+    struct redis_bytes nonce_key;
+    struct key key;
+    enum status status;
+
+    generation_begin(generation, session);
+    key_init(&key, cache, session);
+    nonce_key = key_make(&key, KEY_GUARD, NONCE_ID);
+    redis_begin(session, "MGET", 1);
+    redis_add(session, nonce_key.data, nonce_key.len);
+    status = redis_mget(session, 1, deadline_us, take_nonce, generation);
+    return status == STATUS_OK ? generation_end(generation, session, nonce_key, deadline_us)
+                               : status;
+}
+
 enum status product_cache_generation(struct product_cache *cache, int64_t deadline_us,
                                      struct generation *ret_generation)
 {
     struct redis_session *session = NULL;
     struct generation generation;
-    struct redis_bytes nonce_key;
-    struct key key;
     enum status status = redis_acquire(cache->primary, deadline_us, &session);
 
     if (status != STATUS_OK) {
         return status;
     }
-    generation_begin(&generation, session);
-    key_init(&key, cache, session);
-    nonce_key = key_make(&key, KEY_GUARD, NONCE_ID);
-    redis_begin(session, "MGET", 1);
-    redis_add(session, nonce_key.data, nonce_key.len);
-    status = redis_mget(session, 1, deadline_us, take_nonce, &generation);
-    if (status == STATUS_OK) {
-        status = generation_end(&generation, session, nonce_key, deadline_us);
+    status = ask_generation(cache, session, deadline_us, &generation);
+    if (status == STATUS_UNAVAILABLE) { /* a new nonce is set, by this process or another one */
+        status = ask_generation(cache, session, deadline_us, &generation);
     }
     redis_release(cache->primary, session, status);
     if (status == STATUS_OK) {

@@ -81,7 +81,8 @@ struct product_cache;
 
 struct product_cache_options {
     struct store_options redis;
-    const char *replica_url; /* reads go there while it is up; NULL or "" for none */
+    struct redis_tls_options redis_tls; /* of the primary and the replica; borrowed */
+    const char *replica_url;            /* reads go there while it is up; NULL or "" for none */
     /* At most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache. */
     const char *key_prefix;
     int64_t ttl_ms; /* of a state; each gets up to a tenth more or less */
@@ -101,8 +102,7 @@ enum breaker_state product_cache_state(struct product_cache *cache);
 enum status product_cache_get(struct product_cache *cache, const int64_t *ids, size_t count,
                               int64_t deadline_us, struct product **ret_products);
 
-/* The generation of the primary; its epoch may be REDIS_EPOCH_AGE_MS old. STATUS_UNAVAILABLE also
- * when there was no nonce; then one is set. */
+/* The generation of the primary; its epoch may be REDIS_EPOCH_AGE_MS old. */
 enum status product_cache_generation(struct product_cache *cache, int64_t deadline_us,
                                      struct generation *ret_generation);
 

@@ -18,6 +18,7 @@ struct store_settings {
     struct store_options database;
     int64_t database_prepared;  /* index in stores_off_on */
     struct store_options redis; /* url "": none */
+    struct redis_tls_options redis_tls;
     const char *redis_key_prefix;
     int64_t cache_ttl_ms;
 };
@@ -65,7 +66,15 @@ void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE]);
      .help = "Deadline for connecting and a first answer."},                                       \
     {"redis", "key_prefix", CONFIG_STRING, STORE_AT(base, redis_key_prefix), "fs",                 \
      .max = PRODUCT_CACHE_PREFIX_MAX,                                                              \
-     .help = "First part of all keys; the same for all services of one system."}
+     .help = "First part of all keys; the same for all services of one system."},              \
+    {"redis", "tls_ca_file", CONFIG_STRING, STORE_AT(base, redis_tls.ca_file), "",                 \
+     .help = "CAs (PEM) that a rediss:// server may be signed by; empty: those of the system."},   \
+    {"redis", "tls_cert_file", CONFIG_STRING, STORE_AT(base, redis_tls.cert_file), "",             \
+     .help = "Certificate (PEM) that is shown to a rediss:// server; empty: none."},               \
+    {"redis", "tls_key_file", CONFIG_STRING, STORE_AT(base, redis_tls.key_file), "",               \
+     .help = "Key (PEM) of redis.tls_cert_file; empty: it is in that file."},                      \
+    {"redis", "tls_server_name", CONFIG_STRING, STORE_AT(base, redis_tls.server_name), "",         \
+     .help = "Name that a rediss:// server's certificate must have; empty: the URL's host."}
 
 #define CACHE_OPTIONS(base)                                                                        \
     {"cache", "ttl_ms", CONFIG_INT, STORE_AT(base, cache_ttl_ms), "60000",                         \

@@ -10,6 +10,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#ifdef FASTSTOCK_REDIS_TLS
+#include <hiredis/hiredis_ssl.h>
+#endif
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,6 +31,7 @@
 
 struct redis_store {
     struct redis_url url;
+    struct redis_tls_options tls;
     int64_t timeout_ms;
     bool is_replica;
     const struct redis_trial *trials;
@@ -73,6 +77,7 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     (void)parsed;
     assert(options->trials != NULL);
     store->timeout_ms = options->store.timeout_ms;
+    store->tls = options->tls;
     store->is_replica = options->is_replica;
     store->trials = options->trials;
     store->probation_us = options->store.probation_ms * CLOCK_US_PER_MS;
@@ -154,10 +159,9 @@ void redis_begin_script(struct redis_session *session, const struct redis_script
 /* Makes the EVALSHA that was sent an EVAL, which tells Redis the script, too. */
 static void turn_into_eval(struct redis_session *session, const struct redis_script *script)
 {
-    static const struct strbuf empty = STRBUF_EMPTY;
     struct strbuf sent = session->command;
 
-    session->command = empty;
+    session->command = STRBUF_EMPTY;
     redis_begin(session, "EVAL", session->script_words + 1);
     redis_add(session, script->text, script->text_len);
     strbuf_add(&session->command, sent.text + session->script_words_at,
@@ -227,6 +231,17 @@ static enum status reply_status(struct redis_session *session, const redisReply 
     return STATUS_BROKEN;
 }
 
+/* What a server may have wanted that ended a new connection without a word. */
+static const char *guess_missing(const struct redis_store *store)
+{
+    if (!store->url.is_tls) {
+        return "; does it want TLS (rediss://)?";
+    }
+    return store->tls.cert_file == NULL || store->tls.cert_file[0] == '\0'
+               ? "; does it want a certificate of the client (redis.tls_cert_file)?"
+               : "";
+}
+
 /* For logs: what went wrong in the last call. */
 static void describe(const struct redis_session *session, enum status status,
                      const redisReply *reply, char out[POOL_ERROR_SIZE])
@@ -238,8 +253,10 @@ static void describe(const struct redis_session *session, enum status status,
                  reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another type");
     } else if (status == STATUS_TIMEOUT || status == STATUS_UNAVAILABLE) {
         snprintf(out, POOL_ERROR_SIZE, "%s: no answer in time", session->command_name);
-    } else {
-        snprintf(out, POOL_ERROR_SIZE, "%s: %s", session->command_name, session->context->errstr);
+    } else if (!session->store->url.is_tls ||
+               !redis_tls_explain(NULL, session->store->url.host, out, POOL_ERROR_SIZE)) {
+        snprintf(out, POOL_ERROR_SIZE, "%s: %s%s", session->command_name, session->context->errstr,
+                 session->epoch[0] == '\0' ? guess_missing(session->store) : "");
     }
 }
 
@@ -409,6 +426,9 @@ static enum status judge_mode(struct redis_session *session, const char *info)
     const char *mode = info_value(info, "\nredis_mode:");
     const char *cluster = info_value(info, "\ncluster_enabled:");
 
+    if (mode == NULL) {
+        mode = info_value(info, "\nserver_mode:"); /* Valkey's word */
+    }
     if (mode != NULL && strncmp(mode, "sentinel", 8) == 0) {
         return say_useless(session, "it is a Sentinel, which holds no data: give the URL of the "
                                     "Redis that it watches");
@@ -570,6 +590,39 @@ static bool introduce(struct redis_session *session, int64_t deadline_us,
     return examine(session, true, deadline_us, error) == STATUS_OK;
 }
 
+/* Hands the session to hiredis, which shakes hands. On failure it is the caller's still. */
+static bool shake_hands(redisContext *context, struct ssl_st *ssl)
+{
+#ifdef FASTSTOCK_REDIS_TLS
+    return redisInitiateSSL(context, ssl) == REDIS_OK;
+#else
+    (void)context;
+    (void)ssl;
+    return false; /* redis_tls_start has refused before */
+#endif
+}
+
+static bool secure_socket(struct redis_session *session, int64_t deadline_us,
+                          char error[POOL_ERROR_SIZE])
+{
+    const struct redis_store *store = session->store;
+    struct ssl_st *ssl = NULL;
+
+    if (!redis_tls_start(&store->tls, store->url.host, &ssl, error, POOL_ERROR_SIZE)) {
+        return false;
+    }
+    if (set_timeout(session, deadline_us) && shake_hands(session->context, ssl)) {
+        return true;
+    }
+    if (!redis_tls_explain(ssl, store->url.host, error, POOL_ERROR_SIZE)) {
+        snprintf(error, POOL_ERROR_SIZE,
+                 "TLS: the handshake was ended, or not done in time; does the server speak TLS on "
+                 "this port?");
+    }
+    redis_tls_free(ssl);
+    return false;
+}
+
 static bool open_socket(struct redis_session *session, int64_t deadline_us,
                         char error[POOL_ERROR_SIZE])
 {
@@ -585,7 +638,7 @@ static bool open_socket(struct redis_session *session, int64_t deadline_us,
         return false;
     }
     redisEnableKeepAlive(session->context);
-    return true;
+    return !url->is_tls || secure_socket(session, deadline_us, error);
 }
 
 static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])

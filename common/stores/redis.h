@@ -20,6 +20,7 @@
 #include "common/base/status.h"
 #include "common/stores/breaker.h"
 #include "common/stores/options.h"
+#include "common/stores/redis_tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,7 @@ struct redis_options {
     /* url: see url.h, not empty. A reply that comes in pieces may take timeout_ms for each. The
      * probation follows a change of the epoch, too. */
     struct store_options store;
+    struct redis_tls_options tls;     /* of a rediss:// URL; the texts are borrowed */
     bool is_replica;                  /* else it must take writes */
     const struct redis_trial *trials; /* ended by one without words; borrowed */
 };

@@ -2,6 +2,7 @@
 
 #include "common/base/parse.h"
 #include "common/base/strbuf.h"
+#include "common/stores/redis_tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -227,9 +228,8 @@ static bool redis_url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
     if (!url_parse_redis(url, &parsed, ret_why, CONFIG_WHY_SIZE)) {
         return false;
     }
-    if (parsed.is_tls) {
-        snprintf(ret_why, CONFIG_WHY_SIZE,
-                 "TLS (rediss://) is not supported; use redis:// inside a trusted network");
+    if (parsed.is_tls && redis_tls_lack() != NULL) {
+        snprintf(ret_why, CONFIG_WHY_SIZE, "%s", redis_tls_lack());
         return false;
     }
     return true;
