@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/strbuf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Notes each address, and reaches the one that `good` names. */
