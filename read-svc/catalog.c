@@ -143,7 +143,7 @@ static void give_up_if_too_large(struct catalog *catalog)
 /* --- a round ---------------------------------------------------------------------------------- */
 
 /* The changes that snapshot $1 did not see. Creations come first, so that a product that was
- * created and deleted stays deleted, in whatever order its movements became visible. */
+ * created and deleted stays deleted, although its movements may become visible in any order. */
 static const char round_sql[] =
     "SELECT mark.snapshot, movement.product_id, movement.kind"
     " FROM (SELECT pg_current_snapshot()::text AS snapshot) AS mark"

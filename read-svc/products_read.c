@@ -52,7 +52,7 @@ void products_read_destroy(struct products_read *read)
 void products_read_load(struct products_read *read, struct flights_item *items, size_t count,
                         int64_t deadline_us)
 {
-    /* An L1 answers here what it may; the flights load the items that have no product then. */
+    /* An L1 answers here, for the items that it may; the flights load those without a product. */
     flights_load(read->flights, items, count, deadline_us);
     flights_load_newer(read->flights, items, count, deadline_us);
 }

@@ -1,10 +1,10 @@
 /* A tier: a place that products are loaded from, asked for a batch at a time. Flights (flights.h)
  * ask the tiers one after the other; a tier knows nothing of flights, and flights know no store.
  *
- *      flights --batch--> tier_redis --what it lacks--> tier_database
+ *      flights --batch--> tier_redis --misses--> tier_database
  *
- * A tier counts what it was asked for before it returns, so that a client that has its answer finds
- * it counted. */
+ * A tier counts a batch before it returns, so that a client that has its answer finds it counted.
+ */
 #ifndef FASTSTOCK_READ_SVC_TIER_H
 #define FASTSTOCK_READ_SVC_TIER_H
 

@@ -195,7 +195,7 @@ static enum status ask_once(struct question *question, struct members members,
 
 /* --- one server, for all that have no answer -------------------------------------------------- */
 
-/* Did the statement fail because of what a row holds? Class 22 is "data exception", XX001 is a
+/* Did the statement fail because of the content of a row? Class 22 is "data exception", XX001 is a
  * corrupted row. */
 static bool is_of_a_row(const struct pg_error *error)
 {
@@ -288,7 +288,7 @@ static void ask_database(struct tier_database *database, struct tier_batch *batc
 
 /* --- filling Redis ---------------------------------------------------------------------------- */
 
-/* Redis may be filled only with what was read after the lease was taken. */
+/* To be taken before the rows are read: Redis refuses a fill without a lease. */
 static bool take_lease(struct tier_database *database, const struct tier_batch *batch,
                        struct product_cache_lease *ret_lease)
 {

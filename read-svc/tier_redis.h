@@ -1,5 +1,5 @@
-/* The tier of Redis: one MGET a batch. It answers with what is published there; what it lacks, and
- * everything while Redis is away, is for the next tier. */
+/* The tier of Redis: one MGET a batch. It answers with the states that are published there. Its
+ * misses, and everything while Redis is away, are for the next tier. */
 #ifndef FASTSTOCK_READ_SVC_TIER_REDIS_H
 #define FASTSTOCK_READ_SVC_TIER_REDIS_H
 

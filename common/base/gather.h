@@ -15,12 +15,13 @@
  * whether a request may still join an item and whether a worker has taken it
  * (gather_is_waiting).
  *
- * An item that nobody waits for any more is not worked on, because otherwise a store that was slow
- * for a while would be kept busy afterwards with work that nobody wants. The owner's `drop` tells
- * which these are, at the moment when an item leaves the queue.
+ * An item can be abandoned: all requests that waited for it have given up. It is not worked on,
+ * because otherwise a store that was slow for a while would be kept busy afterwards with work that
+ * no request wants. The owner's `drop` tells whether an item is abandoned, at the moment when the
+ * item leaves the queue.
  *
- * A full queue refuses items. Before it does, it drops from its head what nobody waits for. Only
- * from its head: there are the oldest items, and the requests that wait for them give up first.
+ * A full queue refuses items. Before it does, it drops abandoned items from its head, and only from
+ * there, because the oldest items are at the head and the requests for them give up first.
  *
  * An item is a member of the owner's struct (FS_CONTAINER_OF finds that), so adding one allocates
  * nothing and cannot fail for want of memory. */
@@ -44,8 +45,8 @@ struct gather_options {
     void *context;         /* of the functions below */
     pthread_mutex_t *lock; /* the owner's; outlives the gather */
 
-    /* Does nobody wait for this item any more? Then the owner takes it back (and may free it) and
-     * returns true. With the lock held; it may add items. NULL: every item is worked on. */
+    /* Is this item abandoned? Then the owner takes it back (and may free it) and returns true. With
+     * the lock held; it may add items. NULL: every item is worked on. */
     bool (*drop)(void *context, struct gather_item *item);
     /* Works on a batch, on a worker's thread, without the lock; count >= 1. The items belong to the
      * owner again. It may add items, to this gather too. */

@@ -13,9 +13,9 @@
  *
  * Memory: an outcome has no finish function. outcome_set does not touch the outcome's memory after
  * it has let a waiter go on, so a waiter may free it as soon as outcome_wait returns true. (The
- * kernel then may be told to wake those who sleep at an address that is in use for something else
- * by now. It reads no memory for that, and a thread that is woken for nothing looks again.) A
- * waiter whose deadline has passed must not free it: the setter is still to come. */
+ * kernel may then be told to wake the threads that sleep at an address which is in use for
+ * something else by now. It reads no memory for that, and a thread that is woken for nothing looks
+ * again.) A waiter whose deadline has passed must not free it: the setter is still to come. */
 #ifndef FASTSTOCK_COMMON_BASE_OUTCOME_H
 #define FASTSTOCK_COMMON_BASE_OUTCOME_H
 

@@ -1,4 +1,4 @@
-/* Following the ledger: what the catalogue of read-svc and the relay of write-svc have in common.
+/* Following the ledger: the common part of read-svc's catalogue and write-svc's relay.
  *
  * A follower reads by *spans*: the movements that one snapshot did not see and a later one did
  * (ledger.h tells why snapshots).
@@ -8,8 +8,8 @@
  *
  * A statement that reads a span also returns its own snapshot, of the same moment. Once everything
  * that it returned has been dealt with, the next span begins at that snapshot. When it has not (a
- * store did not answer), the follower keeps the span and asks again: no movement is missed, and
- * some may come twice, so what is done with a movement must bear that.
+ * store did not answer), the follower keeps the span and asks again. So no movement is missed, and
+ * some may come twice, which its work on a movement must bear.
  *
  * A follower that knows nothing yet takes a snapshot first and only then reads the state as it is:
  * a change between the two then comes twice, and is not missed.
