@@ -9,6 +9,7 @@
 #include "common/base/ticker.h"
 #include "common/products/ledger.h"
 #include "common/products/ledger_follower.h"
+#include "common/stores/pg_params.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -387,16 +388,16 @@ static enum status page_from_database(struct catalog *catalog, const struct pg_s
                                       int64_t start, size_t limit, int64_t deadline_us,
                                       struct catalog_page *ret_page)
 {
-    char start_text[24];
-    char limit_text[24];
-    const char *const params[] = {start_text, limit_text};
+    struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
     struct pg_error error;
     enum status status;
 
-    snprintf(start_text, sizeof(start_text), "%" PRId64, start);
-    snprintf(limit_text, sizeof(limit_text), "%zu", limit + 1);
-    status = pg_run(catalog->database, statement, params, deadline_us, &result, &error);
+    pg_params_add_int(&params, start);
+    pg_params_add_int(&params, (int64_t)limit + 1);
+    status = pg_run(catalog->database, statement, pg_params_values(&params), deadline_us, &result,
+                    &error);
+    pg_params_finish(&params);
     if (status == STATUS_OK) {
         take_page(result, limit, ret_page);
         pg_result_free(result);

@@ -3,8 +3,8 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/strbuf.h"
 #include "common/products/product_rows.h"
+#include "common/stores/pg_params.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -91,16 +91,14 @@ struct members {
     size_t count;
 };
 
-static void add_id_array(struct strbuf *out, const struct tier_batch *batch, struct members members)
+static void add_ids(struct pg_params *params, const struct tier_batch *batch,
+                    struct members members)
 {
-    strbuf_addc(out, '{');
+    pg_params_begin_array(params);
     for (size_t i = 0; i < members.count; i++) {
-        if (i > 0) {
-            strbuf_addc(out, ',');
-        }
-        strbuf_add_int(out, batch->ids[members.indices[i]]);
+        pg_params_add_int(params, batch->ids[members.indices[i]]);
     }
-    strbuf_addc(out, '}');
+    pg_params_end_array(params);
 }
 
 /* The row of a product, -1 when there is none; `hint` is where the last search ended, as rows
@@ -174,15 +172,15 @@ static void take_rows(const struct question *question, const struct pg_result *r
 static enum status ask_once(struct question *question, struct members members,
                             struct pg_error *ret_error)
 {
-    struct strbuf ids = STRBUF_EMPTY;
+    struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
     enum status status;
 
-    add_id_array(&ids, question->batch, members);
-    status = pg_run(question->server, &products_statement,
-                    (const char *const[]){ids.text, question->lsn == NULL ? "0/0" : question->lsn},
+    add_ids(&params, question->batch, members);
+    pg_params_add_text(&params, question->lsn == NULL ? "0/0" : question->lsn);
+    status = pg_run(question->server, &products_statement, pg_params_values(&params),
                     question->deadline_us, &result, ret_error);
-    strbuf_finish(&ids);
+    pg_params_finish(&params);
     question->statements_left--;
     if (status == STATUS_OK) {
         if (question->lsn == NULL || pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1) {

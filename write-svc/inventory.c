@@ -6,9 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/products/product_rows.h"
+#include "common/stores/pg_params.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static struct metric_family changes_counter =
@@ -49,7 +48,7 @@ static const struct pg_statement change_statement = {
     .param_count = 5,
     .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", product.outcome, product.delta"
            " FROM change_stock($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[],"
-           "  ARRAY[$5::text]) AS product"};
+           "  $5::text[]) AS product"};
 
 enum { COLUMN_OUTCOME = PRODUCT_ROWS_NEXT, COLUMN_DELTA };
 
@@ -57,18 +56,32 @@ static enum transaction_end run_change(struct inventory *inventory,
                                        const struct stock_change *change, int64_t deadline_us,
                                        struct pg_result **ret_rows)
 {
-    char id[32];
-    char amount[32];
-    char expected[32];
-    const char *const params[] = {id, amount, change->is_absolute ? "{t}" : "{f}", expected,
-                                  change->reason};
+    struct pg_params params = PG_PARAMS_EMPTY;
+    enum transaction_end end;
 
-    snprintf(id, sizeof(id), "{%" PRId64 "}", change->product_id);
-    snprintf(amount, sizeof(amount), "{%" PRId64 "}", change->amount);
-    snprintf(expected, sizeof(expected), change->expected_version > 0 ? "{%" PRId64 "}" : "{NULL}",
-             change->expected_version);
-    return transaction_run(inventory->transactions, &change_statement, params, deadline_us,
-                           ret_rows);
+    pg_params_begin_array(&params);
+    pg_params_add_int(&params, change->product_id);
+    pg_params_end_array(&params);
+    pg_params_begin_array(&params);
+    pg_params_add_int(&params, change->amount);
+    pg_params_end_array(&params);
+    pg_params_begin_array(&params);
+    pg_params_add_bool(&params, change->is_absolute);
+    pg_params_end_array(&params);
+    pg_params_begin_array(&params);
+    if (change->expected_version > 0) {
+        pg_params_add_int(&params, change->expected_version);
+    } else {
+        pg_params_add_text(&params, NULL);
+    }
+    pg_params_end_array(&params);
+    pg_params_begin_array(&params);
+    pg_params_add_text(&params, change->reason);
+    pg_params_end_array(&params);
+    end = transaction_run(inventory->transactions, &change_statement, pg_params_values(&params),
+                          deadline_us, ret_rows);
+    pg_params_finish(&params);
+    return end;
 }
 
 /* The outcome of a transaction that was not committed. Of all values that are sent only the reason
