@@ -12,6 +12,7 @@ from support.stack import ROOT
 WRONG = [
     "bench --seconds 0",
     "bench --bogus",
+    "bench unprepared",
     "build bogus",
     "build release bogus",
     "check-ledger bogus",

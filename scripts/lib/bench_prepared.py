@@ -1,0 +1,125 @@
+"""What prepared statements save: services of the bench's own, without Redis, so that each read is a
+miss, with `database.prepared` off and on, beside pgbench -M extended and -M prepared."""
+
+import contextlib
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+from lib.env import ROOT
+
+CONNECTIONS = 4  # of each side: as many statements are under way at once
+
+MISS_LUA = """
+request = function() return wrk.format(nil, "/api/products/" .. math.random(%d)) end
+"""
+
+# The statement of a miss, for one product.
+MISS_SQL = """
+\\set id random(1, %d)
+SELECT id, version, stock, name, price::text, extract(epoch FROM created_at)::bigint,
+  extract(epoch FROM updated_at)::bigint, (deleted_at IS NOT NULL)::int
+FROM products WHERE id = ANY(ARRAY[:id]::bigint[]) ORDER BY id;
+"""
+
+CHANGE_SQL = """
+\\set id random(1, %d)
+SELECT * FROM change_stock(ARRAY[:id]::bigint[], '{1}', '{f}', '{NULL}', '{NULL}');
+"""
+
+
+def free_port():
+    """One below those that the system gives to outgoing connections (from 32768 on)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@contextlib.contextmanager
+def service(name, url, is_prepared):
+    """A service of its own; gives its URL."""
+    port, ops_port = free_port(), free_port()
+    settings = {
+        "DATABASE_URL": url,
+        "FASTSTOCK_DATABASE_PREPARED": "on" if is_prepared else "off",
+        "FASTSTOCK_DATABASE_POOL_SIZE": str(CONNECTIONS),
+        "FASTSTOCK_HTTP_HOST": "127.0.0.1",
+        "FASTSTOCK_HTTP_PORT": str(port),
+        "FASTSTOCK_OPS_HOST": "127.0.0.1",
+        "FASTSTOCK_OPS_PORT": str(ops_port),
+        "FASTSTOCK_LOG_LEVEL": "error",
+    }
+    program = os.path.join(
+        ROOT, "build", os.environ.get("FASTSTOCK_PRESET", "release"), name, name
+    )
+    process = subprocess.Popen([program], env=settings, stdin=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{ops_port}/readyz", timeout=2).close()
+                break
+            if process.poll() is not None or time.monotonic() > until:
+                sys.exit(f"bench: a {name} at {url.rpartition('@')[2]} does not get ready")
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measures(stack, url, name, lua, sql):
+    """Four functions: the service and pgbench, each without and with prepared statements."""
+
+    def own(is_prepared):
+        with service(name, url, is_prepared) as address:
+            return stack.wrk(address, CONNECTIONS, "-s", lua)
+
+    def peer(mode):
+        return stack.pgbench(sql, url, mode, CONNECTIONS)
+
+    return (
+        lambda: own(False),
+        lambda: own(True),
+        lambda: peer("extended"),
+        lambda: peer("prepared"),
+    )
+
+
+def keeps_statements(stack, url, sql):
+    """Does a server or PgBouncer at this URL keep prepared statements?"""
+    return stack.pgbench(sql, url, "prepared", 2, is_probe=True) is not None
+
+
+def print_rows(stack, rounds, products, write_lua):
+    miss_lua = stack.file("miss.lua", MISS_LUA % products)
+    miss_sql = stack.file("miss.sql", MISS_SQL % products)
+    change_sql = stack.file("change.sql", CHANGE_SQL % products)
+    kinds = (
+        ("miss", "read-svc", miss_lua, miss_sql),
+        ("write", "write-svc", stack.file("write.lua", write_lua), change_sql),
+    )
+    print("| | off | on | on / off | pgbench extended | pgbench prepared | prepared / extended |")
+    print("|---|---|---|---|---|---|---|")
+    for way, url in (("direct", stack.direct_url), ("PgBouncer", stack.database_url)):
+        if not keeps_statements(stack, url, miss_sql):
+            print(f"bench: {way} keeps no prepared statements: left out", file=sys.stderr)
+            continue
+        for kind, name, lua, sql in kinds:
+            four = []
+            for number in range(1, rounds + 1):
+                print(f"bench: {kind}, {way}, round {number} of {rounds}", file=sys.stderr)
+                four.append([measure() for measure in measures(stack, url, name, lua, sql)])
+            off, on, extended, prepared = (statistics.median(side) for side in zip(*four))
+            print(
+                f"| {kind}, {way} | {off:,.0f} | {on:,.0f} | {on / off:.2f} | {extended:,.0f} |"
+                f" {prepared:,.0f} | {prepared / extended:.2f} |",
+                flush=True,
+            )
