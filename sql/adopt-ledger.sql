@@ -1,7 +1,8 @@
--- A dump that is restored on another server brings movements with it whose transactions that server has yet
--- to run. The relay and the catalogues would find them not seen by any snapshot, and read them again in each
--- round. Here they become movements of the transaction that takes them over, which each of them reads once.
--- For sql/migrate, in a transaction.
+-- A dump that is restored on another server brings movements with it whose transactions that server
+-- has yet to run. No snapshot sees them, so the relay and the catalogues would read them again in
+-- each round. Here they become movements of the transaction that takes them over, which each of
+-- them reads once. For sql/migrate, in a transaction.
 ALTER TABLE stock_movements DISABLE TRIGGER append_only;
-UPDATE stock_movements SET xid = pg_current_xact_id() WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
+UPDATE stock_movements SET xid = pg_current_xact_id()
+WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
 ALTER TABLE stock_movements ENABLE TRIGGER append_only;
