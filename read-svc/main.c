@@ -121,7 +121,7 @@ static int serve(const struct settings *s)
 
 int main(int argc, char **argv)
 {
-    struct settings settings;
+    struct settings settings = {0}; /* also what no option sets, as the probation of a store */
     int status = service_configure(SERVICE, argc, argv, settings_options, &settings);
 
     if (status >= 0) {

@@ -111,7 +111,7 @@ static int serve(const struct settings *s, struct auth *auth)
 
 int main(int argc, char **argv)
 {
-    struct settings settings;
+    struct settings settings = {0}; /* also what no option sets, as the probation of a store */
     struct auth *auth;
     int status = service_configure(SERVICE, argc, argv, settings_options, &settings);
 
