@@ -72,7 +72,8 @@ struct pool {
     struct breaker breaker;
     void **idle; /* a stack: the connection used last is used next */
     int idle_count;
-    int open_count; /* idle and busy; idle_count <= open_count <= options.size */
+    int open_count;     /* idle and busy; idle_count <= open_count <= options.size */
+    bool needs_connect; /* an answer does not close the breaker, see pool_trip */
     char away_reason[POOL_ERROR_SIZE];
     bool connect_failed_last;
     bool stopping;
@@ -170,10 +171,18 @@ static void tell_away_locked(struct pool *pool, const char *why)
 
 static void trip_locked(struct pool *pool, const char *why)
 {
+    assert(pool->breaker.is_open || !pool->needs_connect);
     if (!pool->breaker.is_open) {
         breaker_trip(&pool->breaker);
         tell_away_locked(pool, why);
     }
+}
+
+/* The store said itself that it is of no use. */
+static void refuse_locked(struct pool *pool, const char *why)
+{
+    trip_locked(pool, why);
+    pool->needs_connect = true;
 }
 
 static void log_presence(const struct pool *pool)
@@ -191,11 +200,13 @@ static void succeed_locked(struct pool *pool)
     breaker_succeed(&pool->breaker, clock_mono_us());
 }
 
-/* What the end of a call says of the store. */
+/* The end of a call says whether the store answers. */
 static void judge_locked(struct pool *pool, enum status last)
 {
     if (last == STATUS_OK || last == STATUS_FAILED) {
-        succeed_locked(pool);
+        if (!pool->needs_connect) {
+            succeed_locked(pool);
+        }
     } else if (last == STATUS_TIMEOUT && breaker_fail(&pool->breaker, clock_mono_us())) {
         tell_away_locked(pool, "it does not answer in time");
     }
@@ -302,7 +313,7 @@ void pool_release(struct pool *pool, void *connection, enum status last)
     count_error(pool, last);
     pthread_mutex_lock(&pool->lock);
     judge_locked(pool, last);
-    if (last == STATUS_TIMEOUT || last == STATUS_BROKEN) {
+    if (last == STATUS_TIMEOUT || last == STATUS_BROKEN || pool->needs_connect) {
         close_locked(pool, connection);
     } else {
         push_idle_locked(pool, connection);
@@ -313,7 +324,7 @@ void pool_release(struct pool *pool, void *connection, enum status last)
 void pool_trip(struct pool *pool, const char *why)
 {
     pthread_mutex_lock(&pool->lock);
-    trip_locked(pool, why);
+    refuse_locked(pool, why);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -350,6 +361,7 @@ int pool_open_connections(struct pool *pool)
  * their count, because a store may let clients in and still answer no call. */
 static void connected_locked(struct pool *pool, void *connection)
 {
+    pool->needs_connect = false;
     if (pool->breaker.is_open) {
         succeed_locked(pool);
     } else if (pool->open_count == 0) {
@@ -429,7 +441,7 @@ static void look_at_one_locked(struct pool *pool)
     if (status == STATUS_TIMEOUT) {
         judge_locked(pool, status);
     } else if (status == STATUS_UNAVAILABLE) {
-        trip_locked(pool, error);
+        refuse_locked(pool, error);
     }
     if (status == STATUS_OK || status == STATUS_FAILED) {
         push_idle_locked(pool, connection);

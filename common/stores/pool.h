@@ -82,7 +82,9 @@ int64_t pool_wait_until_us(int64_t deadline_us, int64_t timeout_ms);
 /* `last` is how the last call on the connection ended; STATUS_UNAVAILABLE when there was none. */
 void pool_release(struct pool *pool, void *connection, enum status last);
 
-/* The store said itself that it is of no use now. It counts as away until a connect succeeds. */
+/* The store said itself that it is of no use now. It counts as away until a connect succeeds; the
+ * answers of calls that are under way do not change that, and their connections are closed when
+ * they are released, because they lead to the same store. */
 void pool_trip(struct pool *pool, const char *why);
 
 /* For readiness and tests. */

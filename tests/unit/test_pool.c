@@ -773,6 +773,28 @@ static void test_the_first_answer_after_an_outage_is_logged(void **state)
     strbuf_finish(&text);
 }
 
+/* A store that says it is of no use is not back because a call that was under way is answered. */
+static void test_an_answer_does_not_undo_a_trip(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pool *pool = create_pool(fixture, "trip", 2, 1, 0);
+    struct connection *held[2];
+
+    take_all(fixture, held, FS_ARRAY_LEN(held));
+    pool_trip(pool, "it takes no writes");
+    pool_release(pool, held[0], STATUS_OK);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
+    check_unavailable(pool);
+    wait_until(atomic_load(&fixture->store.closed) == 1); /* it leads to the same store */
+    pool_release(pool, held[1], STATUS_FAILED);
+    assert_int_equal(pool_breaker_state(pool), BREAKER_OPEN);
+    wait_until(atomic_load(&fixture->store.closed) == 2);
+    atomic_store(&fixture->store.hold_connects, false);
+    wait_until(pool_breaker_state(pool) == BREAKER_CLOSED);
+    pool_release(pool, acquire(pool), STATUS_OK);
+    assert_int_equal(times_opened(fixture), 1);
+}
+
 /* Its max_connections are taken by others: it is there all the same. */
 static void test_a_store_that_lets_in_only_some_is_used(void **state)
 {
@@ -1012,6 +1034,7 @@ int main(void)
         with_fixture(test_probation_ends),
         with_fixture(test_one_timeout_in_probation_opens_again),
         with_fixture(test_the_first_answer_after_an_outage_is_logged),
+        with_fixture(test_an_answer_does_not_undo_a_trip),
         with_fixture(test_a_store_that_lets_in_only_some_is_used),
         with_fixture(test_metrics_count_connections),
         with_fixture(test_destroy_while_the_store_is_away),
