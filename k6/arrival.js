@@ -12,7 +12,11 @@ refuseSettings(['STAGES', 'PROFILE'], 'arrival has one constant RATE; ramp has s
 
 export const options = arrivalsOptions('arrival', {
   peak: rate, p95_ms: 200, routes: [STOCK],
-  executor: { executor: 'constant-arrival-rate', rate, duration: `${durationSetting('DURATION', '30s')}s` },
+  executor: {
+    executor: 'constant-arrival-rate',
+    rate,
+    duration: `${durationSetting('DURATION', '30s')}s`,
+  },
 });
 
 export default function () {

@@ -1,4 +1,4 @@
-// Users grow to 100 in 30 s, to 300 in the next minute, then leave in 30 s; all read the first page of the catalogue.
+// To 100 users in 30 s, to 300 in the next minute, to none in 30 s; all read the first page.
 
 import { sleep } from 'k6';
 import { LIST, listProducts } from './lib-api.js';

@@ -1,5 +1,5 @@
-// The requests of FastStock's API. Each is tagged with its route (a template, never a raw path), and each answer
-// is held against the API: status, shape, and that it is about what was asked for.
+// The requests of FastStock's API. Each is tagged with its route (a template, never a raw path),
+// and each answer is held against the API: status, shape, and that it is about what was asked for.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -27,20 +27,27 @@ export function randomProduct() {
 export function setup() {
   const res = http.get(`${READ_URL}/api/products?page=1&limit=1`, params('setup'));
   if (res.status !== 200) {
-    exec.test.abort(`${READ_URL} does not serve products: ${res.error || `status ${res.status}, ${excerpt(res)}`}`);
+    const problem = res.error || `status ${res.status}, ${excerpt(res)}`;
+    exec.test.abort(`${READ_URL} does not serve products: ${problem}`);
   }
   const total = parsed(res)?.meta?.total;
   if (!(total >= PRODUCTS)) {
-    exec.test.abort(`${READ_URL} has ${total} products, PRODUCTS is ${PRODUCTS}: seed more, or set PRODUCTS`);
+    const remedy = 'seed more, or set PRODUCTS';
+    exec.test.abort(`${READ_URL} has ${total} products, PRODUCTS is ${PRODUCTS}: ${remedy}`);
   }
 }
 
 export function listProducts(page, limit) {
   const res = http.get(`${READ_URL}/api/products?page=${page}&limit=${limit}`, params(LIST));
   verify(LIST, res, ({ data, meta }) => {
-    if (meta.page !== page || meta.limit !== limit) return `meta is not of page ${page}, limit ${limit}`;
-    if (meta.totalPages !== Math.ceil(meta.total / limit)) return 'meta.totalPages does not fit meta.total';
-    if (data.length !== Math.max(0, Math.min(limit, meta.total - (page - 1) * limit))) return `${data.length} products`;
+    if (meta.page !== page || meta.limit !== limit) {
+      return `meta is not of page ${page}, limit ${limit}`;
+    }
+    if (meta.totalPages !== Math.ceil(meta.total / limit)) {
+      return 'meta.totalPages does not fit meta.total';
+    }
+    const expected = Math.max(0, Math.min(limit, meta.total - (page - 1) * limit));
+    if (data.length !== expected) return `${data.length} products`;
     if (!data.every(isProduct)) return 'a product of another shape';
     if (data.some((product, i) => i > 0 && product.id <= data[i - 1].id)) return 'not by id';
     return '';
@@ -71,13 +78,16 @@ export function readStocks(ids) {
     if (missing.length > 0) return 'products are missing';
     if (!data.every(isState)) return 'another shape';
     const found = data.map((state) => state.id).sort((a, b) => a - b);
-    return found.join() === [...ids].sort((a, b) => a - b).join() ? '' : 'other products than asked for';
+    const wanted = [...ids].sort((a, b) => a - b);
+    return found.join() === wanted.join() ? '' : 'other products than asked for';
   });
 }
 
-// Returns the answered state, { id, stock, version, delta }, or null when the change was not accepted.
+// Returns the answered state, { id, stock, version, delta }, or null when the change was not
+// accepted.
 export function changeStock(id, delta) {
-  const res = http.post(`${WRITE_URL}/api/products/${id}/update-stock`, JSON.stringify({ delta }), writeParams());
+  const url = `${WRITE_URL}/api/products/${id}/update-stock`;
+  const res = http.post(url, JSON.stringify({ delta }), writeParams());
   const ok = verify(UPDATE_STOCK, res, (state) => {
     if (state.id !== id) return 'another product';
     if (!isState(state) || state.delta !== delta) return 'another shape or delta';
@@ -94,8 +104,12 @@ export function readOwnWrite(written) {
   });
   verify(OWN_WRITE, res, (state) => {
     if (state.id !== written.id) return 'another product';
-    if (!(state.version >= written.version)) return `version ${state.version} after writing ${written.version}`;
-    if (state.version === written.version && state.stock !== written.stock) return `not the stock ${written.stock} that was written`;
+    if (!(state.version >= written.version)) {
+      return `version ${state.version} after writing ${written.version}`;
+    }
+    if (state.version === written.version && state.stock !== written.stock) {
+      return `not the stock ${written.stock} that was written`;
+    }
     return etagProblem(res, state);
   });
 }
@@ -114,7 +128,8 @@ function writeParams() {
 }
 
 function isState(state) {
-  return Number.isInteger(state.id) && Number.isInteger(state.stock) && state.stock >= 0 && state.version >= 1;
+  const { id, stock, version } = state;
+  return Number.isInteger(id) && Number.isInteger(stock) && stock >= 0 && version >= 1;
 }
 
 function isProduct(product) {
@@ -123,13 +138,14 @@ function isProduct(product) {
 }
 
 function etagProblem(res, state) {
-  return res.headers.Etag === `"${state.version}"` ? '' : `ETag ${res.headers.Etag} with version ${state.version}`;
+  const etag = res.headers.Etag;
+  return etag === `"${state.version}"` ? '' : `ETag ${etag} with version ${state.version}`;
 }
 
 let complained = false;
 
-// Counts the answer as right or wrong. `problemOf` gets the parsed body and returns what is wrong with it, or ''.
-// The first wrong answer that a virtual user sees goes to the console.
+// Counts the answer as right or wrong. `problemOf` gets the parsed body and returns what is wrong
+// with it, or ''. The first wrong answer that a virtual user sees goes to the console.
 function verify(route, res, problemOf) {
   const problem = problemWith(res, problemOf);
   check(problem, { 'answer is right': (found) => found === '' }, { name: route });

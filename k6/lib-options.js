@@ -6,7 +6,8 @@ import { UPDATE_STOCK } from './lib-api.js';
 // A scenario with a number of users, each of which waits between its requests.
 export function usersOptions(name, { vus, duration, routes, p95_ms, shape }) {
   refuseSettings(['RATE', 'STAGES', 'PROFILE'], `${name} is driven by VUS and DURATION`);
-  return options(name, routes, p95_ms, shape(countSetting('VUS', vus), durationSetting('DURATION', duration)));
+  const executor = shape(countSetting('VUS', vus), durationSetting('DURATION', duration));
+  return options(name, routes, p95_ms, executor);
 }
 
 // The shape of a load that stays as it is.
@@ -14,12 +15,13 @@ export function constantUsers(vus, duration_s) {
   return { executor: 'constant-vus', vus, duration: `${duration_s}s` };
 }
 
-// A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in flight: half of
-// the rate by default, which is enough while answers take less than 500 ms. Arrivals that find none free are
-// dropped; more than DROPPED_MAX of them fail the run.
+// A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in
+// flight: half of the rate by default, which is enough while answers take less than 500 ms.
+// Arrivals that find none free are dropped; more than DROPPED_MAX of them fail the run.
 export function arrivalsOptions(name, { peak, routes, p95_ms, executor }) {
   const vus = countSetting('VUS', Math.max(20, Math.ceil(peak / 2)));
-  const made = options(name, routes, p95_ms, { ...executor, timeUnit: '1s', preAllocatedVUs: vus, maxVUs: vus });
+  const bounded = { ...executor, timeUnit: '1s', preAllocatedVUs: vus, maxVUs: vus };
+  const made = options(name, routes, p95_ms, bounded);
   made.thresholds.dropped_iterations = [`count<=${countSetting('DROPPED_MAX', 0, 0)}`];
   return made;
 }

@@ -1,5 +1,6 @@
-// Settings of a run. Each comes from an environment variable or has a default; an empty variable counts as not set.
-// Every setting that was asked for is kept, so that the summary can tell what was run.
+// Settings of a run. Each comes from an environment variable or has a default; an empty variable
+// counts as not set. Every setting that was asked for is kept, so that the summary can tell what
+// was run.
 
 const settings = {};
 
@@ -15,7 +16,8 @@ export function textSetting(name, fallback) {
 }
 
 export function choiceSetting(name, fallback, choices) {
-  return setting(name, fallback, (value) => choices.includes(value), `one of ${choices.join(', ')}`);
+  const expected = `one of ${choices.join(', ')}`;
+  return setting(name, fallback, (value) => choices.includes(value), expected);
 }
 
 export function countSetting(name, fallback, least = 1) {
@@ -25,7 +27,8 @@ export function countSetting(name, fallback, least = 1) {
 
 // In seconds, of a text such as 45s, 1m30s, 2h.
 export function durationSetting(name, fallback) {
-  return toSeconds(setting(name, fallback, (value) => toSeconds(value) > 0, 'a duration such as 45s or 1m30s'));
+  const isDuration = (value) => toSeconds(value) > 0;
+  return toSeconds(setting(name, fallback, isDuration, 'a duration such as 45s or 1m30s'));
 }
 
 // NaN when the text is no duration.

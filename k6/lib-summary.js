@@ -19,14 +19,19 @@ export function handleSummary(data) {
 
 // Times in the summary are milliseconds, rates are per second.
 function summarise(data) {
-  const routes = Object.keys(data.metrics).map((name) => /^http_reqs\{name:(.*)\}$/.exec(name)?.[1]).filter(Boolean).sort();
+  const routes = Object.keys(data.metrics)
+    .map((name) => /^http_reqs\{name:(.*)\}$/.exec(name)?.[1])
+    .filter(Boolean)
+    .sort();
   return {
     scenario: Object.keys(exec.test.options.scenarios)[0],
     settings: usedSettings(),
     duration_s: data.state.testRunDurationMs / 1000,
     vus_max: data.metrics.vus_max?.values.max ?? 0,
     passed: thresholds(data).every(({ ok }) => ok),
-    endpoints: Object.fromEntries(routes.map((route) => [route, endpoint(data, `{name:${route}}`)])),
+    endpoints: Object.fromEntries(
+      routes.map((route) => [route, endpoint(data, `{name:${route}}`)]),
+    ),
     all: endpoint(data, ''),
     dropped_arrivals: data.metrics.dropped_iterations?.values.count ?? 0,
     thresholds: thresholds(data),
@@ -40,15 +45,20 @@ function endpoint(data, tags) {
   return {
     requests,
     rps: values('http_reqs').rate ?? 0,
-    avg_ms: time.avg, p50_ms: time.med, p90_ms: time['p(90)'], p95_ms: time['p(95)'], p99_ms: time['p(99)'], max_ms: time.max,
-    failed: values('http_req_failed').passes ?? 0, // of a rate, the "passes" are the samples that were true
+    avg_ms: time.avg, p50_ms: time.med, p90_ms: time['p(90)'], p95_ms: time['p(95)'],
+    p99_ms: time['p(99)'], max_ms: time.max,
+    // the "passes" of a rate are the samples that were true
+    failed: values('http_req_failed').passes ?? 0,
     wrong_answers: values('checks').fails ?? 0,
   };
 }
 
 function thresholds(data) {
-  return Object.entries(data.metrics).sort().flatMap(([metric, { thresholds: rules = {}, values }]) =>
-    Object.entries(rules).map(([rule, { ok }]) => ({ metric, rule, ok, value: measured(values, rule) })));
+  const rows = ([metric, { thresholds: rules = {}, values }]) =>
+    Object.entries(rules).map(([rule, { ok }]) => {
+      return { metric, rule, ok, value: measured(values, rule) };
+    });
+  return Object.entries(data.metrics).sort().flatMap(rows);
 }
 
 // The value that a rule such as `p(95)<200` looks at.
@@ -57,9 +67,10 @@ function measured(values, rule) {
 }
 
 function asText(summary) {
+  const { scenario, duration_s, vus_max } = summary;
   return [
     '',
-    `${summary.scenario}: ${summary.duration_s.toFixed(1)} s, up to ${summary.vus_max} users at once`,
+    `${scenario}: ${duration_s.toFixed(1)} s, up to ${vus_max} users at once`,
     Object.entries(summary.settings).map(([name, value]) => `${name}=${value}`).join(' '),
     '',
     ...table(summary),
@@ -71,13 +82,19 @@ function asText(summary) {
 }
 
 function table({ endpoints, all }) {
-  const rows = [['latency in ms', 'requests', 'RPS', 'p50', 'p90', 'p95', 'p99', 'max', 'failed', 'wrong']];
+  const rows = [[
+    'latency in ms', 'requests', 'RPS', 'p50', 'p90', 'p95', 'p99', 'max', 'failed', 'wrong',
+  ]];
   for (const [route, e] of [...Object.entries(endpoints), ['all', all]]) {
-    rows.push([route, String(e.requests), fixed(e.rps, 1), fixed(e.p50_ms), fixed(e.p90_ms), fixed(e.p95_ms),
-      fixed(e.p99_ms), fixed(e.max_ms), String(e.failed), String(e.wrong_answers)]);
+    rows.push([
+      route, String(e.requests), fixed(e.rps, 1),
+      fixed(e.p50_ms), fixed(e.p90_ms), fixed(e.p95_ms), fixed(e.p99_ms), fixed(e.max_ms),
+      String(e.failed), String(e.wrong_answers),
+    ]);
   }
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '));
+  const padded = (cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]));
+  return rows.map((row) => row.map(padded).join('  '));
 }
 
 function fixed(value, digits = 2) {
@@ -86,8 +103,9 @@ function fixed(value, digits = 2) {
 
 function verdict(rules) {
   const failed = rules.filter(({ ok }) => !ok);
+  const describe = ({ metric, rule, value }) => `${metric}  ${rule}  (is ${fixed(value, 4)})`;
   return [
     `thresholds: ${rules.length - failed.length} ok, ${failed.length} failed`,
-    ...failed.map(({ metric, rule, value }) => `  FAILED  ${metric}  ${rule}  (is ${fixed(value, 4)})`),
+    ...failed.map((threshold) => `  FAILED  ${describe(threshold)}`),
   ];
 }

@@ -1,4 +1,4 @@
-// 100 users for 30 s, 95 % reads of every kind and 5 % stock changes; each user reads its own writes back.
+// 100 users for 30 s, 95 % reads, 5 % stock changes; each user reads its own writes back.
 
 import { sleep } from 'k6';
 import * as api from './lib-api.js';
@@ -13,7 +13,8 @@ export const options = usersOptions('mixed', {
   routes: [api.STOCK, api.PRODUCT, api.STOCKS, api.LIST, api.UPDATE_STOCK, api.OWN_WRITE],
 });
 
-// The share of each step. A write counts twice among the requests: it is read back, which is one of the reads.
+// The share of each step. A write counts twice among the requests: it is read back, which is one of
+// the reads.
 const STEPS = [
   { share: 0.60, run: () => api.readStock(api.randomProduct()) },
   { share: 0.15, run: () => api.readProduct(api.randomProduct()) },
@@ -29,7 +30,8 @@ export default function () {
   sleep(0.05);
 }
 
-let lent = null; // the product that this user has given one unit, and takes it from with its next write
+// the product that this user has given one unit, and takes it from with its next write
+let lent = null;
 
 // Adds one unit, and the next time takes it away again: no user ever takes what is not there.
 function writeAndReadBack() {

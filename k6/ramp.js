@@ -1,14 +1,16 @@
-// Stock reads whose rate changes with time: PROFILE step, ramp or spike up to RATE over DURATION, or STAGES of your own.
+// Stock reads at a changing rate: PROFILE step, ramp or spike to RATE over DURATION, or STAGES.
 
 import { STOCK, randomProduct, readStock } from './lib-api.js';
 import { arrivalsOptions } from './lib-options.js';
-import { choiceSetting, countSetting, durationSetting, refuseSettings, textSetting, toSeconds } from './lib-settings.js';
+import {
+  choiceSetting, countSetting, durationSetting, refuseSettings, textSetting, toSeconds,
+} from './lib-settings.js';
 
 export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
-// Each stage is [share of the duration, rate at its end as a share of the peak]. A share of 0 is a jump.
-// All begin and end with a tenth of the peak, so that there is something to compare with.
+// Each stage is [share of the duration, rate at its end as a share of the peak]. A share of 0 is a
+// jump. All begin and end with a tenth of the peak, so that there is something to compare with.
 const PROFILES = {
   step: [[0.2, 0.1], [0, 1], [0.5, 1], [0, 0.1], [0.3, 0.1]],
   ramp: [[0.1, 0.1], [0.4, 1], [0.2, 1], [0.2, 0.1], [0.1, 0.1]],
@@ -32,7 +34,8 @@ function profileStages() {
   }));
 }
 
-// Of a text such as 30s:100,0s:1000,1m:1000: the rate moves to each target within its duration. It begins at the first.
+// Of a text such as 30s:100,0s:1000,1m:1000: the rate moves to each target within its duration. It
+// begins at the first.
 function givenStages() {
   refuseSettings(['RATE', 'DURATION', 'PROFILE'], 'STAGES already says it all');
   return textSetting('STAGES', '').split(',').map((stage) => {

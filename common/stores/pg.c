@@ -30,7 +30,7 @@
 
 static struct metric_family lost_counter = METRIC_COUNTER(
     "faststock_statements_lost_total",
-    "Calls whose prepared statement the server had lost, or whose plan was stale; each was repeated.",
+    "Calls repeated because the server had lost the prepared statement, or its plan was stale.",
     "store", "cause");
 
 enum { LOST_STATEMENT, LOST_PLAN, SERIES };

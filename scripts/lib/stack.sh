@@ -109,7 +109,8 @@ prepare_state() { # makes the folders and the credentials, and says who will own
 lock_stack() { # one command at a time changes the stack; the lock is held until the script ends
   mkdir -p "$FASTSTOCK_RUN_DIR" 2>/dev/null || true
   [[ -w $FASTSTOCK_RUN_DIR ]] || die "cannot write to $FASTSTOCK_RUN_DIR, which belongs to" \
-    "$(stat -c %U "$FASTSTOCK_RUN_DIR" 2>/dev/null || echo nobody yet): be that user, or set FASTSTOCK_RUN_DIR"
+    "$(stat -c %U "$FASTSTOCK_RUN_DIR" 2>/dev/null || echo nobody yet): be that user," \
+    "or set FASTSTOCK_RUN_DIR"
   exec 9>>"$FASTSTOCK_RUN_DIR/lock"
   flock -w 120 9 || die "another command has been changing the stack for two minutes"
 }
@@ -137,7 +138,7 @@ load_credentials() { # sets the passwords and the URLs of the stores
   source "$file"
   DATABASE_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_PGBOUNCER/faststock
   DIRECT_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_POSTGRES/faststock
-  PGBOUNCER_ADMIN_URL=postgresql://faststock:$PG_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_PGBOUNCER/pgbouncer
+  PGBOUNCER_ADMIN_URL=${DATABASE_URL%/*}/pgbouncer
   REDIS_URL=redis://:$REDIS_PASSWORD@127.0.0.1:$FASTSTOCK_PORT_REDIS/0
   EDGE_URL=http://127.0.0.1:$FASTSTOCK_PORT_EDGE
   export DATABASE_URL DIRECT_URL PGBOUNCER_ADMIN_URL REDIS_URL EDGE_URL
@@ -168,10 +169,11 @@ render() { # TEMPLATE FILE
   mv "$CONF/$2.new" "$CONF/$2"
 }
 
+# shellcheck disable=SC2034 # the templates name the variables
 configure() { # NAME: writes its configuration
   local CONF=$FASTSTOCK_RUN_DIR/conf
-  # shellcheck disable=SC2034 # the templates name these
-  local PGBOUNCER_PREPARED='' DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
+  local DATA=$FASTSTOCK_RUN_DIR/data LOG=$FASTSTOCK_RUN_DIR/log PID=$FASTSTOCK_RUN_DIR/pid
+  local PGBOUNCER_PREPARED=''
   case $1 in
     postgres)
       render postgresql.conf.in postgresql.conf
@@ -195,11 +197,11 @@ pgbouncer_keeps_statements() {
   [[ $(printf '%s\n' 1.21 "$version" | sort -V | head -1) == 1.21 ]]
 }
 
+# shellcheck disable=SC2034 # the template names the variables
 configure_service() { # NAME
   local PORT PORT_OPS port ops DATABASE_PREPARED=off
   ! pgbouncer_keeps_statements || DATABASE_PREPARED=on
   read -r port ops <<<"$(port_settings_of "$1")"
-  # shellcheck disable=SC2034 # the template names them
   PORT=${!port} PORT_OPS=${!ops}
   render "$(program_of "$1").yaml.in" "$1.yaml"
 }

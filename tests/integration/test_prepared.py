@@ -1,4 +1,5 @@
-"""Prepared statements: nothing fails because the server has lost one, or because a migration changed its result."""
+"""Prepared statements: nothing fails because the server has lost one, or because a migration
+changed its result."""
 
 import contextlib
 
@@ -29,21 +30,30 @@ def lost(change, cause):
 
 
 def test_a_statement_that_the_server_has_lost_is_prepared_again(own, tmp_path):
-    """Each change ends with DEALLOCATE ALL in its session, which then knows no statement any more."""
+    """Each change ends with DEALLOCATE ALL in its session, which then knows no statement any
+    more."""
     id = own.create_product(stock=100)
     own.rows("CREATE TABLE seen (statements bigint)")
     own.rows(
         "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " INSERT INTO seen SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'change_stock%%';"
+        " INSERT INTO seen SELECT count(*) FROM pg_prepared_statements WHERE name LIKE "
+        "'change_stock%%';"
         " DEALLOCATE ALL; RETURN NULL; END $$"
     )
     own.rows("CREATE TRIGGER lose AFTER UPDATE ON products EXECUTE FUNCTION lose()")
-    with service("write-svc", tmp_path, own.url, pool_size=1) as writer, Change(writer.ops) as change:
+    with service("write-svc", tmp_path, own.url, pool_size=1) as writer, Change(
+        writer.ops
+    ) as change:
         for left in range(99, 89, -1):
             assert writer.client.update_stock(id, {"delta": -1}).json()["stock"] == left
     assert lost(change, "statement") >= 9
-    assert own.row("SELECT count(*) AS n, min(statements) AS least FROM seen") == {"n": 10, "least": 1}
-    assert [m["stock_after"] for m in own.movements(id)] == list(range(100, 89, -1)), "each change once"
+    assert own.row("SELECT count(*) AS n, min(statements) AS least FROM seen") == {
+        "n": 10,
+        "least": 1,
+    }
+    assert [m["stock_after"] for m in own.movements(id)] == list(
+        range(100, 89, -1)
+    ), "each change once"
 
 
 def test_a_migration_that_changes_a_result(own, tmp_path):
@@ -65,18 +75,31 @@ def read_all(reader, ids):
 
 def test_sessions_that_are_ended(own, tmp_path):
     id = own.create_product(stock=3)
-    with service("read-svc", tmp_path, own.url) as reader, service("write-svc", tmp_path, own.url) as writer:
+    with service("read-svc", tmp_path, own.url) as reader, service(
+        "write-svc", tmp_path, own.url
+    ) as writer:
         for _ in range(5):
-            own.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-            eventually(lambda: reader.client.product(id).status == 200, "the reader has new sessions")
-            eventually(lambda: writer.client.update_stock(id, {"delta": 0}).status == 200, "the writer has new sessions")
+            own.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+                "current_database() AND pid <> pg_backend_pid()"
+            )
+            eventually(
+                lambda: reader.client.product(id).status == 200, "the reader has new sessions"
+            )
+            eventually(
+                lambda: writer.client.update_stock(id, {"delta": 0}).status == 200,
+                "the writer has new sessions",
+            )
 
 
 def test_through_pgbouncer(stack, database, tmp_path):
-    """One that keeps statements (1.21), and one that does not know them: then they are run unprepared."""
+    """One that keeps statements (1.21), and one that does not know them: then they are run
+    unprepared."""
     url = stack.env["DATABASE_URL"]
     ids = database.create_products(20, stock=3)
-    with service("read-svc", tmp_path, url) as reader, service("write-svc", tmp_path, url) as writer:
+    with service("read-svc", tmp_path, url) as reader, service(
+        "write-svc", tmp_path, url
+    ) as writer:
         for _ in range(3):
             for id in ids:
                 assert writer.client.update_stock(id, {"delta": 0}).status == 200

@@ -1,5 +1,5 @@
-"""Which Redis is used, as which user: the documented rights are enough, and each that lacks is named. A Redis that is of no use
-counts as away, and the log says what to do."""
+"""Which Redis is used, as which user: the documented rights are enough, and each that lacks is
+named. A Redis that is of no use counts as away, and the log says what to do."""
 
 import pytest
 
@@ -24,7 +24,11 @@ def settings_for(stack, server, **redis):
 def reasons(service):
     """Why Redis was away, each time that the log says so."""
     lines = service.log_lines()
-    return [line["error"] for line in lines if line["msg"] in ("store is away", "store is still away") and line["store"] == "redis"]
+    return [
+        line["error"]
+        for line in lines
+        if line["msg"] in ("store is away", "store is still away") and line["store"] == "redis"
+    ]
 
 
 def redis_state(service):
@@ -40,7 +44,9 @@ def server():
 
 @pytest.fixture(scope="module")
 def reader(stack, server, tmp_path_factory):
-    with ServiceProcess("read-svc", tmp_path_factory.mktemp("access"), settings_for(stack, server)) as service:
+    with ServiceProcess(
+        "read-svc", tmp_path_factory.mktemp("access"), settings_for(stack, server)
+    ) as service:
         yield service
 
 
@@ -54,7 +60,10 @@ def test_the_documented_user_can_do_all_that_is_needed(stack, database, server, 
             assert reader.client.stock(id).json()["version"] == done["version"]
         assert change("faststock_cache_requests_total", tier="redis", result="hit") == 1
         server.admin.flushall()
-        eventually(lambda: reader.client.stock(id).status == 200 and server.admin.keys(f"fs:*:p:{id}"), "it is filled again")
+        eventually(
+            lambda: reader.client.stock(id).status == 200 and server.admin.keys(f"fs:*:p:{id}"),
+            "it is filled again",
+        )
 
 
 @pytest.mark.parametrize("command", NEEDED)
@@ -63,9 +72,16 @@ def test_a_command_that_is_refused_is_named(server, reader, command):
     server.set_user(f"-{command}")
     try:
         server.cut_connections()
-        eventually(lambda: redis_state(reader) == "down" and len(reasons(reader)) > count, "Redis counts as away")
+        eventually(
+            lambda: redis_state(reader) == "down" and len(reasons(reader)) > count,
+            "Redis counts as away",
+        )
         (last,) = reasons(reader)[-1:]
-        assert "NOPERM" in last and f"'faststock' was refused {command.upper()}" in last and "docs/operations.md" in last, last
+        assert (
+            "NOPERM" in last
+            and f"'faststock' was refused {command.upper()}" in last
+            and "docs/operations.md" in last
+        ), last
         assert reader.client.get("/api/products?limit=1").status == 200
     finally:
         server.set_user(f"+{command}")
@@ -77,7 +93,10 @@ def test_a_command_that_is_refused_from_now_on_is_noticed(server, reader):
     count = len(reasons(reader))
     server.set_user("-set")
     try:
-        eventually(lambda: redis_state(reader) == "down" and len(reasons(reader)) > count, "Redis counts as away")
+        eventually(
+            lambda: redis_state(reader) == "down" and len(reasons(reader)) > count,
+            "Redis counts as away",
+        )
     finally:
         server.set_user("+set")
     eventually(lambda: redis_state(reader) == "up", "Redis is back")
@@ -86,20 +105,27 @@ def test_a_command_that_is_refused_from_now_on_is_noticed(server, reader):
 def test_keys_that_are_refused_are_told(stack, server, tmp_path):
     settings = settings_for(stack, server, key_prefix="other")
     with ServiceProcess("read-svc", tmp_path, settings, wait="alive") as service:
-        eventually(lambda: any("NOPERM" in reason and "key" in reason for reason in reasons(service)), "the keys are named")
+        eventually(
+            lambda: any("NOPERM" in reason and "key" in reason for reason in reasons(service)),
+            "the keys are named",
+        )
 
 
 def test_all_commands_but_the_dangerous_ones_lack_info_alone(stack, server, tmp_path):
     server.set_user("on", f">{PASSWORD}", "~fs:*", "+@all", "-@dangerous", name="careful")
     settings = settings_for(stack, server, url=server.url(user="careful"))
     with ServiceProcess("read-svc", tmp_path, settings, wait="alive") as service:
-        eventually(lambda: any("'careful' was refused INFO" in reason for reason in reasons(service)), "INFO is named")
+        eventually(
+            lambda: any("'careful' was refused INFO" in reason for reason in reasons(service)),
+            "INFO is named",
+        )
         server.set_user("+info", name="careful")
         eventually(lambda: redis_state(service) == "up", "Redis is used", timeout=20)
 
 
 @pytest.mark.parametrize(
-    ["user", "password", "told"], [("faststock", "wrong", "WRONGPASS"), ("nobody", "x", "WRONGPASS"), ("", "", "NOAUTH")]
+    ["user", "password", "told"],
+    [("faststock", "wrong", "WRONGPASS"), ("nobody", "x", "WRONGPASS"), ("", "", "NOAUTH")],
 )
 def test_a_wrong_login_is_told(stack, server, tmp_path, user, password, told):
     server.set_user("on", ">admin", "+@all", "~*", name="admin")
@@ -117,8 +143,17 @@ def test_long_and_escaped_passwords(stack, server, tmp_path):
     password = "p%@/:#?" * 290
     server.set_user("resetpass", f">{password}", name="faststock")
     try:
-        escaped = password.replace("%", "%25").replace("@", "%40").replace("/", "%2F").replace(":", "%3A").replace("#", "%23").replace("?", "%3F")
-        with ServiceProcess("read-svc", tmp_path, settings_for(stack, server, url=server.url(password=escaped))):
+        escaped = (
+            password.replace("%", "%25")
+            .replace("@", "%40")
+            .replace("/", "%2F")
+            .replace(":", "%3A")
+            .replace("#", "%23")
+            .replace("?", "%3F")
+        )
+        with ServiceProcess(
+            "read-svc", tmp_path, settings_for(stack, server, url=server.url(password=escaped))
+        ):
             pass
     finally:
         server.set_user("resetpass", f">{PASSWORD}", name="faststock")
@@ -127,14 +162,23 @@ def test_long_and_escaped_passwords(stack, server, tmp_path):
 def test_cluster_mode_is_refused(stack, tmp_path):
     with redis_server("--cluster-enabled", "yes") as server:
         server.set_user(*documented_acl())
-        with ServiceProcess("read-svc", tmp_path, settings_for(stack, server), wait="alive") as service:
-            eventually(lambda: any("cluster-enabled no" in reason for reason in reasons(service)), "cluster mode is told")
+        with ServiceProcess(
+            "read-svc", tmp_path, settings_for(stack, server), wait="alive"
+        ) as service:
+            eventually(
+                lambda: any("cluster-enabled no" in reason for reason in reasons(service)),
+                "cluster mode is told",
+            )
             assert redis_state(service) == "down"
             assert service.client.get("/api/products?limit=1").status == 200
 
 
 def test_a_sentinel_is_refused(stack, tmp_path):
     with redis_server(sentinel=True) as server:
-        with ServiceProcess("read-svc", tmp_path, settings_for(stack, server, url=server.url(user="")), wait="alive") as service:
-            eventually(lambda: any("Sentinel" in reason for reason in reasons(service)), "it is told")
+        with ServiceProcess(
+            "read-svc", tmp_path, settings_for(stack, server, url=server.url(user="")), wait="alive"
+        ) as service:
+            eventually(
+                lambda: any("Sentinel" in reason for reason in reasons(service)), "it is told"
+            )
             assert redis_state(service) == "down"

@@ -1,4 +1,5 @@
-"""Redis by TLS: who is trusted, and what the log says of the others. Skipped where hiredis has no TLS; there the refusal is tested."""
+"""Redis by TLS: who is trusted, and what the log says of the others. Skipped where hiredis has no
+TLS; there the refusal is tested."""
 
 import subprocess
 
@@ -12,7 +13,11 @@ from support.timing import eventually
 
 pytestmark = pytest.mark.quick
 
-CHECK = run_service("read-svc", "--check-config", env={"REDIS_URL": "rediss://cache", "DATABASE_URL": "postgres://u@db/d"})
+CHECK = run_service(
+    "read-svc",
+    "--check-config",
+    env={"REDIS_URL": "rediss://cache", "DATABASE_URL": "postgres://u@db/d"},
+)
 HAS_TLS = CHECK.returncode == 0
 needs_tls = pytest.mark.skipif(not HAS_TLS, reason=f"no TLS here: {CHECK.stderr.strip()}")
 
@@ -20,7 +25,11 @@ needs_tls = pytest.mark.skipif(not HAS_TLS, reason=f"no TLS here: {CHECK.stderr.
 @pytest.mark.skipif(HAS_TLS, reason="this hiredis has TLS")
 def test_without_tls_the_refusal_says_why():
     assert CHECK.returncode != 0
-    assert "redis.url" in CHECK.stderr and "needs hiredis 1.0" in CHECK.stderr and "built with hiredis 0." in CHECK.stderr, CHECK.stderr
+    assert (
+        "redis.url" in CHECK.stderr
+        and "needs hiredis 1.0" in CHECK.stderr
+        and "built with hiredis 0." in CHECK.stderr
+    ), CHECK.stderr
 
 
 def openssl(*words):
@@ -36,21 +45,58 @@ class Authority:
         folder.mkdir()
         self.file = folder / "ca.pem"
         subject = ["-subj", "/CN=CA of a test"]
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 2, "-keyout", folder / "ca.key", "-out", self.file, *subject)
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            2,
+            "-keyout",
+            folder / "ca.key",
+            "-out",
+            self.file,
+            *subject,
+        )
         (folder / "index.txt").touch()
         (folder / "serial").write_text("1000\n")
         (folder / "ca.conf").write_text(
-            f"[ca]\ndefault_ca=it\n[it]\ndatabase={folder}/index.txt\nserial={folder}/serial\nnew_certs_dir={folder}\n"
-            "default_md=sha256\npolicy=any\nunique_subject=no\ncopy_extensions=copy\n[any]\ncommonName=supplied\n"
+            f"[ca]\ndefault_ca=it\n[it]\ndatabase={folder}/index.txt\nserial={folder}/serial\n"
+            f"new_certs_dir={folder}\n"
+            "default_md=sha256\npolicy=any\nunique_subject=no\ncopy_extensions=copy\n"
+            "[any]\ncommonName=supplied\n"
         )
 
     def sign(self, name, alternatives, valid=("20240101000000Z", "20400101000000Z")):
         """Returns the files of the certificate and of its key."""
         cert, key, request = (self.folder / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
         extension = ["-addext", f"subjectAltName={alternatives}"]
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}", *extension)
+        openssl(
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            request,
+            "-subj",
+            f"/CN={name}",
+            *extension,
+        )
         what = ["-in", request, "-out", cert, "-startdate", valid[0], "-enddate", valid[1]]
-        openssl("ca", "-batch", "-config", self.folder / "ca.conf", "-cert", self.file, "-keyfile", self.folder / "ca.key", *what)
+        openssl(
+            "ca",
+            "-batch",
+            "-config",
+            self.folder / "ca.conf",
+            "-cert",
+            self.file,
+            "-keyfile",
+            self.folder / "ca.key",
+            *what,
+        )
         return cert, key
 
 
@@ -63,7 +109,9 @@ def pki(tmp_path_factory):
         "strange ca": stranger.file,
         "local": authority.sign("local", "DNS:localhost,IP:127.0.0.1"),
         "elsewhere": authority.sign("elsewhere", "DNS:redis.example"),
-        "expired": authority.sign("expired", "DNS:localhost,IP:127.0.0.1", ("20240101000000Z", "20240201000000Z")),
+        "expired": authority.sign(
+            "expired", "DNS:localhost,IP:127.0.0.1", ("20240101000000Z", "20240201000000Z")
+        ),
         "client": authority.sign("client", "DNS:client.example"),
         "strange client": stranger.sign("client", "DNS:client.example"),
     }
@@ -76,11 +124,18 @@ def server_with(pki, name, clients="no"):
 
 def settings_for(stack, server, **redis):
     settings = {name: str(value) for name, value in redis.items()}
-    return {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": server.url(), "connect_timeout_ms": 2000, **settings}}
+    return {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": server.url(), "connect_timeout_ms": 2000, **settings},
+    }
 
 
 def reasons(service):
-    return [line["error"] for line in service.log_lines() if line["msg"] in ("store is away", "store is still away")]
+    return [
+        line["error"]
+        for line in service.log_lines()
+        if line["msg"] in ("store is away", "store is still away")
+    ]
 
 
 @needs_tls
@@ -89,14 +144,19 @@ def test_a_trusted_redis_is_used(stack, database, pki, tmp_path):
     with server_with(pki, "local") as server:
         server.set_user(*documented_acl())
         settings = settings_for(stack, server, tls_ca_file=pki["ca"])
-        with ServiceProcess("write-svc", tmp_path, settings) as writer, ServiceProcess("read-svc", tmp_path, settings) as reader:
+        with ServiceProcess("write-svc", tmp_path, settings) as writer, ServiceProcess(
+            "read-svc", tmp_path, settings
+        ) as reader:
             for step in range(20):
                 done = writer.client.update_stock(id, {"delta": 1}).json()
                 with Change(reader.ops) as change:
                     assert reader.client.stock(id).json()["version"] == done["version"]
                 assert change("faststock_cache_requests_total", tier="redis", result="hit") == 1
             server.cut_connections()
-            eventually(lambda: dependency_states(reader.ops.get("/readyz"))["redis"] == "up", "it connects again")
+            eventually(
+                lambda: dependency_states(reader.ops.get("/readyz"))["redis"] == "up",
+                "it connects again",
+            )
             assert reader.client.stock(id).json()["version"] == done["version"]
 
 
@@ -111,23 +171,64 @@ def test_a_trusted_redis_is_used(stack, database, pki, tmp_path):
     ids=["by name", "another server name", "with a client certificate"],
 )
 def test_other_ways_to_be_trusted(stack, pki, tmp_path, cert, clients, host, tls):
-    files = {name: pki["client"][value] if isinstance(value, int) else value for name, value in tls.items()}
+    files = {
+        name: pki["client"][value] if isinstance(value, int) else value
+        for name, value in tls.items()
+    }
     with server_with(pki, cert, clients) as server:
         server.set_user(*documented_acl())
-        settings = settings_for(stack, server, url=server.url(host=host), tls_ca_file=pki["ca"], **files)
+        settings = settings_for(
+            stack, server, url=server.url(host=host), tls_ca_file=pki["ca"], **files
+        )
         with ServiceProcess("read-svc", tmp_path, settings) as service:
             assert dependency_states(service.ops.get("/readyz"))["redis"] == "up"
 
 
 REFUSALS = {
-    "an unknown CA": ("local", "no", "127.0.0.1", {"tls_ca_file": "strange ca"}, ["certificate is refused", "in certificate chain"]),
+    "an unknown CA": (
+        "local",
+        "no",
+        "127.0.0.1",
+        {"tls_ca_file": "strange ca"},
+        ["certificate is refused", "in certificate chain"],
+    ),
     "no CA given": ("local", "no", "127.0.0.1", {"tls_ca_file": None}, ["certificate is refused"]),
-    "another host": ("elsewhere", "no", "localhost", {}, ["certificate is refused", "ostname mismatch", "localhost"]),
-    "another address": ("elsewhere", "no", "127.0.0.1", {}, ["certificate is refused", "IP address mismatch", "127.0.0.1"]),
-    "an expired certificate": ("expired", "no", "127.0.0.1", {}, ["certificate is refused", "has expired"]),
+    "another host": (
+        "elsewhere",
+        "no",
+        "localhost",
+        {},
+        ["certificate is refused", "ostname mismatch", "localhost"],
+    ),
+    "another address": (
+        "elsewhere",
+        "no",
+        "127.0.0.1",
+        {},
+        ["certificate is refused", "IP address mismatch", "127.0.0.1"],
+    ),
+    "an expired certificate": (
+        "expired",
+        "no",
+        "127.0.0.1",
+        {},
+        ["certificate is refused", "has expired"],
+    ),
     "no client certificate": ("local", "yes", "127.0.0.1", {}, ["redis.tls_cert_file"]),
-    "a strange client": ("local", "yes", "127.0.0.1", {"tls_cert_file": "strange client"}, ["refuses the client's certificate"]),
-    "no such CA file": ("local", "no", "127.0.0.1", {"tls_ca_file": "/nonexistent"}, ["redis.tls_ca_file /nonexistent", "o such file"]),
+    "a strange client": (
+        "local",
+        "yes",
+        "127.0.0.1",
+        {"tls_cert_file": "strange client"},
+        ["refuses the client's certificate"],
+    ),
+    "no such CA file": (
+        "local",
+        "no",
+        "127.0.0.1",
+        {"tls_ca_file": "/nonexistent"},
+        ["redis.tls_ca_file /nonexistent", "o such file"],
+    ),
 }
 
 
@@ -150,11 +251,15 @@ def test_the_log_says_why_there_is_no_trust(stack, pki, tmp_path, case):
 
 
 @needs_tls
-@pytest.mark.parametrize(["scheme", "told"], [("rediss", "does the server speak TLS"), ("redis", "does it want TLS")])
+@pytest.mark.parametrize(
+    ["scheme", "told"], [("rediss", "does the server speak TLS"), ("redis", "does it want TLS")]
+)
 def test_the_log_says_when_one_side_speaks_no_tls(stack, pki, tmp_path, scheme, told):
     with server_with(pki, "local") as server:
         server.set_user(*documented_acl())
         port = server.plain_port if scheme == "rediss" else server.port
-        settings = settings_for(stack, server, url=server.url(scheme=scheme, port=port), tls_ca_file=pki["ca"])
+        settings = settings_for(
+            stack, server, url=server.url(scheme=scheme, port=port), tls_ca_file=pki["ca"]
+        )
         with ServiceProcess("read-svc", tmp_path, settings, wait="alive") as service:
             eventually(lambda: any(told in reason for reason in reasons(service)), told)

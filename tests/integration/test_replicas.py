@@ -215,7 +215,8 @@ def test_a_dead_postgres_replica_is_passed_over(stack, database, cache, replica,
 
 def test_the_redis_replica_takes_the_reads(stack, database, cache, cache_replica, cache_reader):
     ids = database.create_products(10, stock=3)
-    stack.wait_for_relay()  # it says in Redis that they were created, and would refuse a fill that came just before
+    # It says in Redis that they were created, and would refuse a fill that came just before.
+    stack.wait_for_relay()
     for id in ids:
         assert stack.reads[0].product(id).status == 200
     cache_replica.wait_until_caught_up(cache.redis)

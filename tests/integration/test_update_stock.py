@@ -256,7 +256,9 @@ def test_what_a_rule_of_the_database_forbids_is_not_told_as_passing(stack, datab
     with database.constraint(f"id <> {id} OR stock < 10"), Change(writer) as change:
         reply = writer.update_stock(id, {"delta": 5})
         assert_problem(reply, 500, "refused-by-store")
-        assert reply.header("Retry-After") is None and "nothing was changed" in reply.json()["detail"]
+        assert (
+            reply.header("Retry-After") is None and "nothing was changed" in reply.json()["detail"]
+        )
         assert writer.update_stock(id, {"delta": 4}).json()["stock"] == 9
     assert change("faststock_stock_changes_total", outcome="refused") == 1
     assert_product_ledger(database, id, 5, [4])
@@ -266,14 +268,17 @@ def test_what_a_rule_of_the_database_forbids_is_not_told_as_passing(stack, datab
 def limited_user(cache):
     """A user of Redis, and what it may do."""
     name, password = "limited_of_a_test", "s3cret"
-    may = lambda *rules: cache.redis.execute_command("ACL", "SETUSER", name, "on", f">{password}", "~*", "&*", *rules)
+    may = lambda *rules: cache.redis.execute_command(
+        "ACL", "SETUSER", name, "on", f">{password}", "~*", "&*", *rules
+    )
     may("+@all")
     yield name, password, may
     cache.redis.execute_command("ACL", "DELUSER", name)
 
 
 def test_publications_that_fail_are_told(stack, database, cache, limited_user, tmp_path):
-    """The change is made and readers see it, by the relay; operators see that it was not published."""
+    """The change is made and readers see it, by the relay; operators see that it was not
+    published."""
     name, password, may = limited_user
     parts = urlsplit(stack.env["REDIS_URL"])
     url = parts._replace(netloc=f"{name}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
@@ -284,7 +289,10 @@ def test_publications_that_fail_are_told(stack, database, cache, limited_user, t
 
         def is_told(what):
             dependencies = service.ops.get("/readyz").json()["dependencies"]
-            return (dependencies["publications"]["state"] == "down" or dependencies["redis"]["state"] == "down") == what
+            return (
+                dependencies["publications"]["state"] == "down"
+                or dependencies["redis"]["state"] == "down"
+            ) == what
 
         assert service.client.update_stock(id, {"stock": 4}).status == 200
         assert is_told(False)
@@ -296,12 +304,20 @@ def test_publications_that_fail_are_told(stack, database, cache, limited_user, t
         assert is_told(True)
         published = scrape(service.client)
         assert published.value("faststock_publish_total", result="stored") == 1
-        errors, skipped = (published.value("faststock_publish_total", result=result) for result in ("error", "skipped"))
+        errors, skipped = (
+            published.value("faststock_publish_total", result=result)
+            for result in ("error", "skipped")
+        )
         assert errors + skipped == 3
         told = [line for line in service.log_lines() if "cannot be published" in line["msg"]]
-        assert len(told) == (1 if errors else 0), "once in a while, and not for a Redis that is away"
+        assert len(told) == (
+            1 if errors else 0
+        ), "once in a while, and not for a Redis that is away"
         may("+eval", "+evalsha")
-        eventually(lambda: service.client.update_stock(id, {"delta": 0}).status == 200 and is_told(False), "all is well again")
+        eventually(
+            lambda: service.client.update_stock(id, {"delta": 0}).status == 200 and is_told(False),
+            "all is well again",
+        )
 
 
 def test_outcomes_are_counted(stack, database, unknown_id):

@@ -59,7 +59,8 @@ class Database:
 
     @contextlib.contextmanager
     def constraint(self, rule):
-        """While the block runs, products has one more constraint; rows that are there may break it."""
+        """While the block runs, products has one more constraint; rows that are there may break
+        it."""
         self.rows(f"ALTER TABLE products ADD CONSTRAINT of_a_test CHECK ({rule}) NOT VALID")
         try:
             yield

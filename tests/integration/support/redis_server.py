@@ -27,7 +27,8 @@ class RedisServer:
     """Its administrator is the default user, without a password."""
 
     def __init__(self, folder, arguments=(), tls=None, sentinel=False):
-        """tls: {"cert": ..., "key": ..., "ca": ..., "clients": "yes" or "no"}; then `port` speaks TLS, and `plain_port` does not."""
+        """tls: {"cert": ..., "key": ..., "ca": ..., "clients": "yes" or "no"}; then `port` speaks
+        TLS, and `plain_port` does not."""
         self.folder, self.tls, self.sentinel = folder, tls, sentinel
         self.port = free_port()
         self.plain_port = free_port() if tls else self.port
@@ -40,10 +41,31 @@ class RedisServer:
             file = self.folder / "sentinel.conf"
             file.write_text(f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n")
             return [REDIS_SERVER, file, "--sentinel"]
-        words = ["--bind", "127.0.0.1", "--port", str(self.plain_port), "--save", "", "--dir", str(self.folder)]
+        words = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(self.plain_port),
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
         if self.tls:
-            words += ["--tls-port", str(self.port), "--tls-cert-file", self.tls["cert"], "--tls-key-file", self.tls["key"]]
-            words += ["--tls-ca-cert-file", self.tls["ca"], "--tls-auth-clients", self.tls.get("clients", "no")]
+            words += [
+                "--tls-port",
+                str(self.port),
+                "--tls-cert-file",
+                self.tls["cert"],
+                "--tls-key-file",
+                self.tls["key"],
+            ]
+            words += [
+                "--tls-ca-cert-file",
+                self.tls["ca"],
+                "--tls-auth-clients",
+                self.tls.get("clients", "no"),
+            ]
         return [REDIS_SERVER, *words, *self.arguments]
 
     def set_user(self, *rules, name="faststock"):
@@ -64,7 +86,9 @@ class RedisServer:
 
     def __enter__(self):
         with open(self.folder / "redis.log", "ab") as log:
-            self.process = subprocess.Popen(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         eventually(self.is_up, "the own Redis is up")
         return self
 

@@ -243,7 +243,12 @@ def other_database(stack, name, options=""):
     url = urlunsplit(urlsplit(stack.env["DIRECT_URL"])._replace(path=f"/{name}"))
     stack.database.rows(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
     try:
-        subprocess.run([ROOT / "sql" / "migrate"], env={**os.environ, "DIRECT_URL": url}, check=True, capture_output=True)
+        subprocess.run(
+            [ROOT / "sql" / "migrate"],
+            env={**os.environ, "DIRECT_URL": url},
+            check=True,
+            capture_output=True,
+        )
         yield url
     finally:
         stack.database.rows(f"DROP DATABASE {name} WITH (FORCE)")
