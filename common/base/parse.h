@@ -23,20 +23,4 @@ bool parse_is_utf8(const char *bytes, size_t len);
  * is not UTF-8. The text is changed even when false is returned. */
 bool parse_percent_decode(char *text, size_t *len);
 
-/* What an entity tag list (If-Match, If-None-Match; RFC 9110 section 13.1) says of one version. */
-enum etag_match {
-    ETAG_INVALID,
-    ETAG_NONE,  /* no tag in the list is that version */
-    ETAG_FOUND, /* one is */
-    ETAG_ANY,   /* the list is "*" */
-};
-
-/* Looks for `version` in the list. A weak tag (W/"5") counts only when `weak`. */
-enum etag_match parse_etag_list(const char *list, int64_t version, bool weak);
-
-/* The one strong tag of If-Match, a version: ETAG_FOUND sets *ret_version; ETAG_ANY for "*";
- * ETAG_NONE for one tag that no version of ours can be (weak, or not a number); ETAG_INVALID for
- * anything else, lists included. */
-enum etag_match parse_if_match(const char *text, int64_t *ret_version);
-
 #endif

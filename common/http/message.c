@@ -2,95 +2,117 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/json.h"
-#include "common/base/parse.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <time.h>
 
-#define RETRY_AFTER_S "1"
+/* --- headers ---------------------------------------------------------------------------------- */
 
+#define NAMED(name)                                                                                \
+    {                                                                                              \
+        (name), sizeof(name) - 1                                                                   \
+    }
 static const struct {
-    int status;
-    const char *slug;
-    const char *title;
-} problems[] = {
-    [HTTP_BAD_REQUEST] = {400, "bad-request", "Bad request"},
-    [HTTP_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized"},
-    [HTTP_NOT_FOUND] = {404, "not-found", "Not found"},
-    [HTTP_METHOD_NOT_ALLOWED] = {405, "method-not-allowed", "Method not allowed"},
-    [HTTP_REQUEST_TIMEOUT] = {408, "request-timeout", "Request timeout"},
-    [HTTP_INSUFFICIENT_STOCK] = {409, "insufficient-stock", "Insufficient stock"},
-    [HTTP_OUT_OF_RANGE] = {409, "out-of-range", "Stock out of range"},
-    [HTTP_LENGTH_REQUIRED] = {411, "length-required", "Length required"},
-    [HTTP_PRECONDITION_FAILED] = {412, "precondition-failed", "Precondition failed"},
-    [HTTP_PAYLOAD_TOO_LARGE] = {413, "payload-too-large", "Payload too large"},
-    [HTTP_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported-media-type", "Unsupported media type"},
-    [HTTP_HEADERS_TOO_LARGE] = {431, "headers-too-large", "Request header fields too large"},
-    [HTTP_VERSION_NOT_SUPPORTED] = {505, "version-not-supported", "HTTP version not supported"},
-    [HTTP_REFUSED] = {500, "refused-by-store", "Refused by a store"},
-    [HTTP_OVERLOADED] = {503, "overloaded", "Overloaded"},
-    [HTTP_UNAVAILABLE] = {503, "unavailable", "Service unavailable"},
+    const char *text;
+    size_t len;
+} names[HTTP_NAMES] = {
+    [HTTP_OTHER_NAME] = {"", 0},
+    [HTTP_AUTHORIZATION] = NAMED("Authorization"),
+    [HTTP_CONNECTION] = NAMED("Connection"),
+    [HTTP_CONTENT_ENCODING] = NAMED("Content-Encoding"),
+    [HTTP_CONTENT_LENGTH] = NAMED("Content-Length"),
+    [HTTP_CONTENT_TYPE] = NAMED("Content-Type"),
+    [HTTP_EXPECT] = NAMED("Expect"),
+    [HTTP_HOST] = NAMED("Host"),
+    [HTTP_IF_MATCH] = NAMED("If-Match"),
+    [HTTP_IF_NONE_MATCH] = NAMED("If-None-Match"),
+    [HTTP_MIN_VERSION] = NAMED("Min-Version"),
+    [HTTP_TRACEPARENT] = NAMED("traceparent"),
+    [HTTP_TRANSFER_ENCODING] = NAMED("Transfer-Encoding"),
+    [HTTP_X_REQUEST_ID] = NAMED("X-Request-Id"),
 };
 
-const char *http_reason(int status)
+/* The number of a name (case-insensitive, RFC 9110 section 5.1). Few names have the same length,
+ * so nearly all are told apart by it alone. */
+static enum http_name known_name(const char *name, size_t len)
 {
-    for (size_t i = 0; i < FS_ARRAY_LEN(problems); i++) {
-        if (problems[i].status == status && status != 409 && status != 503) {
-            return problems[i].title;
+    for (enum http_name i = HTTP_OTHER_NAME + 1; i < HTTP_NAMES; i++) {
+        if (names[i].len == len && strncasecmp(names[i].text, name, len) == 0) {
+            return i;
         }
     }
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 304:
-        return "Not Modified";
-    case 409:
-        return "Conflict";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Unknown";
-    }
+    return HTTP_OTHER_NAME;
 }
 
-const char *http_header(const struct http_request *request, const char *name)
+void http_request_init(struct http_request *request, const char *method, const char *path,
+                       const char *query)
 {
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (strcasecmp(request->headers[i].name, name) == 0) {
-            return request->headers[i].value;
+    memset(request, 0, offsetof(struct http_request, headers));
+    request->method = method;
+    request->path = path;
+    request->query = query;
+    request->body = "";
+}
+
+bool http_request_add(struct http_request *request, const char *name, size_t name_len,
+                      const char *value, size_t value_len)
+{
+    enum http_name known = known_name(name, name_len);
+
+    assert(name[name_len] == '\0' && value[value_len] == '\0');
+    if (request->header_count == HTTP_HEADERS_MAX) {
+        return false;
+    }
+    request->headers[request->header_count++] =
+        (struct http_header){name, value, name_len, value_len, known};
+    if (request->count[known]++ == 0) {
+        request->first[known] = (uint8_t)request->header_count;
+    }
+    return true;
+}
+
+const struct http_header *http_header_first(const struct http_request *request, enum http_name name)
+{
+    return request->count[name] == 0 ? NULL : &request->headers[request->first[name] - 1];
+}
+
+const struct http_header *http_header_next(const struct http_request *request,
+                                           const struct http_header *header)
+{
+    const struct http_header *end = request->headers + request->header_count;
+
+    for (const struct http_header *next = header + 1; next < end; next++) {
+        if (next->known == header->known) {
+            return next;
         }
     }
     return NULL;
 }
 
-size_t http_header_count(const struct http_request *request, const char *name)
+const char *http_header(const struct http_request *request, enum http_name name)
 {
-    size_t count = 0;
+    const struct http_header *header = http_header_first(request, name);
 
-    for (size_t i = 0; i < request->header_count; i++) {
-        count += strcasecmp(request->headers[i].name, name) == 0;
-    }
-    return count;
+    return header == NULL ? NULL : header->value;
 }
 
-/* --- who asks --------------------------------------------------------------------------------- */
+size_t http_header_count(const struct http_request *request, enum http_name name)
+{
+    return request->count[name];
+}
+
+/* --- identity of a request -------------------------------------------------------------------- */
 
 static bool only_of(const char *text, size_t len, const char *allowed)
 {
     return strspn(text, allowed) >= len;
 }
 
-static bool usable_request_id(const char *id)
+static bool usable_request_id(const char *id, size_t len)
 {
-    size_t len = id == NULL ? 0 : strlen(id);
-
     return len > 0 && len < HTTP_REQUEST_ID_SIZE &&
            only_of(id, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
@@ -140,17 +162,32 @@ static void format_hex(uint64_t value, char *out)
 
 void http_identify(struct http_request *request)
 {
-    const char *id = http_header(request, "X-Request-Id");
+    const struct http_header *id = http_header_first(request, HTTP_X_REQUEST_ID);
 
-    if (usable_request_id(id)) {
-        memcpy(request->id, id, strlen(id) + 1);
+    if (id != NULL && usable_request_id(id->value, id->value_len)) {
+        memcpy(request->id, id->value, id->value_len + 1);
     } else {
         format_hex(random_bits(), request->id);
     }
-    read_traceparent(http_header(request, "traceparent"), request->trace_id);
+    read_traceparent(http_header(request, HTTP_TRACEPARENT), request->trace_id);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
+
+void http_response_reset(struct http_response *response)
+{
+    response->status = 0;
+    response->content_type = NULL;
+    response->close = false;
+    strbuf_clear(&response->headers);
+    strbuf_clear(&response->body);
+}
+
+void http_response_finish(struct http_response *response)
+{
+    strbuf_finish(&response->headers);
+    strbuf_finish(&response->body);
+}
 
 void http_add_header(struct http_response *response, const char *name, const char *value)
 {
@@ -169,110 +206,92 @@ struct strbuf *http_start_json(struct http_response *response, int status)
     return &response->body;
 }
 
-void http_problem(const struct http_request *request, struct http_response *response,
-                  enum http_problem problem, const char *detail, const char *members)
+const char *http_reason(int status)
 {
-    struct strbuf *body = http_start_json(response, problems[problem].status);
+    static const struct {
+        int status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
 
-    response->content_type = "application/problem+json";
-    strbuf_addf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-                problems[problem].slug, problems[problem].title, problems[problem].status);
-    json_add_string(body, detail);
-    strbuf_addf(body, ",\"instance\":\"urn:request:%s\"%s}", request->id,
-                members == NULL ? "" : members);
-    http_add_header(response, "Cache-Control", "no-store");
-    if (problem == HTTP_OVERLOADED || problem == HTTP_UNAVAILABLE) {
-        http_add_header(response, "Retry-After", RETRY_AFTER_S);
-    }
-}
-
-void http_bad_field(const struct http_request *request, struct http_response *response,
-                    const char *field, const char *detail)
-{
-    struct strbuf members = STRBUF_EMPTY;
-    struct strbuf text = STRBUF_EMPTY;
-
-    strbuf_adds(&members, ",\"errors\":[{\"field\":");
-    json_add_string(&members, field);
-    strbuf_adds(&members, ",\"detail\":");
-    json_add_string(&members, detail);
-    strbuf_adds(&members, "}]");
-    strbuf_addf(&text, "%s%s%s", field, *field == '\0' ? "" : ": ", detail);
-    http_problem(request, response, HTTP_BAD_REQUEST, text.text, members.text);
-    strbuf_finish(&text);
-    strbuf_finish(&members);
-}
-
-/* --- queries ---------------------------------------------------------------------------------- */
-
-/* A decoded copy of a part of the query, NULL when its encoding is bad. */
-static char *decode(const char *start, size_t len, size_t *ret_len)
-{
-    char *copy = fs_calloc(1, len + 1);
-
-    memcpy(copy, start, len);
-    *ret_len = len;
-    if (!parse_percent_decode(copy, ret_len)) {
-        free(copy);
-        return NULL;
-    }
-    copy[*ret_len] = '\0';
-    return copy;
-}
-
-/* One "name=value". */
-static bool read_pair(const struct http_request *request, const char *start, size_t len,
-                      struct http_query_param *params, struct http_response *response)
-{
-    const char *equals = memchr(start, '=', len);
-    size_t name_len = equals == NULL ? len : (size_t)(equals - start);
-    size_t decoded_len = 0;
-    char *name = decode(start, name_len, &decoded_len);
-
-    if (name == NULL) {
-        http_bad_field(request, response, "query", "bad percent-encoding, or not UTF-8");
-        return false;
-    }
-    while (params->name != NULL && strcmp(params->name, name) != 0) {
-        params++;
-    }
-    free(name);
-    if (params->name == NULL) {
-        return true;
-    }
-    if (params->value != NULL) {
-        http_bad_field(request, response, params->name, "expected once, is repeated");
-        return false;
-    }
-    params->value =
-        equals == NULL ? fs_strdup("") : decode(equals + 1, len - name_len - 1, &params->len);
-    if (params->value == NULL) {
-        http_bad_field(request, response, params->name, "bad percent-encoding, or not UTF-8");
-        return false;
-    }
-    return true;
-}
-
-bool http_read_query(const struct http_request *request, struct http_query_param *params,
-                     struct http_response *response)
-{
-    const char *p = request->query;
-
-    while (*p != '\0') {
-        size_t len = strcspn(p, "&");
-
-        if (len > 0 && !read_pair(request, p, len, params, response)) {
-            return false;
+    for (size_t i = 0; i < FS_ARRAY_LEN(phrases); i++) {
+        if (phrases[i].status == status) {
+            return phrases[i].phrase;
         }
-        p += len + (p[len] == '&' ? 1 : 0);
     }
-    return true;
+    return status < 300 ? "OK" : status < 500 ? "Bad Request" : "Internal Server Error";
 }
 
-void http_query_finish(struct http_query_param *params)
+/* "Date: ...\r\n", made anew each second by each thread. */
+static const char *date_header(void)
 {
-    for (; params->name != NULL; params++) {
-        free(params->value);
-        params->value = NULL;
+    static _Thread_local char text[48];
+    static _Thread_local time_t made_at;
+    time_t now = time(NULL);
+    struct tm utc;
+
+    if (now != made_at) {
+        gmtime_r(&now, &utc);
+        strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
+        made_at = now;
     }
+    return text;
+}
+
+static void add_number_header(struct strbuf *out, const char *name_and_colon, size_t value)
+{
+    strbuf_adds(out, name_and_colon);
+    strbuf_add_int(out, (int64_t)value);
+    strbuf_add(out, "\r\n", 2);
+}
+
+size_t http_write_answer(const struct http_request *request, const struct http_response *response,
+                         struct strbuf *out)
+{
+    bool has_body = response->content_type != NULL;
+
+    strbuf_clear(out);
+    strbuf_adds(out, "HTTP/1.1 ");
+    strbuf_add_int(out, response->status);
+    strbuf_addc(out, ' ');
+    strbuf_adds(out, http_reason(response->status));
+    strbuf_add(out, "\r\n", 2);
+    strbuf_adds(out, date_header());
+    if (has_body) {
+        strbuf_adds(out, "Content-Type: ");
+        strbuf_adds(out, response->content_type);
+        strbuf_add(out, "\r\n", 2);
+        add_number_header(out, "Content-Length: ", response->body.len);
+    }
+    strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
+    strbuf_adds(out, "X-Request-Id: ");
+    strbuf_adds(out, request->id);
+    strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n"
+                                     : "\r\nConnection: keep-alive\r\n\r\n");
+    /* a HEAD is told the length that a GET would get (RFC 9110 section 9.3.2) */
+    if (!has_body || strcmp(request->method, "HEAD") == 0) {
+        return 0;
+    }
+    strbuf_add(out, strbuf_text(&response->body), response->body.len);
+    return response->body.len;
 }

@@ -1,5 +1,9 @@
 /* Requests and responses as handlers see them; nothing here knows the HTTP library. A request and
- * its response belong to one thread. */
+ * its response belong to one thread.
+ *
+ * The headers that the services read have a number, given to each header once, when the head is
+ * taken over. Looking one up is then an index instead of a search by name: a GET has some ten
+ * look-ups. */
 #ifndef FASTSTOCK_COMMON_HTTP_MESSAGE_H
 #define FASTSTOCK_COMMON_HTTP_MESSAGE_H
 
@@ -14,9 +18,31 @@
 #define HTTP_REQUEST_ID_SIZE 129
 #define HTTP_TRACE_ID_SIZE 33
 
+/* The headers that are read anywhere. A new one also needs a row in message.c. */
+enum http_name {
+    HTTP_OTHER_NAME, /* read by nobody */
+    HTTP_AUTHORIZATION,
+    HTTP_CONNECTION,
+    HTTP_CONTENT_ENCODING,
+    HTTP_CONTENT_LENGTH,
+    HTTP_CONTENT_TYPE,
+    HTTP_EXPECT,
+    HTTP_HOST,
+    HTTP_IF_MATCH,
+    HTTP_IF_NONE_MATCH,
+    HTTP_MIN_VERSION,
+    HTTP_TRACEPARENT,
+    HTTP_TRANSFER_ENCODING,
+    HTTP_X_REQUEST_ID,
+    HTTP_NAMES
+};
+
 struct http_header {
-    const char *name;
+    const char *name; /* NUL behind it, and behind the value */
     const char *value;
+    size_t name_len;
+    size_t value_len; /* without the blanks around it */
+    enum http_name known;
 };
 
 struct http_text {
@@ -29,14 +55,16 @@ struct http_request {
     const char *path;                         /* as it came: not percent-decoded */
     const char *query;                        /* what stood behind '?', or "" */
     struct http_text params[HTTP_PARAMS_MAX]; /* the {parts} of the route's path, in order */
-    struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
+    uint8_t first[HTTP_NAMES]; /* per name: 1 + the place of its first header, or 0 */
+    uint8_t count[HTTP_NAMES]; /* per name: how many headers have it */
     const char *body;
     size_t body_len;
     int64_t start_us;    /* monotonic; when the head had been read */
     int64_t deadline_us; /* monotonic; counted from when the body had been read too */
     char id[HTTP_REQUEST_ID_SIZE];
-    char trace_id[HTTP_TRACE_ID_SIZE]; /* of traceparent (W3C Trace Context), or "" */
+    char trace_id[HTTP_TRACE_ID_SIZE];            /* of traceparent (W3C Trace Context), or "" */
+    struct http_header headers[HTTP_HEADERS_MAX]; /* last, for it need not be zeroed */
 };
 
 struct http_response {
@@ -47,12 +75,31 @@ struct http_response {
     bool close; /* end the connection after this response */
 };
 
-/* The first header of that name (case-insensitive), or NULL. */
-const char *http_header(const struct http_request *request, const char *name);
-size_t http_header_count(const struct http_request *request, const char *name);
+/* An empty request with these three, which are borrowed. Leaves the room for headers as it is. */
+void http_request_init(struct http_request *request, const char *method, const char *path,
+                       const char *query);
+
+/* Adds a header; false when there is no room for it. Both texts are borrowed and end with NUL. */
+bool http_request_add(struct http_request *request, const char *name, size_t name_len,
+                      const char *value, size_t value_len);
+
+/* The value of the first header of that name, or NULL; how many there are. */
+const char *http_header(const struct http_request *request, enum http_name name);
+size_t http_header_count(const struct http_request *request, enum http_name name);
+
+/* The first header of that name, and the one that follows `header` with the same; NULL at the end.
+ * For headers that hold lists: a list may be spread over several lines (RFC 9110 section 5.3). */
+const struct http_header *http_header_first(const struct http_request *request,
+                                            enum http_name name);
+const struct http_header *http_header_next(const struct http_request *request,
+                                           const struct http_header *header);
 
 /* Sets request->id and trace_id from its headers; a missing or unusable id is made up. */
 void http_identify(struct http_request *request);
+
+/* Forgets what the response held, and keeps its memory. */
+void http_response_reset(struct http_response *response);
+void http_response_finish(struct http_response *response);
 
 /* `value` must hold no line ends. */
 void http_add_header(struct http_response *response, const char *name, const char *value);
@@ -60,52 +107,12 @@ void http_add_header(struct http_response *response, const char *name, const cha
 /* Forgets what the response held and makes it JSON with this status; the caller adds the body. */
 struct strbuf *http_start_json(struct http_response *response, int status);
 
-enum http_problem {
-    HTTP_BAD_REQUEST,
-    HTTP_UNAUTHORIZED,
-    HTTP_NOT_FOUND,
-    HTTP_METHOD_NOT_ALLOWED,
-    HTTP_REQUEST_TIMEOUT,
-    HTTP_INSUFFICIENT_STOCK,
-    HTTP_OUT_OF_RANGE,
-    HTTP_LENGTH_REQUIRED,
-    HTTP_PRECONDITION_FAILED,
-    HTTP_PAYLOAD_TOO_LARGE,
-    HTTP_UNSUPPORTED_MEDIA_TYPE,
-    HTTP_HEADERS_TOO_LARGE,
-    HTTP_VERSION_NOT_SUPPORTED,
-    HTTP_REFUSED, /* by a store, until an operator has mended it */
-    HTTP_OVERLOADED,
-    HTTP_UNAVAILABLE,
-};
-
-/* Makes the response a problem (RFC 9457). `members` is NULL or further JSON members, each with a
- * comma in front. HTTP_OVERLOADED and HTTP_UNAVAILABLE get a Retry-After. */
-void http_problem(const struct http_request *request, struct http_response *response,
-                  enum http_problem problem, const char *detail, const char *members);
-
-/* A 400 that names the field (of the path, query, headers or body; "request" for the whole) and
- * what it expects. */
-void http_bad_field(const struct http_request *request, struct http_response *response,
-                    const char *field, const char *detail);
-
-/* The reason phrase of a status code. */
+/* The reason phrase of a status code (RFC 9110 section 15); of an unknown one that of its class. */
 const char *http_reason(int status);
 
-/* --- queries ---------------------------------------------------------------------------------- */
-
-/* A query parameter that a handler knows; an array of them ends with name == NULL. */
-struct http_query_param {
-    const char *name;
-    char *value; /* set by http_read_query: decoded, owned; NULL when absent */
-    size_t len;
-};
-
-/* Reads the known parameters. Unknown ones are ignored; a repeated known one or a bad
- * percent-encoding makes the response a 400 and false is returned. http_query_finish frees the
- * values in either case. */
-bool http_read_query(const struct http_request *request, struct http_query_param *params,
-                     struct http_response *response);
-void http_query_finish(struct http_query_param *params);
+/* Writes head and body into `out` as they go over the wire. Returns how many bytes of it are body:
+ * none in an answer to HEAD, and none in a 304. */
+size_t http_write_answer(const struct http_request *request, const struct http_response *response,
+                         struct strbuf *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* Routes as a table: a method, a path with {parts}, and the function that answers. */
+/* Routes as a table: a method, a path with {parts}, and the function that answers. A path may have
+ * several methods, each in a row of its own, in one service or in two. */
 #ifndef FASTSTOCK_COMMON_HTTP_ROUTER_H
 #define FASTSTOCK_COMMON_HTTP_ROUTER_H
 
@@ -16,14 +17,23 @@ struct http_route {
     http_handler *handle;
 };
 
+/* A route of the whole system, whichever service answers it. */
+struct http_known_route {
+    const char *method; /* NULL ends a table */
+    const char *path;
+    const char *service;
+};
+
 /* Does `path` have the form of `pattern`? A {part} takes one or more characters up to the next '/'.
  * `ret_params` (may be NULL) gets them in order. */
 bool http_path_matches(const char *pattern, const char *path,
                        struct http_text ret_params[HTTP_PARAMS_MAX]);
 
-/* The route that answers the request, its params set; else NULL, the response made a 404, or a 405
- * with Allow, by the table of all paths (api_paths.h). */
+/* The route that answers the request, its params set; else NULL, and the response is made a 404, or
+ * a 405 whose Allow has the methods of the path in `routes` and in `known` (NULL: nothing is known
+ * of other services). */
 const struct http_route *http_find_route(const struct http_route *routes,
+                                         const struct http_known_route *known,
                                          struct http_request *request,
                                          struct http_response *response);
 

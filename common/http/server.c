@@ -5,9 +5,14 @@
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
-#include "common/base/parse.h"
+#include "common/base/ticker.h"
+#include "common/http/content.h"
+#include "common/http/head.h"
+#include "common/http/problem.h"
 #include "common/http/sockets.h"
+#include "common/http/traffic.h"
 
+#include <assert.h>
 #include <civetweb.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -17,30 +22,21 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
-#define HEAD_BYTES_MAX                                                                             \
-    16384 /* what a request line and its headers may take: nginx's default of 4 x 8k, and thrift   \
-           */
 #define LIBRARY_HEAD_BYTES                                                                         \
     65536 /* the library's own limit; larger, so that ours can answer 431                          \
            */
-#define DISCARD_BYTES_MAX                                                                          \
-    1048576 /* read behind an answer that refused a body, so that the client gets to read it */
+/* Read behind an answer that refused a body, so that the client gets to read the answer. */
+#define DISCARD_BYTES_MAX 1048576
 #define DISCARD_MS_MAX 1000
-#define STATUSES_MAX 24
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
+#define SILENT_MS 100      /* longer than a client's first bytes are under way */
+#define ROOM_LOOK_MS 50    /* how often is looked for such connections */
 #define IDLE_POLL_MS 5
-#define CHUNK_BYTES                                                                                \
-    4096 /* on the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE) */
+/* On the stack, of which the library's threads have 100 KiB (its USE_STACK_SIZE). */
+#define CHUNK_BYTES 4096
 
-static struct metric_family requests_counter =
-    METRIC_COUNTER("http_requests_total", "HTTP requests answered, by route template.", "method",
-                   "route", "status");
-static struct metric_family duration_histogram = METRIC_HISTOGRAM(
-    "http_request_duration_seconds", "From the end of a request's head to the end of its answer.",
-    metric_buckets_seconds, "method", "route");
 static struct metric_family in_flight_gauge =
     METRIC_GAUGE("http_requests_in_flight", "Requests being answered.", METRIC_NO_LABELS);
 static struct metric_family connections_gauge = METRIC_GAUGE(
@@ -50,114 +46,55 @@ static struct metric_family threads_gauge =
 static struct metric_family shed_counter =
     METRIC_COUNTER("http_requests_shed_total",
                    "Requests refused with 503 because the threads were taken.", METRIC_NO_LABELS);
-
-static const char *const methods[] = {"GET",   "HEAD",   "POST",    "PUT",
-                                      "PATCH", "DELETE", "OPTIONS", "OTHER"};
-#define METHODS FS_ARRAY_LEN(methods)
-
-/* The series of one route and method. */
-struct route_metrics {
-    const char *route;
-    _Atomic(struct metric *) duration[METHODS];
-    _Atomic(struct metric *) requests[METHODS][STATUSES_MAX];
-    _Atomic int statuses[STATUSES_MAX]; /* which status has which place in `requests` */
-};
+static struct metric_family silent_counter = METRIC_COUNTER(
+    "http_connections_silent_total",
+    "Connections closed to make room, because nothing came on them.", METRIC_NO_LABELS);
 
 struct http_server {
     struct http_server_options options;
     struct mg_context *library;
-    atomic_int connections;
     atomic_int in_flight;
-    atomic_uint log_count;
-    size_t route_count;
-    struct route_metrics *route_metrics; /* one per route, and a last one for what matched none */
+    atomic_int connections; /* as many as are in the list */
+    pthread_mutex_t lock;   /* guards the list */
+    struct connection *open;
+    struct traffic *traffic; /* NULL: not counted */
     struct metric *in_flight_now;
     struct metric *connections_now;
     struct metric *shed;
+    struct metric *silent;
     struct socket_guard *guard;
+    struct ticker *room;
 };
 
-/* What is remembered of a connection. */
+/* A connection, from when the library gives it to a thread until that thread closes it. */
 struct connection {
-    int64_t idle_since_us; /* since it opened, or since its last answer */
-    bool was_used;
-    int socket; /* -1: not looked for yet */
+    struct connection *next;
+    struct connection **previous;
+    const struct mg_connection *library;
+    _Atomic int64_t idle_since_us; /* since it opened, or since its last answer; 0: in a request */
+    atomic_bool was_used;
+    bool is_unreadable; /* the library could not read a request, and that was answered */
+    int socket;         /* -1: not looked for yet */
 };
 
 /* Buffers that each serving thread keeps. */
 struct thread_buffers {
+    struct http_request request;
     struct http_response response;
     struct strbuf body;
     struct strbuf out;
 };
 
-/* --- metrics and logs ------------------------------------------------------------------------- */
+/* --- start and stop --------------------------------------------------------------------------- */
 
-static size_t method_index(const char *method)
-{
-    size_t i = 0;
-
-    while (i + 1 < METHODS && (method == NULL || strcmp(methods[i], method) != 0)) {
-        i++;
-    }
-    return i;
-}
-
-/* The place of a status in the tables of a route; claimed without a lock. */
-static size_t status_index(struct route_metrics *metrics, int status)
-{
-    for (size_t i = 0; i + 1 < STATUSES_MAX; i++) {
-        int found = 0;
-
-        if (atomic_compare_exchange_strong(&metrics->statuses[i], &found, status) ||
-            found == status) {
-            return i;
-        }
-    }
-    return STATUSES_MAX - 1;
-}
-
-static void count_request(struct route_metrics *metrics, const char *method, int status,
-                          int64_t took_us)
-{
-    size_t m = method_index(method);
-    size_t s = status_index(metrics, status);
-    struct metric *requests = atomic_load_explicit(&metrics->requests[m][s], memory_order_acquire);
-    struct metric *duration = atomic_load_explicit(&metrics->duration[m], memory_order_acquire);
-
-    if (requests == NULL) {
-        char text[16];
-
-        snprintf(text, sizeof(text), "%d", status);
-        requests = metric_get(&requests_counter, methods[m], metrics->route, text);
-        atomic_store_explicit(&metrics->requests[m][s], requests, memory_order_release);
-    }
-    if (duration == NULL) {
-        duration = metric_get(&duration_histogram, methods[m], metrics->route);
-        atomic_store_explicit(&metrics->duration[m], duration, memory_order_release);
-    }
-    metric_add(requests, 1);
-    metric_observe(duration, (double)took_us / (double)CLOCK_US_PER_S);
-}
-
-static void log_request(struct http_server *server, const struct http_request *request,
-                        const struct http_response *response, const char *route, const char *client,
-                        int64_t took_us)
-{
-    bool slow = took_us >= server->options.log_slow_ms * CLOCK_US_PER_MS;
-    unsigned count = atomic_fetch_add_explicit(&server->log_count, 1, memory_order_relaxed);
-
-    if (response->status < 500 && !slow && count % (unsigned)server->options.log_sample != 0) {
-        return;
-    }
-    log_write(response->status >= 500 ? LOG_WARN : LOG_INFO,
-              LOG_FIELDS(
-                  log_msg("request"), log_str("method", request->method), log_str("route", route),
-                  log_str("path", request->path), log_int("status", response->status),
-                  log_num("took_ms", (double)took_us / (double)CLOCK_US_PER_MS),
-                  log_int("bytes", (int64_t)response->body.len), log_str("request_id", request->id),
-                  log_str("trace_id", request->trace_id), log_str("client", client)));
-}
+static int on_connection_open(const struct mg_connection *connection, void **ret_data);
+static void on_connection_close(const struct mg_connection *connection);
+static void *on_thread_start(const struct mg_context *context, int type);
+static void on_thread_exit(const struct mg_context *context, int type, void *arg);
+static int on_library_message(const struct mg_connection *connection, const char *message);
+static int on_request(struct mg_connection *connection);
+static int on_library_error(struct mg_connection *connection, int status, const char *message);
+static int64_t make_room(void *arg);
 
 static void update_gauges(void *arg)
 {
@@ -167,144 +104,180 @@ static void update_gauges(void *arg)
     metric_set(server->connections_now, atomic_load(&server->connections));
 }
 
-/* --- reading a request ------------------------------------------------------------------------ */
-
-static size_t head_bytes(const struct http_request *request)
+static void init_metrics(struct http_server *server)
 {
-    size_t bytes = strlen(request->method) + strlen(request->path) + strlen(request->query);
-
-    for (size_t i = 0; i < request->header_count; i++) {
-        bytes += strlen(request->headers[i].name) + strlen(request->headers[i].value) + 4;
+    server->silent = metric_get(&silent_counter);
+    if (server->options.is_public) {
+        server->traffic = traffic_create(server->options.routes, server->options.log_sample,
+                                         server->options.log_slow_ms);
+        server->in_flight_now = metric_get(&in_flight_gauge);
+        server->connections_now = metric_get(&connections_gauge);
+        server->shed = metric_get(&shed_counter);
+        metric_set(metric_get(&threads_gauge), (double)server->options.threads);
+        metrics_add_hook(update_gauges, server);
     }
-    return bytes;
 }
 
-/* A 400 after which the connection ends: what follows on it cannot be trusted. */
-static bool refuse_field(const struct http_request *request, struct http_response *response,
-                         const char *field, const char *detail)
+/* Each connection is a descriptor, to clients and to stores: take what the system grants. */
+static void raise_descriptor_limit(void)
 {
-    http_bad_field(request, response, field, detail);
-    response->close = true;
-    return false;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
-/* Any other problem after which the connection ends. */
-static bool refuse(const struct http_request *request, struct http_response *response,
-                   enum http_problem problem, const char *detail)
+static struct mg_context *start_library(struct http_server *server)
 {
-    http_problem(request, response, problem, detail, NULL);
-    response->close = true;
-    return false;
+    static const struct mg_callbacks callbacks = {.begin_request = on_request,
+                                                  .log_message = on_library_message,
+                                                  .http_error = on_library_error,
+                                                  .init_connection = on_connection_open,
+                                                  .connection_close = on_connection_close,
+                                                  .init_thread = on_thread_start,
+                                                  .exit_thread = on_thread_exit};
+    bool is_v6 = strchr(server->options.host, ':') != NULL;
+    char port[320];
+    char threads[24];
+    char read_timeout[24];
+    char keep_alive_timeout[24];
+    char head_bytes_max[24];
+    /* clang-format off */
+    const char *const options[] = {
+        "listening_ports", port,
+        "num_threads", threads,
+        "connection_queue", threads, /* accepted, and waiting for a thread */
+        "listen_backlog", "1024",
+        "tcp_nodelay", "1",
+        "enable_keep_alive", "yes",
+        "keep_alive_timeout_ms", keep_alive_timeout,
+        "request_timeout_ms", read_timeout,
+        "max_request_size", head_bytes_max,
+        "decode_url", "no", /* handlers judge the path as it came */
+        "enable_auth_domain_check", "no",
+        "enable_directory_listing", "no",
+        NULL};
+    /* clang-format on */
+
+    snprintf(port, sizeof(port), is_v6 ? "[%s]:%" PRId64 : "%s:%" PRId64, server->options.host,
+             server->options.port);
+    snprintf(threads, sizeof(threads), "%" PRId64, server->options.threads);
+    snprintf(read_timeout, sizeof(read_timeout), "%" PRId64, server->options.read_timeout_ms);
+    snprintf(keep_alive_timeout, sizeof(keep_alive_timeout), "%" PRId64,
+             server->options.keep_alive_timeout_ms);
+    snprintf(head_bytes_max, sizeof(head_bytes_max), "%d", LIBRARY_HEAD_BYTES);
+    return mg_start(&callbacks, server, (const char **)options);
 }
 
-/* The library parses in place: it overwrites the colon with NUL, and blanks before it too. So
- * behind the NUL of a plain name comes the value or what stands before it, and behind that of "Name
- * :" another NUL that is not the value. */
-static bool has_blank_before_colon(const struct http_header *header)
+/* The library only says that it could not start: the cause is found out by listening without it. */
+static void log_why_not(const struct http_server_options *options)
 {
-    const char *behind = header->name + strlen(header->name) + 1;
+    const char *why = socket_why_not_listen(options->host, options->port);
 
-    return header->value > behind && *behind == '\0';
+    if (why == NULL && strchr(options->host, ':') != NULL && !mg_check_feature(MG_FEATURES_IPV6)) {
+        why = "the HTTP library here is built without IPv6; expected an IPv4 address";
+    }
+    log_error(log_msg("cannot listen"), log_str("host", options->host),
+              log_int("port", options->port),
+              log_str("error",
+                      why == NULL ? "the HTTP library did not start; it may have said why" : why));
 }
 
-/* Are the lines of the head those that the library has shown, each with CR LF behind it? It ends
- * its list at a line that begins with a blank, a colon or a byte above 127, and passes over what
- * follows: a Transfer-Encoding, say, by which a proxy in front goes. It overwrites CR and LF with
- * NUL, and the last LF of the head, but not the CR before that unless there was no header. */
-static bool lines_are_plain(const struct http_request *request, const char *http_version)
+struct http_server *http_server_start(const struct http_server_options *options)
 {
-    const char *line = http_version + strlen(http_version) + 2;
+    struct http_server *server = fs_calloc(1, sizeof(*server));
 
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct http_header *header = &request->headers[i];
+    assert(options->threads > 0 && options->port > 0 && options->routes != NULL);
+    server->options = *options;
+    pthread_mutex_init(&server->lock, NULL);
+    raise_descriptor_limit();
+    init_metrics(server);
+    server->guard = socket_guard_create();
+    mg_init_library(MG_FEATURES_IPV6); /* of a library that is built with it */
+    server->library = start_library(server);
+    if (server->library == NULL) {
+        log_why_not(options);
+        http_server_destroy(server);
+        return NULL;
+    }
+    server->room = ticker_create(make_room, server);
+    return server;
+}
 
-        if (header->name != line || line[-1] != '\0' || has_blank_before_colon(header)) {
+void http_server_stop_listening(struct http_server *server)
+{
+    socket_shut_down_all(server->options.port, true);
+}
+
+bool http_server_wait_idle(struct http_server *server, int64_t deadline_us)
+{
+    while (atomic_load(&server->in_flight) > 0) {
+        if (clock_left_ms(deadline_us) == 0) {
             return false;
         }
-        line = header->value + strlen(header->value) + 2;
-    }
-    return line[-1] == '\0' && line[0] == (request->header_count > 0 ? '\r' : '\0') &&
-           line[1] == '\0';
-}
-
-/* Blanks behind a value are no part of it (RFC 9110 section 5.5), but the library leaves them
- * there. */
-static void trim_end(char *value)
-{
-    size_t len = strlen(value);
-
-    while (len > 0 && value[len - 1] == ' ') { /* a head with a tab is refused by the library */
-        value[--len] = '\0';
-    }
-}
-
-/* Are the lines of the head plain? They cannot be told any more when the values have been
- * trimmed. */
-static bool take_head(struct http_request *request, const struct mg_request_info *info)
-{
-    bool is_plain;
-
-    request->method = info->request_method == NULL ? "" : info->request_method;
-    request->path = info->local_uri_raw == NULL ? "" : info->local_uri_raw;
-    request->query = info->query_string == NULL ? "" : info->query_string;
-    request->header_count = info->num_headers > 0 ? (size_t)info->num_headers : 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        request->headers[i] =
-            (struct http_header){info->http_headers[i].name, info->http_headers[i].value};
-    }
-    is_plain = lines_are_plain(request, info->http_version);
-    for (size_t i = 0; i < request->header_count; i++) {
-        trim_end((char *)info->http_headers[i]
-                     .value); /* in the library's buffer, which it writes to as well */
-    }
-    return is_plain;
-}
-
-static bool check_head(const struct http_request *request, const char *http_version, bool is_plain,
-                       struct http_response *response)
-{
-    size_t hosts = http_header_count(request, "Host");
-
-    if (request->header_count >= HTTP_HEADERS_MAX || head_bytes(request) > HEAD_BYTES_MAX) {
-        return refuse(request, response, HTTP_HEADERS_TOO_LARGE,
-                      "expected at most 63 headers and 16 KiB of them");
-    }
-    if (hosts > 1 || (hosts == 0 && strcmp(http_version, "1.0") != 0)) { /* RFC 9112 section 3.2 */
-        return refuse_field(request, response, "Host", "expected once");
-    }
-    if (!parse_is_utf8(request->path, strlen(request->path))) {
-        return refuse_field(request, response, "path", "expected UTF-8");
-    }
-    if (!is_plain) { /* RFC 9112 sections 2.2 and 5.1 */
-        return refuse_field(request, response, "request",
-                            "expected lines of 'Name: value' that end in CR LF");
+        lifecycle_sleep_ms(IDLE_POLL_MS);
     }
     return true;
 }
 
-/* How long the body is to be; false when that is not said plainly. */
-static bool body_length(const struct http_request *request, int64_t max,
-                        struct http_response *response, size_t *ret_len)
+void http_server_destroy(struct http_server *server)
 {
-    const char *value = http_header(request, "Content-Length");
-    int64_t len = 0;
+    if (server == NULL) {
+        return;
+    }
+    ticker_destroy(server->room);
+    if (server->library != NULL) {
+        /* wakes the library's threads, which otherwise look every 2 s whether they are to stop */
+        socket_shut_down_all(server->options.port, true);
+        socket_shut_down_all(server->options.port, false);
+        mg_stop(server->library);
+    }
+    assert(server->open == NULL && atomic_load(&server->connections) == 0);
+    socket_guard_destroy(server->guard);
+    if (server->options.is_public) {
+        metrics_remove_hook(update_gauges, server);
+    }
+    mg_exit_library();
+    traffic_destroy(server->traffic);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}
 
-    if (http_header(request, "Transfer-Encoding") != NULL) {
-        return refuse(request, response, HTTP_LENGTH_REQUIRED,
-                      "Transfer-Encoding is not taken; send a Content-Length");
-    }
-    if (http_header_count(request, "Content-Length") > 1 ||
-        (value != NULL && !parse_int(value, strlen(value), 0, INT64_MAX, &len))) {
-        return refuse_field(request, response, "Content-Length", "expected once, a whole number");
-    }
-    if (len > max) {
-        char detail[96];
+/* --- connections ------------------------------------------------------------------------------ */
 
-        snprintf(detail, sizeof(detail), "expected a body of at most %" PRId64 " bytes", max);
-        return refuse(request, response, HTTP_PAYLOAD_TOO_LARGE, detail);
+static int on_connection_open(const struct mg_connection *connection, void **ret_data)
+{
+    struct http_server *server = mg_get_user_data(mg_get_context(connection));
+    struct connection *data = fs_calloc(1, sizeof(*data));
+
+    data->library = connection;
+    data->idle_since_us = clock_mono_us();
+    data->socket = -1;
+    pthread_mutex_lock(&server->lock);
+    data->next = server->open;
+    data->previous = &server->open;
+    if (data->next != NULL) {
+        data->next->previous = &data->next;
     }
-    *ret_len = (size_t)len;
-    return true;
+    server->open = data;
+    pthread_mutex_unlock(&server->lock);
+    atomic_fetch_add(&server->connections, 1);
+    *ret_data = data;
+    return 0;
+}
+
+static void forget_connection(struct http_server *server, struct connection *data)
+{
+    pthread_mutex_lock(&server->lock);
+    *data->previous = data->next;
+    if (data->next != NULL) {
+        data->next->previous = data->previous;
+    }
+    pthread_mutex_unlock(&server->lock);
+    atomic_fetch_sub(&server->connections, 1);
+    free(data);
 }
 
 /* The library does not tell a connection's socket: it is looked for once. -1 when it is not
@@ -334,16 +307,66 @@ static size_t read_some(struct http_server *server, struct mg_connection *connec
     return got <= 0 ? 0 : (size_t)got;
 }
 
+/* How many connections there are beyond those that leave threads in reserve. */
+static int64_t too_many(struct http_server *server)
+{
+    int64_t threads = server->options.threads;
+    int64_t reserve = threads / RESERVE_DIVISOR > 0 ? threads / RESERVE_DIVISOR : 1;
+
+    return atomic_load_explicit(&server->connections, memory_order_relaxed) - (threads - reserve);
+}
+
+static bool is_busy(struct http_server *server)
+{
+    return atomic_load_explicit(&server->connections, memory_order_relaxed) * INT64_C(100) >
+           server->options.threads * BUSY_PERCENT;
+}
+
+/* Has nothing come on it for a while? On the public port a connection that has been used counts
+ * as well-behaved: a proxy keeps it for its next request. */
+static bool is_silent(struct http_server *server, const struct connection *data, int64_t now_us)
+{
+    int64_t since_us = atomic_load(&data->idle_since_us);
+
+    return since_us != 0 && now_us - since_us >= SILENT_MS * CLOCK_US_PER_MS &&
+           !(server->options.is_public && atomic_load(&data->was_used));
+}
+
+/* Ends the silent connections when nearly all threads are taken. */
+static int64_t make_room(void *arg)
+{
+    struct http_server *server = arg;
+    int64_t now_us = clock_mono_us();
+    int64_t excess = too_many(server) + 1;
+
+    if (excess <= 0) {
+        return ROOM_LOOK_MS;
+    }
+    pthread_mutex_lock(&server->lock); /* none closes meanwhile, so a socket keeps its number */
+    for (struct connection *data = server->open; data != NULL; data = data->next) {
+        if (is_silent(server, data, now_us)) {
+            const struct mg_request_info *info = mg_get_request_info(data->library);
+
+            socket_shut_down(
+                socket_find(server->options.port, info->remote_addr, info->remote_port));
+            metric_add(server->silent, 1);
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+    return ROOM_LOOK_MS;
+}
+
+/* --- one request ------------------------------------------------------------------------------ */
+
 static bool read_body(struct http_server *server, struct mg_connection *connection,
                       struct http_request *request, size_t len, struct strbuf *buffer,
                       struct http_response *response)
 {
     int64_t deadline_us = clock_mono_us() + server->options.read_timeout_ms * CLOCK_US_PER_MS;
-    const char *expect = http_header(request, "Expect");
     char chunk[CHUNK_BYTES];
 
     strbuf_clear(buffer);
-    if (len > 0 && expect != NULL && strcasecmp(expect, "100-continue") == 0) {
+    if (len > 0 && http_wants_continue(request)) {
         mg_write(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     while (buffer->len < len) {
@@ -352,79 +375,15 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
 
         strbuf_add(buffer, chunk, got);
         if (got < want) {
-            return refuse(request, response, HTTP_REQUEST_TIMEOUT,
-                          "the body did not arrive whole in time");
+            http_problem(request, response, HTTP_REQUEST_TIMEOUT,
+                         "the body did not arrive whole in time", NULL);
+            response->close = true;
+            return false;
         }
     }
     request->body = strbuf_text(buffer);
     request->body_len = buffer->len;
     return true;
-}
-
-/* --- writing an answer ------------------------------------------------------------------------ */
-
-/* "Date: ...\r\n", made anew each second by each thread. */
-static const char *date_header(void)
-{
-    static _Thread_local char text[48];
-    static _Thread_local time_t made_at;
-    time_t now = time(NULL);
-    struct tm utc;
-
-    if (now != made_at) {
-        gmtime_r(&now, &utc);
-        strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
-        made_at = now;
-    }
-    return text;
-}
-
-/* What the library will do after this answer (its should_keep_alive), so that the header says the
- * same. */
-static bool client_keeps_alive(const struct http_request *request, const char *http_version)
-{
-    const char *connection = http_header(request, "Connection");
-
-    if (connection == NULL) {
-        return strcmp(http_version, "1.1") == 0;
-    }
-    return strcasecmp(connection, "keep-alive") == 0;
-}
-
-static void add_number_header(struct strbuf *out, const char *name_and_colon, size_t value)
-{
-    strbuf_adds(out, name_and_colon);
-    strbuf_add_int(out, (int64_t)value);
-    strbuf_add(out, "\r\n", 2);
-}
-
-static void write_answer(struct mg_connection *connection, const struct http_request *request,
-                         const struct http_response *response, struct strbuf *out)
-{
-    bool has_body = response->content_type != NULL;
-
-    strbuf_clear(out);
-    strbuf_adds(out, "HTTP/1.1 ");
-    strbuf_add_int(out, response->status);
-    strbuf_addc(out, ' ');
-    strbuf_adds(out, http_reason(response->status));
-    strbuf_add(out, "\r\n", 2);
-    strbuf_adds(out, date_header());
-    if (has_body) {
-        strbuf_adds(out, "Content-Type: ");
-        strbuf_adds(out, response->content_type);
-        strbuf_add(out, "\r\n", 2);
-        add_number_header(out, "Content-Length: ", response->body.len);
-    }
-    strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
-    strbuf_adds(out, "X-Request-Id: ");
-    strbuf_adds(out, request->id);
-    strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n"
-                                     : "\r\nConnection: keep-alive\r\n\r\n");
-    if (has_body && strcmp(request->method, "HEAD") != 0) {
-        strbuf_add(out, strbuf_text(&response->body), response->body.len);
-    }
-    mg_write(connection, out->text, out->len);
 }
 
 /* Closing a socket that has unread bytes resets it, and the client might lose the answer: so some
@@ -442,36 +401,291 @@ static void discard_body(struct http_server *server, struct mg_connection *conne
     }
 }
 
-/* --- the library's callbacks ------------------------------------------------------------------ */
+/* What the library will do after this answer (its should_keep_alive), so that the header says the
+ * same. */
+static bool client_keeps_alive(const struct http_request *request, const char *http_version)
+{
+    const char *connection = http_header(request, HTTP_CONNECTION);
 
-static int on_connection_open(const struct mg_connection *connection, void **ret_data)
+    if (connection == NULL) {
+        return strcmp(http_version, "1.1") == 0;
+    }
+    return strcasecmp(connection, "keep-alive") == 0;
+}
+
+/* Says what is wrong with a head; the connection ends, because what follows cannot be trusted. */
+static void refuse_head(const struct http_request *request, struct http_response *response,
+                        enum head_fault fault)
+{
+    response->close = true;
+    switch (fault) {
+    case HEAD_IS_PLAIN:
+        break;
+    case HEAD_TOO_LARGE:
+        http_problem(request, response, HTTP_HEADERS_TOO_LARGE,
+                     "expected at most 63 headers and 16 KiB of them", NULL);
+        break;
+    case HEAD_BAD_HOST:
+        http_bad_field(request, response, "Host", "expected once");
+        break;
+    case HEAD_BAD_PATH:
+        http_bad_field(request, response, "path", "expected UTF-8");
+        break;
+    case HEAD_BAD_LINE: /* RFC 9112 sections 2.2 and 5.1 */
+        http_bad_field(request, response, "request",
+                       "expected lines of 'Name: value' that end in CR LF");
+        break;
+    }
+}
+
+/* Takes over what the library has parsed. */
+static enum head_fault take_head(struct http_request *request, const struct mg_request_info *info)
+{
+    struct head_reader reader;
+
+    head_begin(&reader, request, info->http_version);
+    for (int i = 0; i < info->num_headers; i++) {
+        /* in the library's buffer, which it writes to as well */
+        head_add(&reader, info->http_headers[i].name, (char *)info->http_headers[i].value);
+    }
+    head_end(&reader);
+    http_identify(request);
+    return head_fault(&reader, info->http_version);
+}
+
+/* Routes, reads the body and handles. Returns the route, or NULL when none was found or the request
+ * was refused before it was looked for. */
+static const struct http_route *answer(struct http_server *server, struct mg_connection *connection,
+                                       struct http_request *request, struct thread_buffers *buffers)
+{
+    struct http_response *response = &buffers->response;
+    const struct http_route *route;
+    size_t len = 0;
+
+    if (server->options.is_public && too_many(server) > 0) {
+        metric_add(server->shed, 1);
+        http_problem(request, response, HTTP_OVERLOADED,
+                     "all connections of this instance are taken", NULL);
+        response->close = true;
+        return NULL;
+    }
+    /* The body is read also when there is no route: the next request stands behind it. */
+    route =
+        http_find_route(server->options.routes, server->options.known_routes, request, response);
+    if (http_content_length(request, server->options.body_bytes_max, response, &len) &&
+        read_body(server, connection, request, len, &buffers->body, response) && route != NULL) {
+        request->deadline_us =
+            clock_mono_us() + server->options.request_timeout_ms * CLOCK_US_PER_MS;
+        route->handle(request, response, server->options.context);
+    }
+    return route;
+}
+
+/* Sends the answer, counts and logs it. A `took` of -1: the request has no beginning. */
+static void finish(struct http_server *server, struct mg_connection *connection,
+                   struct thread_buffers *buffers, const struct http_route *route, bool is_timed)
+{
+    const struct http_request *request = &buffers->request;
+    size_t body_bytes = http_write_answer(request, &buffers->response, &buffers->out);
+    bool is_sent = mg_write(connection, buffers->out.text, buffers->out.len) > 0;
+
+    if (server->traffic != NULL) {
+        traffic_note(server->traffic,
+                     &(struct traffic_answer){
+                         .request = request,
+                         .route = route,
+                         .peer = mg_get_request_info(connection)->remote_addr,
+                         .status = buffers->response.status,
+                         .body_bytes = is_sent ? body_bytes : 0,
+                         .took_us = is_timed ? clock_mono_us() - request->start_us : -1,
+                     });
+    }
+}
+
+/* The library has read a head. */
+static int on_request(struct mg_connection *connection)
 {
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
-    struct connection *data = fs_calloc(1, sizeof(*data));
+    struct thread_buffers *buffers = mg_get_thread_pointer(connection);
+    struct connection *data = mg_get_user_connection_data(connection);
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct http_request *request = &buffers->request;
+    struct http_response *response = &buffers->response;
+    const struct http_route *route = NULL;
+    enum head_fault fault;
 
-    data->idle_since_us = clock_mono_us();
-    data->socket = -1;
-    *ret_data = data;
-    atomic_fetch_add(&server->connections, 1);
+    atomic_store(&data->idle_since_us, 0);
+    atomic_fetch_add(&server->in_flight, 1);
+    http_request_init(request, info->request_method, info->local_uri_raw,
+                      info->query_string == NULL ? "" : info->query_string);
+    request->start_us = clock_mono_us();
+    http_response_reset(response);
+
+    fault = take_head(request, info);
+    if (fault == HEAD_IS_PLAIN) {
+        route = answer(server, connection, request, buffers);
+    } else {
+        refuse_head(request, response, fault);
+    }
+    response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
+                      !client_keeps_alive(request, info->http_version);
+    finish(server, connection, buffers, route, true);
+    if (response->close) {
+        if (response->status >= 400) {
+            discard_body(server, connection);
+        }
+        mg_disable_connection_keep_alive(connection);
+    }
+    atomic_store(&data->was_used, true);
+    atomic_store(&data->idle_since_us, clock_mono_us());
+    atomic_fetch_sub(&server->in_flight, 1);
+    return response->status;
+}
+
+/* --- requests that the library does not hand over --------------------------------------------- */
+
+static bool is_version_known(const char *version)
+{
+    return version != NULL && (strcmp(version, "1.1") == 0 || strcmp(version, "1.0") == 0);
+}
+
+/* The library gives up on a request whose method it does not know, before it parses the headers,
+ * and on one whose target or Transfer-Encoding it does not know, after that. These can be refused
+ * for what they ask: a 405 with Allow, a 404, a 411. False when the request is not plain
+ * besides. */
+static bool refuse_by_route(struct http_server *server, const struct mg_request_info *info,
+                            struct thread_buffers *buffers)
+{
+    struct http_request *request = &buffers->request;
+    const char *version = info->http_version;
+    char *target = (char *)info->request_uri; /* in the library's buffer, as all of the head */
+    size_t len;
+
+    if (info->request_method == NULL || target == NULL || !is_version_known(version)) {
+        return false;
+    }
+    http_request_init(request, info->request_method, "", "");
+    if (info->num_headers > 0 ? take_head(request, info) != HEAD_IS_PLAIN
+                              : !head_read_lines(request, (char *)version + strlen(version) + 2)) {
+        return false;
+    }
+    if (!head_set_target(request, target)) {
+        return false;
+    }
+    http_identify(request);
+    http_find_route(server->options.routes, server->options.known_routes, request,
+                    &buffers->response);
+    http_content_length(request, server->options.body_bytes_max, &buffers->response, &len);
+    return buffers->response.status != 0;
+}
+
+/* The library could not read a request: too long, malformed, or not in time. It calls all three
+ * malformed, so what it left is looked at: the time that passed, and bytes that it had no room
+ * for. */
+static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
+                              const struct http_request *request, int status,
+                              struct http_response *response)
+{
+    const struct connection *data = mg_get_user_connection_data(connection);
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    int64_t limit_ms =
+        data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
+    int unread = 0;
+
+    if (status == 505 || (info->http_version != NULL && !is_version_known(info->http_version))) {
+        http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0",
+                     NULL);
+    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
+        http_problem(request, response, HTTP_REQUEST_TIMEOUT,
+                     "the head of the request did not arrive whole in time", NULL);
+    } else if (status == 413 ||
+               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
+        refuse_head(request, response, HEAD_TOO_LARGE);
+    } else {
+        http_bad_field(request, response, "request",
+                       "malformed request line or header, or a control character in it");
+    }
+}
+
+static int on_library_error(struct mg_connection *connection, int status, const char *message)
+{
+    struct http_server *server = mg_get_user_data(mg_get_context(connection));
+    struct thread_buffers *buffers = mg_get_thread_pointer(connection);
+    struct connection *data = mg_get_user_connection_data(connection);
+
+    (void)message;
+    data->is_unreadable = true;
+    http_response_reset(&buffers->response);
+    if (!refuse_by_route(server, mg_get_request_info(connection), buffers)) {
+        http_request_init(&buffers->request, "", "", "");
+        http_identify(&buffers->request);
+        answer_unreadable(server, connection, &buffers->request, status, &buffers->response);
+    }
+    buffers->response.close = true;
+    finish(server, connection, buffers, NULL, false);
     return 0;
+}
+
+/* The library drops a request for "*", and one in absolute form unless it names this very port, and
+ * closes the connection without a word. It leaves them parsed, so they are answered here. Their
+ * body is gone, so only methods without one are; and what was sent behind them has overwritten them
+ * (then their lines are not plain any more). */
+static void answer_dropped(struct http_server *server, struct mg_connection *connection)
+{
+    struct thread_buffers *buffers = mg_get_thread_pointer(connection);
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct http_request *request = &buffers->request;
+    struct http_response *response = &buffers->response;
+    const struct http_route *route = NULL;
+    enum head_fault fault;
+
+    http_response_reset(response);
+    http_request_init(request, info->request_method, "", "");
+    request->start_us = clock_mono_us();
+    fault = take_head(request, info);
+    if (request->method + strlen(request->method) + 1 != info->request_uri ||
+        !head_set_target(request, (char *)info->request_uri)) {
+        fault = HEAD_BAD_LINE;
+    }
+    if (fault != HEAD_IS_PLAIN) {
+        refuse_head(request, response, fault);
+    } else if (http_header(request, HTTP_CONTENT_LENGTH) != NULL ||
+               http_header(request, HTTP_TRANSFER_ENCODING) != NULL) {
+        http_bad_field(request, response, "request",
+                       "expected the path alone as the target of a request with a body");
+    } else {
+        route = answer(server, connection, request, buffers);
+    }
+    response->close = true;
+    finish(server, connection, buffers, route, true);
 }
 
 static void on_connection_close(const struct mg_connection *connection)
 {
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
     struct connection *data = mg_get_user_connection_data(connection);
+    const struct mg_request_info *info = mg_get_request_info(connection);
 
-    if (data != NULL) {
-        free(data);
-        mg_set_user_connection_data((struct mg_connection *)connection, NULL);
-        atomic_fetch_sub(&server->connections, 1);
+    if (data == NULL) {
+        return;
     }
+    if (!data->is_unreadable && info->request_method != NULL && info->request_uri != NULL &&
+        info->http_version != NULL && info->local_uri_raw == NULL) {
+        atomic_fetch_add(&server->in_flight, 1);
+        atomic_store(&data->idle_since_us, 0);
+        answer_dropped(server, (struct mg_connection *)connection);
+        atomic_fetch_sub(&server->in_flight, 1);
+    }
+    mg_set_user_connection_data((struct mg_connection *)connection, NULL);
+    forget_connection(server, data);
 }
+
+/* --- the library's threads and messages ------------------------------------------------------- */
 
 static void *on_thread_start(const struct mg_context *context, int type)
 {
     (void)context;
-    return type == 1 ? fs_calloc(1, sizeof(struct thread_buffers)) : NULL;
+    return type == 1 ? fs_calloc(1, sizeof(struct thread_buffers)) : NULL; /* 1: it serves */
 }
 
 static void on_thread_exit(const struct mg_context *context, int type, void *arg)
@@ -481,8 +695,7 @@ static void on_thread_exit(const struct mg_context *context, int type, void *arg
     (void)context;
     (void)type;
     if (buffers != NULL) {
-        strbuf_finish(&buffers->response.headers);
-        strbuf_finish(&buffers->response.body);
+        http_response_finish(&buffers->response);
         strbuf_finish(&buffers->body);
         strbuf_finish(&buffers->out);
         free(buffers);
@@ -494,283 +707,4 @@ static int on_library_message(const struct mg_connection *connection, const char
     (void)connection;
     log_warn(log_msg("http library"), log_str("detail", message));
     return 1;
-}
-
-static bool must_shed(struct http_server *server)
-{
-    int64_t threads = server->options.threads;
-    int64_t reserve = threads / RESERVE_DIVISOR > 0 ? threads / RESERVE_DIVISOR : 1;
-
-    return server->options.is_public &&
-           atomic_load_explicit(&server->connections, memory_order_relaxed) > threads - reserve;
-}
-
-static bool is_busy(struct http_server *server)
-{
-    return atomic_load_explicit(&server->connections, memory_order_relaxed) * INT64_C(100) >
-           server->options.threads * BUSY_PERCENT;
-}
-
-/* Reads, routes and handles. Returns the place of the route in the table, or route_count when none
- * was found. */
-static size_t answer(struct http_server *server, struct mg_connection *connection,
-                     struct http_request *request, struct thread_buffers *buffers)
-{
-    struct http_response *response = &buffers->response;
-    const struct http_route *route;
-    size_t len = 0;
-
-    if (must_shed(server)) {
-        metric_add(server->shed, 1);
-        refuse(request, response, HTTP_OVERLOADED, "all connections of this instance are taken");
-        return server->route_count;
-    }
-    route = http_find_route(server->options.routes, request, response);
-    if (!body_length(request, server->options.body_bytes_max, response, &len) ||
-        !read_body(server, connection, request, len, &buffers->body, response) || route == NULL) {
-        return route == NULL ? server->route_count : (size_t)(route - server->options.routes);
-    }
-    request->deadline_us = clock_mono_us() + server->options.request_timeout_ms * CLOCK_US_PER_MS;
-    route->handle(request, response, server->options.context);
-    return (size_t)(route - server->options.routes);
-}
-
-static void reset_response(struct http_response *response)
-{
-    response->status = 0;
-    response->content_type = NULL;
-    response->close = false;
-    strbuf_clear(&response->headers);
-    strbuf_clear(&response->body);
-}
-
-static int on_request(struct mg_connection *connection)
-{
-    struct http_server *server = mg_get_user_data(mg_get_context(connection));
-    struct thread_buffers *buffers = mg_get_thread_pointer(connection);
-    struct connection *data = mg_get_user_connection_data(connection);
-    const struct mg_request_info *info = mg_get_request_info(connection);
-    struct http_response *response = &buffers->response;
-    struct http_request request;
-    bool is_plain;
-    size_t route;
-    int64_t took_us;
-
-    atomic_fetch_add(&server->in_flight, 1);
-    request.body = "";
-    request.body_len = 0;
-    request.start_us = clock_mono_us();
-    request.deadline_us = request.start_us;
-    is_plain = take_head(&request, info);
-    http_identify(&request);
-    reset_response(response);
-
-    route = check_head(&request, info->http_version, is_plain, response)
-                ? answer(server, connection, &request, buffers)
-                : server->route_count;
-    response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
-                      !client_keeps_alive(&request, info->http_version);
-    write_answer(connection, &request, response, &buffers->out);
-    took_us = clock_mono_us() - request.start_us;
-    if (server->options.is_public) {
-        count_request(&server->route_metrics[route], request.method, response->status, took_us);
-        log_request(server, &request, response, server->route_metrics[route].route,
-                    info->remote_addr, took_us);
-    }
-    if (response->close) {
-        if (response->status >= 400) {
-            discard_body(server, connection);
-        }
-        mg_disable_connection_keep_alive(connection);
-    }
-    data->idle_since_us = clock_mono_us();
-    data->was_used = true;
-    atomic_fetch_sub(&server->in_flight, 1);
-    return response->status;
-}
-
-/* The library could not read a request: too long, malformed, or not in time. It calls all three
- * malformed, so what it left is looked at: the time that passed, and bytes that it had no room
- * for. */
-static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
-                              const struct http_request *request, int status,
-                              struct http_response *response)
-{
-    const struct connection *data = mg_get_user_connection_data(connection);
-    int64_t limit_ms =
-        data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
-    int unread = 0;
-
-    if (status == 505) {
-        http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0",
-                     NULL);
-    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
-        http_problem(request, response, HTTP_REQUEST_TIMEOUT,
-                     "the head of the request did not arrive whole in time", NULL);
-    } else if (status == 413 ||
-               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
-        http_problem(request, response, HTTP_HEADERS_TOO_LARGE,
-                     "expected at most 63 headers and 16 KiB of them", NULL);
-    } else {
-        http_bad_field(request, response, "request", "malformed request line or header");
-    }
-}
-
-static int on_library_error(struct mg_connection *connection, int status, const char *message)
-{
-    struct http_server *server = mg_get_user_data(mg_get_context(connection));
-    struct thread_buffers *buffers = mg_get_thread_pointer(connection);
-    const struct mg_request_info *info = mg_get_request_info(connection);
-    struct http_request request = {.method = "", .path = "", .query = "", .body = ""};
-
-    (void)message;
-    request.start_us = clock_mono_us();
-    http_identify(&request);
-    reset_response(&buffers->response);
-    answer_unreadable(server, connection, &request, status, &buffers->response);
-    buffers->response.close = true;
-    write_answer(connection, &request, &buffers->response, &buffers->out);
-    if (server->options.is_public) {
-        count_request(&server->route_metrics[server->route_count], request.method,
-                      buffers->response.status, 0);
-        log_request(server, &request, &buffers->response, "unmatched", info->remote_addr, 0);
-    }
-    return 0;
-}
-
-/* --- start and stop --------------------------------------------------------------------------- */
-
-/* Each connection is a descriptor, and so is each one of the stores: take what the system
- * grants. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-static void init_metrics(struct http_server *server)
-{
-    while (server->options.routes[server->route_count].method != NULL) {
-        server->route_count++;
-    }
-    server->route_metrics = fs_calloc(server->route_count + 1, sizeof(*server->route_metrics));
-    for (size_t i = 0; i <= server->route_count; i++) {
-        server->route_metrics[i].route =
-            i < server->route_count ? server->options.routes[i].path : "unmatched";
-    }
-    if (server->options.is_public) {
-        server->in_flight_now = metric_get(&in_flight_gauge);
-        server->connections_now = metric_get(&connections_gauge);
-        server->shed = metric_get(&shed_counter);
-        metric_set(metric_get(&threads_gauge), (double)server->options.threads);
-        metrics_add_hook(update_gauges, server);
-    }
-}
-
-static struct mg_context *start_library(struct http_server *server)
-{
-    static const struct mg_callbacks callbacks = {.begin_request = on_request,
-                                                  .log_message = on_library_message,
-                                                  .http_error = on_library_error,
-                                                  .init_connection = on_connection_open,
-                                                  .connection_close = on_connection_close,
-                                                  .init_thread = on_thread_start,
-                                                  .exit_thread = on_thread_exit};
-    char port[320];
-    char threads[24];
-    char read_timeout[24];
-    char keep_alive_timeout[24];
-    char head_bytes_max[24];
-    const char *const options[] = {"listening_ports",
-                                   port,
-                                   "num_threads",
-                                   threads,
-                                   "connection_queue",
-                                   threads,
-                                   "listen_backlog",
-                                   "1024",
-                                   "tcp_nodelay",
-                                   "1",
-                                   "enable_keep_alive",
-                                   "yes",
-                                   "keep_alive_timeout_ms",
-                                   keep_alive_timeout,
-                                   "request_timeout_ms",
-                                   read_timeout,
-                                   "max_request_size",
-                                   head_bytes_max,
-                                   "decode_url",
-                                   "no",
-                                   "enable_auth_domain_check",
-                                   "no",
-                                   "enable_directory_listing",
-                                   "no",
-                                   NULL};
-
-    snprintf(port, sizeof(port), "%s:%" PRId64, server->options.host, server->options.port);
-    snprintf(threads, sizeof(threads), "%" PRId64, server->options.threads);
-    snprintf(read_timeout, sizeof(read_timeout), "%" PRId64, server->options.read_timeout_ms);
-    snprintf(keep_alive_timeout, sizeof(keep_alive_timeout), "%" PRId64,
-             server->options.keep_alive_timeout_ms);
-    snprintf(head_bytes_max, sizeof(head_bytes_max), "%d", LIBRARY_HEAD_BYTES);
-    return mg_start(&callbacks, server, (const char **)options);
-}
-
-struct http_server *http_server_start(const struct http_server_options *options)
-{
-    struct http_server *server = fs_calloc(1, sizeof(*server));
-
-    server->options = *options;
-    raise_descriptor_limit();
-    init_metrics(server);
-    server->guard = socket_guard_create();
-    mg_init_library(MG_FEATURES_DEFAULT);
-    server->library = start_library(server);
-    if (server->library == NULL) {
-        log_error(log_msg("cannot listen; is the port taken?"), log_str("host", options->host),
-                  log_int("port", options->port));
-        http_server_destroy(server);
-        return NULL;
-    }
-    return server;
-}
-
-void http_server_stop_listening(struct http_server *server)
-{
-    socket_shut_down_all(server->options.port, true);
-}
-
-bool http_server_wait_idle(struct http_server *server, int64_t deadline_us)
-{
-    while (atomic_load(&server->in_flight) > 0) {
-        if (clock_left_ms(deadline_us) == 0) {
-            return false;
-        }
-        lifecycle_sleep_ms(IDLE_POLL_MS);
-    }
-    return true;
-}
-
-void http_server_destroy(struct http_server *server)
-{
-    if (server == NULL) {
-        return;
-    }
-    if (server->library != NULL) {
-        socket_shut_down_all(server->options.port,
-                             true); /* else the library's threads notice each 2 s only */
-        socket_shut_down_all(server->options.port, false);
-        mg_stop(server->library);
-    }
-    socket_guard_destroy(server->guard);
-    if (server->options.is_public) {
-        metrics_remove_hook(update_gauges, server);
-    }
-    mg_exit_library();
-    free(server->route_metrics);
-    free(server);
 }

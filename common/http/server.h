@@ -1,11 +1,14 @@
-/* The HTTP server: a listener with a pool of threads, one thread per connection. The only file that
- * includes civetweb.
+/* The HTTP server: a listener with a pool of threads, one thread per connection.
  *
- * What never reaches a handler: malformed requests, bodies without a plain Content-Length or too
- * large, unknown paths and methods, and - when nearly all threads are held by connections - any
- * request at all: that one hears 503 and its connection ends, so that the threads left can say so
- * to others too. A pool that is getting full answers with `Connection: close`, so that threads come
- * back. Head and body of an answer go out in one write. */
+ * Malformed requests never reach a handler, nor do bodies without a plain Content-Length or too
+ * large, and unknown paths and methods. Head and body of an answer go out in one write.
+ *
+ * A connection holds a thread also while nothing comes on it, so connections are kept from taking
+ * all threads in three steps. From three quarters on, answers say `Connection: close`, so that
+ * threads come back. When nearly all are taken, connections that send nothing are closed,
+ * because a client that wants an answer sends its request at once. And a request that still finds
+ * nearly all of them taken gets a 503 and its connection ends, so that the threads that are left
+ * can say so to others too. */
 #ifndef FASTSTOCK_COMMON_HTTP_SERVER_H
 #define FASTSTOCK_COMMON_HTTP_SERVER_H
 
@@ -24,16 +27,18 @@ struct http_server_options {
     int64_t keep_alive_timeout_ms; /* how long an idle connection is kept; more than a proxy in
                                       front keeps it */
     int64_t body_bytes_max;
-    const struct http_route *routes; /* borrowed for the life of the server, as is the context */
-    void *context;                   /* for the handlers */
-    bool is_public;                  /* is counted, logged and shed; the operations port is not */
-    int64_t log_sample;              /* one in N answers below 500 is logged */
-    int64_t log_slow_ms;             /* and each that took that long */
+    const struct http_route *routes; /* borrowed for the life of the server, as are the next two */
+    const struct http_known_route *known_routes; /* of all services (router.h), or NULL */
+    void *context;                               /* for the handlers */
+    bool is_public;      /* is counted, logged and shed; the operations port is not */
+    int64_t log_sample;  /* one in N answers below 500 is logged */
+    int64_t log_slow_ms; /* and each that took that long */
 };
 
 struct http_server;
 
-/* Listens and serves, or logs why it cannot (a taken port) and returns NULL. */
+/* Listens and serves, or logs why it cannot and returns NULL. A host with a colon is an IPv6
+ * address. */
 struct http_server *http_server_start(const struct http_server_options *options);
 
 /* No new connections from here on: the port refuses them, so that a proxy goes elsewhere at once.

@@ -4,15 +4,19 @@
 #include "common/base/clock.h"
 #include "common/base/thread.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define LOOK_MS 50 /* how often deadlines are looked at */
-#define DESCRIPTORS_MAX                                                                            \
-    8192 /* looked at: more than a service has threads and connections to stores */
+/* Looked at: more than a service has threads and connections to stores. */
+#define DESCRIPTORS_MAX 8192
 
 struct socket_guard {
     pthread_t thread;
@@ -66,13 +70,53 @@ int socket_find(int64_t local_port, const char *remote_address, int remote_port)
     return -1;
 }
 
+void socket_shut_down(int socket)
+{
+    if (socket >= 0) {
+        shutdown(socket, SHUT_RD);
+    }
+}
+
 void socket_shut_down_all(int64_t local_port, bool listening)
 {
     for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
         if (is_socket(fd, local_port, listening)) {
-            shutdown(fd, SHUT_RD);
+            socket_shut_down(fd);
         }
     }
+}
+
+/* 0, or the errno of what could not be done. */
+static int try_to_listen(const struct addrinfo *address)
+{
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, 0);
+    int yes = 1;
+    int error;
+
+    if (fd < 0) {
+        return errno;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)); /* as servers do */
+    error = bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, 1) != 0 ? errno : 0;
+    close(fd);
+    return error;
+}
+
+const char *socket_why_not_listen(const char *host, int64_t port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *address = NULL;
+    char service[24];
+    int error;
+
+    snprintf(service, sizeof(service), "%" PRId64, port);
+    if (getaddrinfo(*host == '\0' ? NULL : host, service, &hints, &address) != 0) {
+        return "expected a numeric address of this machine, such as 0.0.0.0";
+    }
+    error = try_to_listen(address);
+    freeaddrinfo(address);
+    return error == 0 ? NULL : strerror(error);
 }
 
 static void *run(void *arg)

@@ -1,8 +1,9 @@
-/* Deadlines for sockets that another's code reads from.
+/* Deadlines for sockets that another library reads from.
  *
  * The HTTP library owns its sockets, does not tell them, and begins its timeouts anew with every
- * byte. So a socket is found among the process's descriptors by its peer, and a thread shuts down
- * reading on it once its deadline has passed, which wakes whoever reads there. Thread-safe. */
+ * byte. So a socket is found among the process's descriptors by its peer. Once its deadline has
+ * passed, a thread shuts down reading on it, which wakes the thread that reads there: bytes that
+ * have arrived are still read, then the stream ends. Thread-safe. */
 #ifndef FASTSTOCK_COMMON_HTTP_SOCKETS_H
 #define FASTSTOCK_COMMON_HTTP_SOCKETS_H
 
@@ -32,8 +33,15 @@ void socket_guard_end(struct socket_guard *guard, struct socket_guarded *guarded
 /* The socket of this process that is connected to this peer, a numeric address, or -1. */
 int socket_find(int64_t local_port, const char *remote_address, int remote_port);
 
-/* Shuts down reading on all sockets with this local port, the listening or the connected ones: who
- * waits in accept or recv there wakes up, and a port that nobody listens on refuses connections. */
+/* Shuts down reading on a socket (-1: none), which wakes the thread that reads from it. */
+void socket_shut_down(int socket);
+
+/* The same for all sockets with this local port, the listening or the connected ones. Threads that
+ * wait in accept or recv there wake up, and a port that nobody listens on refuses connections. */
 void socket_shut_down_all(int64_t local_port, bool listening);
+
+/* Tries to listen at this address. NULL when that works, else the system's message; a literal, or
+ * valid until the thread's next call of strerror. */
+const char *socket_why_not_listen(const char *host, int64_t port);
 
 #endif

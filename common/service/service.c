@@ -4,13 +4,17 @@
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "common/products/api.h"
 #include "common/service/ops.h"
+
+#include <assert.h>
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define OPS_THREADS 8
+#define OPS_THREADS 16
+#define API_ROUTES_MAX 64
 
 const char *const service_log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -27,12 +31,20 @@ static void print_help(const char *name, const struct config_option *options)
     strbuf_addf(
         &text,
         "usage: %s [--config FILE] [--print-config | --check-config]\n"
-        "       %s --help | --version\n\n"
+        "       %s --help | --version | --print-routes\n\n"
         "Settings come from the file (YAML, 'section:' and 'key: value' lines), then from the "
         "environment:\n\n",
         name, name);
     config_help(options, &text);
     print_and_finish(&text, stdout);
+}
+
+/* "METHOD PATH SERVICE" lines: the API of the whole system. */
+static void print_routes(void)
+{
+    for (const struct api_route *route = api_routes; route->method != NULL; route++) {
+        printf("%s %s %s\n", route->method, route->path, route->service);
+    }
 }
 
 static int bad_usage(const char *name, const char *what, const char *argument)
@@ -58,6 +70,10 @@ static int read_command_line(const char *name, int argc, char **argv,
         }
         if (strcmp(argv[i], "--version") == 0) {
             printf("%s %s (%s)\n", name, version_number(), version_commit());
+            return 0;
+        }
+        if (strcmp(argv[i], "--print-routes") == 0) {
+            print_routes();
             return 0;
         }
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
@@ -118,6 +134,20 @@ static struct http_server *start_ops(const struct service_settings *settings)
                                       .log_slow_ms = settings->log_slow_ms});
 }
 
+/* The table of the API in the form that the router takes: it knows nothing of products. */
+static const struct http_known_route *known_routes(void)
+{
+    static struct http_known_route known[API_ROUTES_MAX];
+    size_t count = 0;
+
+    for (; api_routes[count].method != NULL; count++) {
+        assert(count + 1 < API_ROUTES_MAX);
+        known[count] = (struct http_known_route){api_routes[count].method, api_routes[count].path,
+                                                 api_routes[count].service};
+    }
+    return known;
+}
+
 static struct http_server *start_public(const struct service_settings *settings,
                                         const struct http_route *routes, void *context)
 {
@@ -130,6 +160,7 @@ static struct http_server *start_public(const struct service_settings *settings,
                                       .keep_alive_timeout_ms = settings->http_keep_alive_timeout_ms,
                                       .body_bytes_max = settings->http_body_bytes_max,
                                       .routes = routes,
+                                      .known_routes = known_routes(),
                                       .context = context,
                                       .is_public = true,
                                       .log_sample = settings->log_sample,

@@ -77,8 +77,8 @@ extern const char *const service_log_levels[];
 /* clang-format on */
 
 /* Reads the command line and the settings. Returns -1 when the service is to run, else the exit
- * status: 0 after --help,
- * --version, --print-config or --check-config, 2 after a mistake that was told on stderr. */
+ * status: 0 after --help, --version, --print-routes, --print-config or --check-config, 2 after a
+ * mistake that was told on stderr. */
 int service_configure(const char *name, int argc, char **argv, const struct config_option *options,
                       void *settings);
 

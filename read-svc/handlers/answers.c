@@ -1,11 +1,11 @@
 #include "read-svc/handlers/answers.h"
 
 #include "common/base/parse.h"
+#include "common/http/etag.h"
+#include "common/http/problem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -92,11 +92,11 @@ void answers_add_array(struct strbuf *body, const struct flights_item *items, si
 static bool read_min_version(const struct http_request *request, struct http_response *response,
                              int64_t *ret_version)
 {
-    const char *value = http_header(request, "Min-Version");
+    const struct http_header *header = http_header_first(request, HTTP_MIN_VERSION);
     int64_t version = 0;
 
-    if (value != NULL && (http_header_count(request, "Min-Version") > 1 ||
-                          !parse_id(value, strlen(value), &version))) {
+    if (header != NULL && (http_header_count(request, HTTP_MIN_VERSION) > 1 ||
+                           !parse_id(header->value, header->value_len, &version))) {
         http_bad_field(request, response, "Min-Version",
                        "expected one version, a whole number from 1");
         return false;
@@ -136,36 +136,17 @@ static void refuse_old(const struct http_request *request, struct http_response 
     http_problem(request, response, HTTP_PRECONDITION_FAILED, detail, members);
 }
 
-/* Does the client have this version already? If-None-Match may stand on several lines (RFC 9110
- * section 5.3). */
-static bool client_has(const struct http_request *request, int64_t version)
-{
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (strcasecmp(request->headers[i].name, "If-None-Match") == 0) {
-            enum etag_match match = parse_etag_list(request->headers[i].value, version, true);
-
-            if (match == ETAG_FOUND || match == ETAG_ANY) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* A 304 has the headers that a 200 would have, and no body. */
 static void answer_present(const struct http_request *request, struct http_response *response,
                            const struct flights_item *item, answers_render *render)
 {
-    char etag[32];
-
-    if (client_has(request, item->product->version)) {
+    if (http_if_none_match(request, item->product->version)) {
         http_start_json(response, 304);
         response->content_type = NULL;
     } else {
         render(http_start_json(response, 200), item->product);
     }
-    snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", item->product->version);
-    http_add_header(response, "ETag", etag);
+    http_add_etag(response, item->product->version);
     add_read_headers(response, cache_status(item->source));
 }
 

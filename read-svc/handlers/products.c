@@ -3,6 +3,8 @@
 #include "read-svc/handlers/answers.h"
 
 #include "common/base/parse.h"
+#include "common/http/problem.h"
+#include "common/http/query.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "read-svc/handlers/products.h"
 #include "read-svc/handlers/stock.h"
 
-#include "common/http/api_paths.h"
+#include "common/products/api.h"
 #include "common/service/ops.h"
 
 const struct http_route routes[] = {

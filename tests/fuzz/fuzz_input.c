@@ -3,7 +3,11 @@
 
 #include "common/base/json.h"
 #include "common/base/parse.h"
-#include "common/http/message.h"
+#include "common/http/content.h"
+#include "common/http/etag.h"
+#include "common/http/head.h"
+#include "common/http/problem.h"
+#include "common/http/query.h"
 #include "common/products/product.h"
 #include "common/stores/url.h"
 
@@ -85,24 +89,152 @@ static void read_query(const char *text)
 
 static void read_etags(const char *text)
 {
-    enum etag_match strong = parse_etag_list(text, 7, false);
-    enum etag_match weak = parse_etag_list(text, 7, true);
+    struct http_request request;
+    int64_t first = 0;
     int64_t version = 0;
-    enum etag_match one = parse_if_match(text, &version);
+    enum etag_match strong = etag_match_list(text, 7, false, &first);
+    enum etag_match weak = etag_match_list(text, 7, true, &first);
+    enum etag_match one;
 
+    http_request_init(&request, "POST", "/", "");
+    http_request_add(&request, "If-Match", 8, text, strlen(text));
+    one = http_if_match(&request, 7, &version);
     must(strong == weak || (strong == ETAG_NONE && weak == ETAG_FOUND));
-    must(one != ETAG_FOUND || (version > 0 && parse_etag_list(text, version, false) == ETAG_FOUND));
-    must((one == ETAG_ANY) == (strong == ETAG_ANY));
+    must(one == strong);
+    must(version == 0 || http_if_match(&request, version, NULL) == ETAG_FOUND);
 }
 
-static void read_head(const char *text)
+/* Content-Type and others, which come as one text. */
+static void read_headers(const char *text)
 {
-    struct http_request request = {.headers = {{"X-Request-Id", text}, {"traceparent", text}},
-                                   .header_count = 2};
+    static const char *const names[] = {"X-Request-Id", "traceparent",      "Content-Type",
+                                        "Expect",       "Content-Encoding", "Content-Length"};
+    struct http_request request;
+    struct http_response response = {.status = 0};
+    size_t len = 0;
 
+    http_request_init(&request, "POST", "/", "");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        must(http_request_add(&request, names[i], strlen(names[i]), text, strlen(text)));
+    }
     http_identify(&request);
     must(*request.id != '\0' && strlen(request.id) < HTTP_REQUEST_ID_SIZE);
     must(strlen(request.trace_id) == 0 || strlen(request.trace_id) == HTTP_TRACE_ID_SIZE - 1);
+    must(http_check_json(&request, &response) == (response.status == 0));
+    http_response_reset(&response);
+    must(http_content_length(&request, 100, &response, &len) == (response.status == 0));
+    must(len <= 100);
+    http_response_finish(&response);
+}
+
+/* Header lines as they came: each that is taken stands in the text. */
+static void read_lines(const char *text)
+{
+    struct http_request request;
+    struct strbuf again = STRBUF_EMPTY;
+    char *copy = strdup(text);
+
+    must(copy != NULL);
+    http_request_init(&request, "PURGE", "/", "");
+    if (head_read_lines(&request, copy)) {
+        for (size_t i = 0; i < request.header_count; i++) {
+            const struct http_header *header = &request.headers[i];
+
+            must(strlen(header->name) == header->name_len && header->name_len > 0);
+            must(strlen(header->value) == header->value_len);
+            strbuf_clear(&again);
+            strbuf_addf(&again, "%s:", header->name);
+            must(strstr(text, again.text) != NULL && strstr(text, header->value) != NULL);
+        }
+    }
+    strbuf_finish(&again);
+    free(copy);
+}
+
+/* "http://host/path?query" and the like. */
+static void read_target(const char *text)
+{
+    struct http_request request;
+    char *copy = strdup(text);
+
+    must(copy != NULL);
+    http_request_init(&request, "GET", "", "");
+    if (head_set_target(&request, copy)) {
+        must(*request.path == '/' || strcmp(request.path, "*") == 0);
+        must(strchr(request.path, '?') == NULL);
+    }
+    free(copy);
+}
+
+/* Cuts lines as the HTTP library does: it is lenient, and stops at the first line that it cannot
+ * read. Returns how many headers it shows. */
+static size_t cut_like_the_library(char *p, struct http_header headers[HTTP_HEADERS_MAX])
+{
+    size_t count = 0;
+
+    while (count < HTTP_HEADERS_MAX) {
+        char *name = p;
+
+        while (*p > ' ' && *p < 127 && *p != ':') {
+            p++;
+        }
+        if (p == name) {
+            break;
+        }
+        while (*p == ' ') {
+            *p++ = '\0';
+        }
+        if (*p != ':') {
+            break;
+        }
+        do {
+            *p++ = '\0';
+        } while (*p == ' ' || *p == '\t');
+        headers[count++] = (struct http_header){.name = name, .value = p};
+        p += strcspn(p, "\r\n");
+        if (p[0] == '\r' && p[1] == '\n') {
+            *p++ = '\0';
+        }
+        if (*p != '\n') {
+            break;
+        }
+        *p++ = '\0';
+    }
+    return count;
+}
+
+/* A head of which the library shows a part: when it is called plain, the headers are all of it. */
+static void check_head(const char *text)
+{
+    struct http_header headers[HTTP_HEADERS_MAX];
+    struct head_reader reader;
+    struct http_request request;
+    struct strbuf again = STRBUF_EMPTY;
+    size_t len = strlen(text);
+    char *copy = calloc(1, len + 16); /* "1.1" and two NULs, the lines, and room behind them */
+    size_t count;
+
+    must(copy != NULL);
+    memcpy(copy, "1.1\0\0", 5);
+    memcpy(copy + 5, text, len);
+    count = cut_like_the_library(copy + 5, headers);
+    http_request_init(&request, "GET", "/", "");
+    head_begin(&reader, &request, copy);
+    for (size_t i = 0; i < count; i++) {
+        size_t value_at = (size_t)(headers[i].value - copy - 5);
+
+        strbuf_addf(&again, "%.*s", (int)(value_at - (size_t)(headers[i].name - copy - 5)),
+                    text + (headers[i].name - copy - 5));
+        strbuf_addf(&again, "%s\r\n", headers[i].value);
+        head_add(&reader, headers[i].name, (char *)headers[i].value);
+    }
+    head_end(&reader);
+    if (head_fault(&reader, copy) == HEAD_IS_PLAIN) {
+        strbuf_adds(&again, "\r");
+        must(strcmp(again.text, text) == 0);
+    }
+    strbuf_finish(&again);
+    free(copy);
 }
 
 static void read_url(const char *text)
@@ -133,8 +265,9 @@ static void write_json(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const of_text[])(const char *text) = {read_query, read_etags, read_head, read_url,
-                                                        write_json};
+    static void (*const of_text[])(const char *text) = {read_query, read_etags, read_headers,
+                                                        read_url,   write_json, read_lines,
+                                                        check_head, read_target};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -144,7 +277,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    choice = (size_t)(data[0] - '0') % choices; /* '0' to '6' in a seed */
+    choice = (size_t)(data[0] - '0') % choices; /* '0' to '9' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
         copy = malloc(

@@ -3,6 +3,8 @@
 #include "common/base/alloc.h"
 #include "common/base/parse.h"
 #include "common/http/message.h"
+#include "common/http/problem.h"
+#include "common/http/query.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -17,33 +19,100 @@ static void finish(struct http_response *response)
     strbuf_finish(&response->body);
 }
 
+static void add(struct http_request *request, const char *name, const char *value)
+{
+    assert_true(http_request_add(request, name, strlen(name), value, strlen(value)));
+}
+
 static struct http_request request_with(const char *name, const char *value)
 {
-    return (struct http_request){.method = "GET",
-                                 .path = "/",
-                                 .query = "",
-                                 .headers = {{"Host", "h"}, {name, value}},
-                                 .header_count = name == NULL ? 1 : 2,
-                                 .id = "req-1"};
+    struct http_request request;
+
+    http_request_init(&request, "GET", "/", "");
+    add(&request, "Host", "h");
+    if (name != NULL) {
+        add(&request, name, value);
+    }
+    memcpy(request.id, "req-1", 6);
+    return request;
 }
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
 static void test_headers_are_found_by_any_case(void **state)
 {
-    struct http_request request = {.headers = {{"If-Match", "1"}, {"if-match", "2"}, {"X", ""}},
-                                   .header_count = 3};
+    struct http_request request = request_with("If-Match", "1");
+    const struct http_header *header;
 
     (void)state;
-    assert_string_equal(http_header(&request, "IF-MATCH"), "1");
-    assert_string_equal(http_header(&request, "x"), "");
-    assert_null(http_header(&request, "If-Matc"));
-    assert_null(http_header(&request, "If-Match2"));
-    assert_int_equal(http_header_count(&request, "If-match"), 2);
-    assert_int_equal(http_header_count(&request, "X"), 1);
-    assert_int_equal(http_header_count(&request, "Y"), 0);
-    request.header_count = 0;
-    assert_null(http_header(&request, "X"));
+    add(&request, "If-Matc", "x");
+    add(&request, "if-match", "2");
+    add(&request, "If-Match2", "x");
+    add(&request, "IF-MATCH", "");
+    assert_string_equal(http_header(&request, HTTP_IF_MATCH), "1");
+    assert_string_equal(http_header(&request, HTTP_HOST), "h");
+    assert_null(http_header(&request, HTTP_CONNECTION));
+    assert_int_equal(http_header_count(&request, HTTP_IF_MATCH), 3);
+    assert_int_equal(http_header_count(&request, HTTP_CONNECTION), 0);
+    header = http_header_first(&request, HTTP_IF_MATCH);
+    assert_int_equal(header->value_len, 1);
+    header = http_header_next(&request, header);
+    assert_string_equal(header->value, "2");
+    header = http_header_next(&request, header);
+    assert_string_equal(header->value, "");
+    assert_null(http_header_next(&request, header));
+    assert_null(http_header_first(&request, HTTP_CONNECTION));
+}
+
+/* Each name that the services read is known, and no name that only resembles it. */
+static void test_known_names(void **state)
+{
+    static const struct {
+        const char *text;
+        enum http_name name;
+    } rows[] = {
+        {"Authorization", HTTP_AUTHORIZATION},
+        {"Connection", HTTP_CONNECTION},
+        {"content-encoding", HTTP_CONTENT_ENCODING},
+        {"CONTENT-LENGTH", HTTP_CONTENT_LENGTH},
+        {"Content-Type", HTTP_CONTENT_TYPE},
+        {"Expect", HTTP_EXPECT},
+        {"Host", HTTP_HOST},
+        {"If-Match", HTTP_IF_MATCH},
+        {"If-None-Match", HTTP_IF_NONE_MATCH},
+        {"Min-Version", HTTP_MIN_VERSION},
+        {"Traceparent", HTTP_TRACEPARENT},
+        {"Transfer-Encoding", HTTP_TRANSFER_ENCODING},
+        {"X-Request-ID", HTTP_X_REQUEST_ID},
+        {"X-Request-If", HTTP_OTHER_NAME},
+        {"Hos", HTTP_OTHER_NAME},
+        {"Hostt", HTTP_OTHER_NAME},
+        {"", HTTP_OTHER_NAME},
+    };
+
+    (void)state;
+    assert_int_equal(FS_ARRAY_LEN(rows), HTTP_NAMES - 1 + 4);
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request;
+
+        http_request_init(&request, "GET", "/", "");
+        add(&request, rows[i].text, "v");
+        check_row(http_header_count(&request, rows[i].name) == 1, "%s", rows[i].text);
+    }
+}
+
+static void test_there_is_room_for_so_many_headers(void **state)
+{
+    struct http_request request;
+
+    (void)state;
+    http_request_init(&request, "GET", "/", "");
+    for (size_t i = 0; i < HTTP_HEADERS_MAX; i++) {
+        add(&request, "Expect", "v");
+    }
+    assert_false(http_request_add(&request, "Host", 4, "h", 1));
+    assert_int_equal(http_header_count(&request, HTTP_EXPECT), HTTP_HEADERS_MAX);
+    assert_null(http_header(&request, HTTP_HOST));
 }
 
 static void test_added_headers(void **state)
@@ -233,25 +302,25 @@ static void test_problems(void **state)
         const char *slug;
         const char *reason;
     } rows[] = {
-        {HTTP_BAD_REQUEST, 400, "bad-request", "Bad request"},
+        {HTTP_BAD_REQUEST, 400, "bad-request", "Bad Request"},
         {HTTP_UNAUTHORIZED, 401, "unauthorized", "Unauthorized"},
-        {HTTP_NOT_FOUND, 404, "not-found", "Not found"},
-        {HTTP_METHOD_NOT_ALLOWED, 405, "method-not-allowed", "Method not allowed"},
-        {HTTP_REQUEST_TIMEOUT, 408, "request-timeout", "Request timeout"},
-        {HTTP_INSUFFICIENT_STOCK, 409, "insufficient-stock", "Conflict"},
-        {HTTP_OUT_OF_RANGE, 409, "out-of-range", "Conflict"},
-        {HTTP_LENGTH_REQUIRED, 411, "length-required", "Length required"},
-        {HTTP_PRECONDITION_FAILED, 412, "precondition-failed", "Precondition failed"},
-        {HTTP_PAYLOAD_TOO_LARGE, 413, "payload-too-large", "Payload too large"},
-        {HTTP_UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type"},
-        {HTTP_HEADERS_TOO_LARGE, 431, "headers-too-large", "Request header fields too large"},
-        {HTTP_VERSION_NOT_SUPPORTED, 505, "version-not-supported", "HTTP version not supported"},
+        {HTTP_NOT_FOUND, 404, "not-found", "Not Found"},
+        {HTTP_METHOD_NOT_ALLOWED, 405, "method-not-allowed", "Method Not Allowed"},
+        {HTTP_REQUEST_TIMEOUT, 408, "request-timeout", "Request Timeout"},
+        {HTTP_LENGTH_REQUIRED, 411, "length-required", "Length Required"},
+        {HTTP_PRECONDITION_FAILED, 412, "precondition-failed", "Precondition Failed"},
+        {HTTP_PAYLOAD_TOO_LARGE, 413, "payload-too-large", "Content Too Large"},
+        {HTTP_UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported Media Type"},
+        {HTTP_EXPECTATION_FAILED, 417, "expectation-failed", "Expectation Failed"},
+        {HTTP_HEADERS_TOO_LARGE, 431, "headers-too-large", "Request Header Fields Too Large"},
+        {HTTP_VERSION_NOT_SUPPORTED, 505, "version-not-supported", "HTTP Version Not Supported"},
         {HTTP_OVERLOADED, 503, "overloaded", "Service Unavailable"},
         {HTTP_UNAVAILABLE, 503, "unavailable", "Service Unavailable"},
     };
     struct http_request request = request_with(NULL, NULL);
 
     (void)state;
+    assert_int_equal(FS_ARRAY_LEN(rows), HTTP_PROBLEMS);
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
         struct http_response response = {.status = 200};
         bool retry = rows[i].status == 503;
@@ -281,18 +350,21 @@ static void test_reasons_of_other_statuses(void **state)
     (void)state;
     assert_string_equal(http_reason(200), "OK");
     assert_string_equal(http_reason(304), "Not Modified");
-    assert_string_equal(http_reason(299), "Unknown");
+    assert_string_equal(http_reason(409), "Conflict");
+    assert_string_equal(http_reason(299), "OK"); /* one of its class: RFC 9110 section 15 */
+    assert_string_equal(http_reason(499), "Bad Request");
+    assert_string_equal(http_reason(599), "Internal Server Error");
 }
 
 static void test_problem_with_members_and_text_to_escape(void **state)
 {
+    static const struct http_problem_type type = {409, "insufficient-stock", "Insufficient stock"};
     struct http_request request = request_with(NULL, NULL);
     struct http_response response = {.status = 0};
 
     (void)state;
     strbuf_adds(&response.body, "{\"half\":");
-    http_problem(&request, &response, HTTP_INSUFFICIENT_STOCK, "a \"b\" \\ \n \xFF",
-                 ",\"stock\":3,\"version\":7");
+    http_problem_of(&request, &response, &type, "a \"b\" \\ \n \xFF", ",\"stock\":3,\"version\":7");
     assert_string_equal(
         response.body.text,
         "{\"type\":\"/problems/insufficient-stock\",\"title\":\"Insufficient stock\","
@@ -319,6 +391,42 @@ static void test_bad_field_names_the_field(void **state)
     http_bad_field(&request, &response, "", "expected less");
     assert_contains(response.body.text, "\"detail\":\"expected less\",\"instance\"");
     finish(&response);
+}
+
+/* What is sent, and how many bytes of it are body: of those alone the log tells. */
+static void test_answers_as_they_are_sent(void **state)
+{
+    static const struct {
+        const char *method;
+        int status;
+        const char *wanted; /* behind the header fields that are always there */
+        size_t body_bytes;
+    } rows[] = {
+        {"GET", 200, "\r\nConnection: keep-alive\r\n\r\n{}", 2},
+        {"HEAD", 200, "\r\nConnection: keep-alive\r\n\r\n", 0},
+        {"GET", 304, "\r\nConnection: keep-alive\r\n\r\n", 0},
+        {"HEAD", 304, "\r\nConnection: keep-alive\r\n\r\n", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with(NULL, NULL);
+        struct http_response response = {.status = 0};
+        struct strbuf out = STRBUF_EMPTY;
+
+        request.method = rows[i].method;
+        strbuf_adds(http_start_json(&response, rows[i].status), "{}");
+        response.content_type = rows[i].status == 304 ? NULL : response.content_type;
+        check_row(http_write_answer(&request, &response, &out) == rows[i].body_bytes, "row %zu", i);
+        assert_string_equal(out.text + out.len - strlen(rows[i].wanted), rows[i].wanted);
+        if (rows[i].status == 304) {
+            assert_lacks(out.text, "Content-Length");
+        } else {
+            assert_contains(out.text, "\r\nContent-Length: 2\r\n");
+        }
+        strbuf_finish(&out);
+        finish(&response);
+    }
 }
 
 /* --- queries ---------------------------------------------------------------------------------- */
@@ -419,6 +527,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers_are_found_by_any_case),
+        cmocka_unit_test(test_known_names),
+        cmocka_unit_test(test_there_is_room_for_so_many_headers),
+        cmocka_unit_test(test_answers_as_they_are_sent),
         cmocka_unit_test(test_added_headers),
         cmocka_unit_test(test_request_ids_are_taken),
         cmocka_unit_test(test_unusable_request_ids_are_replaced),

@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include "common/base/alloc.h"
-#include "common/http/api_paths.h"
 #include "common/http/router.h"
 
 #include <stdio.h>
@@ -76,15 +75,29 @@ static void test_paths(void **state)
 enum { PRODUCTS, PRODUCT, PRODUCT_STOCK, UPDATE_STOCK, HEALTH };
 
 static const struct http_route all_routes[] = {
-    [PRODUCTS] = {"GET", API_PRODUCTS, answer},
-    [PRODUCT] = {"GET", API_PRODUCT, answer},
-    [PRODUCT_STOCK] = {"GET", API_PRODUCT_STOCK, answer},
-    [UPDATE_STOCK] = {"POST", API_UPDATE_STOCK, answer},
+    [PRODUCTS] = {"GET", "/api/products", answer},
+    [PRODUCT] = {"GET", "/api/products/{id}", answer},
+    [PRODUCT_STOCK] = {"GET", "/api/products/{id}/stock", answer},
+    [UPDATE_STOCK] = {"POST", "/api/products/{id}/update-stock", answer},
     [HEALTH] = {"GET", "/health", answer},
     {NULL, NULL, NULL},
 };
-static const struct http_route *const other_routes =
-    all_routes + HEALTH; /* of a service that has none of the API */
+
+/* A system of two services, with a path that both of them have. */
+static const struct http_known_route system_routes[] = {
+    {"GET", "/api/products/{id}", "reader"},
+    {"POST", "/api/products/{id}/update-stock", "writer"},
+    {"GET", "/api/orders", "reader"},
+    {"POST", "/api/orders", "writer"},
+    {"PATCH", "/api/products/{id}", "writer"},
+    {NULL, NULL, NULL},
+};
+static const struct http_route writer_routes[] = {
+    {"POST", "/api/products/{id}/update-stock", answer},
+    {"POST", "/api/orders", answer},
+    {"DELETE", "/api/orders", answer}, /* of its own: the system does not know of it */
+    {NULL, NULL, NULL},
+};
 
 static struct http_request request_of(const char *method, const char *path)
 {
@@ -114,7 +127,8 @@ static void test_routes(void **state)
         struct http_request request = request_of(rows[i].method, rows[i].path);
         struct http_response response = {.status = 0};
 
-        check_row(http_find_route(all_routes, &request, &response) == &all_routes[rows[i].route],
+        check_row(http_find_route(all_routes, NULL, &request, &response) ==
+                      &all_routes[rows[i].route],
                   "%s %s", rows[i].method, rows[i].path);
         assert_int_equal(response.status, 0);
         assert_int_equal(request.params[0].len, strlen(rows[i].param));
@@ -124,14 +138,14 @@ static void test_routes(void **state)
     }
 }
 
-static void check_refused(const struct http_route *routes, const char *method, const char *path,
-                          int status, const char *allow)
+static void check_refused_of(const struct http_route *routes, const struct http_known_route *known,
+                             const char *method, const char *path, int status, const char *allow)
 {
     struct http_request request = request_of(method, path);
     struct http_response response = {.status = 0};
     char header[64] = "";
 
-    check_row(http_find_route(routes, &request, &response) == NULL, "%s %s", method, path);
+    check_row(http_find_route(routes, known, &request, &response) == NULL, "%s %s", method, path);
     check_row(response.status == status, "%s %s: %d", method, path, response.status);
     assert_true(support_is_json_object(response.body.text, response.body.len));
     if (allow == NULL) {
@@ -145,6 +159,12 @@ static void check_refused(const struct http_route *routes, const char *method, c
     strbuf_finish(&response.body);
 }
 
+static void check_refused(const struct http_route *routes, const char *method, const char *path,
+                          int status, const char *allow)
+{
+    check_refused_of(routes, NULL, method, path, status, allow);
+}
+
 static void test_unknown_paths(void **state)
 {
     static const char *const rows[] = {"",
@@ -155,7 +175,6 @@ static void test_unknown_paths(void **state)
                                        "/api/products/7/",
                                        "/api/products//stock",
                                        "/api/products/7/x",
-                                       "*",
                                        "/api/products/7/stock/8",
                                        "/healthz",
                                        "http://h/health"};
@@ -181,29 +200,46 @@ static void test_wrong_methods(void **state)
     check_refused(all_routes, "GET, HEAD", "/api/products", 405, "GET, HEAD");
 }
 
-/* A path of the other service: the right method is not found here, a wrong one is wrong
- * everywhere. */
+/* The right method of another service's path is not found here, a wrong one is wrong everywhere. */
 static void test_paths_of_the_other_service(void **state)
 {
-    (void)state;
-    for (const struct api_path *known = api_paths; known->path != NULL; known++) {
-        char path[64] = "";
-        const char *brace = strchr(known->path, '{');
-        bool is_get = strcmp(known->allow, "GET, HEAD") == 0;
+    static const struct {
+        const char *method;
+        const char *path;
+        int status;
+        const char *allow;
+    } rows[] = {
+        {"GET", "/api/products/7", 404, NULL},
+        {"HEAD", "/api/products/7", 404, NULL},
+        {"PATCH", "/api/products/7", 404, NULL},
+        {"POST", "/api/products/7", 405, "GET, HEAD, PATCH"},
+        {"HEA", "/api/products/7", 405, "GET, HEAD, PATCH"},
+        {"", "/api/products/7", 405, "GET, HEAD, PATCH"},
+        {"GET,", "/api/products/7", 405, "GET, HEAD, PATCH"},
+        {"GET", "/api/products/7/update-stock", 405, "POST"},
+        {"GET", "/api/orders", 404, NULL},
+        {"PATCH", "/api/orders", 405, "POST, DELETE, GET, HEAD"},
+        {"OPTIONS", "/api/orders", 405, "POST, DELETE, GET, HEAD"},
+        {"GET", "/api/nothing", 404, NULL},
+    };
 
-        snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(known->path, "{"), known->path,
-                 brace == NULL ? "" : "7", brace == NULL ? "" : strchr(brace, '}') + 1);
-        assert_true(is_get || strcmp(known->allow, "POST") == 0);
-        check_refused(other_routes, is_get ? "GET" : "POST", path, 404, NULL);
-        check_refused(other_routes, is_get ? "POST" : "GET", path, 405, known->allow);
-        check_refused(other_routes, "DELETE", path, 405, known->allow);
-        if (is_get) {
-            check_refused(other_routes, "HEAD", path, 404, NULL);
-        }
-        check_refused(other_routes, "", path, 405, known->allow);
-        check_refused(other_routes, "HEA", path, 405, known->allow);
-        check_refused(other_routes, "GET,", path, 405, known->allow);
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        check_refused_of(writer_routes, system_routes, rows[i].method, rows[i].path, rows[i].status,
+                         rows[i].allow);
     }
+}
+
+/* "*" is the server as a whole (RFC 9110 section 9.3.7). */
+static void test_the_server_as_a_whole(void **state)
+{
+    (void)state;
+    check_refused(all_routes, "OPTIONS", "*", 405, "GET, HEAD, POST");
+    check_refused(all_routes, "GET", "*", 405, "GET, HEAD, POST");
+    check_refused_of(writer_routes, system_routes, "OPTIONS", "*", 405,
+                     "POST, DELETE, GET, HEAD, PATCH");
+    check_refused_of(writer_routes, system_routes, "POST", "*", 405,
+                     "POST, DELETE, GET, HEAD, PATCH");
 }
 
 int main(void)
@@ -214,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_unknown_paths),
         cmocka_unit_test(test_wrong_methods),
         cmocka_unit_test(test_paths_of_the_other_service),
+        cmocka_unit_test(test_the_server_as_a_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,107 +197,6 @@ static void test_percent_decoding_stops_at_len(void **state)
     assert_false(parse_percent_decode(text, &len));
 }
 
-static void test_etag_lists(void **state)
-{
-    static const struct {
-        const char *list;
-        enum etag_match strong; /* of version 5 */
-        enum etag_match weak;
-    } rows[] = {
-        {"\"5\"", ETAG_FOUND, ETAG_FOUND},
-        {"W/\"5\"", ETAG_NONE, ETAG_FOUND},
-        {"\"4\"", ETAG_NONE, ETAG_NONE},
-        {"\"05\"", ETAG_NONE, ETAG_NONE},
-        {"\"-5\"", ETAG_NONE, ETAG_NONE},
-        {"\"5 \"", ETAG_NONE, ETAG_NONE},
-        {"\"\"", ETAG_NONE, ETAG_NONE},
-        {"\"abc\"", ETAG_NONE, ETAG_NONE},
-        {"\"55555555555555555555555\"", ETAG_NONE, ETAG_NONE},
-        {"\"4\",\"5\"", ETAG_FOUND, ETAG_FOUND},
-        {"\"5\",\"6\"", ETAG_FOUND, ETAG_FOUND},
-        {"\"4\", \"6\"", ETAG_NONE, ETAG_NONE},
-        {" \t\"4\" \t,\t \"5\" ", ETAG_FOUND, ETAG_FOUND},
-        {"\"4\", W/\"5\"", ETAG_NONE, ETAG_FOUND},
-        {"\"a,b\", \"5\"", ETAG_FOUND, ETAG_FOUND}, /* a comma may stand in a tag */
-        {"*", ETAG_ANY, ETAG_ANY},
-        {" * ", ETAG_ANY, ETAG_ANY},
-        {"**", ETAG_INVALID, ETAG_INVALID},
-        {"*, \"5\"", ETAG_INVALID, ETAG_INVALID},
-        {"\"5\", *", ETAG_INVALID, ETAG_INVALID},
-        {"", ETAG_INVALID, ETAG_INVALID},
-        {"  ", ETAG_INVALID, ETAG_INVALID},
-        {"5", ETAG_INVALID, ETAG_INVALID},
-        {"\"5", ETAG_INVALID, ETAG_INVALID},
-        {"5\"", ETAG_INVALID, ETAG_INVALID},
-        {"'5'", ETAG_INVALID, ETAG_INVALID},
-        {"w/\"5\"", ETAG_INVALID, ETAG_INVALID}, /* case-sensitive */
-        {"W/5", ETAG_INVALID, ETAG_INVALID},
-        {"W/ \"5\"", ETAG_INVALID, ETAG_INVALID},
-        {"\"5\" \"6\"", ETAG_INVALID, ETAG_INVALID},
-        {"\"5\";", ETAG_INVALID, ETAG_INVALID},
-        {"\"5\", 6", ETAG_INVALID, ETAG_INVALID},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        check_row(parse_etag_list(rows[i].list, 5, false) == rows[i].strong, "strong: %s",
-                  rows[i].list);
-        check_row(parse_etag_list(rows[i].list, 5, true) == rows[i].weak, "weak: %s", rows[i].list);
-    }
-}
-
-static void test_etag_of_the_largest_version(void **state)
-{
-    (void)state;
-    assert_int_equal(parse_etag_list("\"9223372036854775807\"", INT64_MAX, false), ETAG_FOUND);
-    assert_int_equal(parse_etag_list("\"9223372036854775808\"", INT64_MAX, false), ETAG_NONE);
-}
-
-/* RFC 9110 section 5.6.1.2: a recipient parses and ignores empty elements. */
-static void test_etag_lists_may_have_empty_elements(void **state)
-{
-    (void)state;
-    assert_int_equal(parse_etag_list("\"4\",,\"5\"", 5, false), ETAG_FOUND);
-    assert_int_equal(parse_etag_list(", \"5\"", 5, false), ETAG_FOUND);
-    assert_int_equal(parse_etag_list("\"5\", ", 5, false), ETAG_FOUND);
-}
-
-static void test_if_match(void **state)
-{
-    static const struct {
-        const char *text;
-        enum etag_match match;
-        int64_t version;
-    } rows[] = {
-        {"\"5\"", ETAG_FOUND, 5},
-        {" \"5\"\t", ETAG_FOUND, 5},
-        {"\"9223372036854775807\"", ETAG_FOUND, INT64_MAX},
-        {"\"9223372036854775808\"", ETAG_NONE, 0},
-        {"\"0\"", ETAG_NONE, 0},
-        {"\"05\"", ETAG_NONE, 0},
-        {"\"abc\"", ETAG_NONE, 0},
-        {"\"\"", ETAG_NONE, 0},
-        {"W/\"5\"", ETAG_NONE, 0}, /* weak tags never match strongly, RFC 9110 section 13.1.1 */
-        {"*", ETAG_ANY, 0},
-        {" * ", ETAG_ANY, 0},
-        {"\"5\", \"6\"", ETAG_INVALID, 0},
-        {"\"5\" x", ETAG_INVALID, 0},
-        {"* x", ETAG_INVALID, 0},
-        {"5", ETAG_INVALID, 0},
-        {"\"5", ETAG_INVALID, 0},
-        {"", ETAG_INVALID, 0},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        int64_t version = 4242;
-
-        check_row(parse_if_match(rows[i].text, &version) == rows[i].match, "%s", rows[i].text);
-        check_row(version == (rows[i].match == ETAG_FOUND ? rows[i].version : 4242),
-                  "%s: version %lld", rows[i].text, (long long)version);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,10 +206,6 @@ int main(void)
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_percent_decoding),
         cmocka_unit_test(test_percent_decoding_stops_at_len),
-        cmocka_unit_test(test_etag_lists),
-        cmocka_unit_test(test_etag_of_the_largest_version),
-        cmocka_unit_test(test_etag_lists_may_have_empty_elements),
-        cmocka_unit_test(test_if_match),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

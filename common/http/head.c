@@ -1,0 +1,144 @@
+#include "common/http/head.h"
+
+#include "common/base/parse.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define LINE_EXTRA_BYTES 4 /* of a header line: ": " and CR LF */
+
+void head_begin(struct head_reader *reader, struct http_request *request, const char *version)
+{
+    *reader = (struct head_reader){
+        .request = request,
+        .line = version + strlen(version) + 2, /* behind CR LF */
+        .bytes = strlen(request->method) + strlen(request->path) + strlen(request->query),
+        .is_plain = true,
+        .is_short = true,
+    };
+}
+
+void head_add(struct head_reader *reader, const char *name, char *value)
+{
+    size_t name_len = strlen(name);
+    size_t value_len = strlen(value);
+    const char *behind = name + name_len + 1;
+
+    /* the line begins where the one before has ended, and no blank stood before its colon */
+    if (name != reader->line || reader->line[-1] != '\0' || (value > behind && *behind == '\0')) {
+        reader->is_plain = false;
+    }
+    reader->line = value + value_len + 2;
+    reader->bytes += name_len + value_len + LINE_EXTRA_BYTES;
+    while (value_len > 0 && (value[value_len - 1] == ' ' || value[value_len - 1] == '\t')) {
+        value[--value_len] = '\0';
+    }
+    if (!http_request_add(reader->request, name, name_len, value, value_len)) {
+        reader->is_short = false;
+    }
+}
+
+void head_end(struct head_reader *reader)
+{
+    const char *line = reader->line;
+
+    if (reader->is_plain) {
+        reader->is_plain = line[-1] == '\0' &&
+                           line[0] == (reader->request->header_count > 0 ? '\r' : '\0') &&
+                           line[1] == '\0';
+    }
+}
+
+enum head_fault head_fault(const struct head_reader *reader, const char *version)
+{
+    const struct http_request *request = reader->request;
+    size_t hosts = http_header_count(request, HTTP_HOST);
+
+    if (!reader->is_short || request->header_count == HTTP_HEADERS_MAX ||
+        reader->bytes > HEAD_BYTES_MAX) {
+        return HEAD_TOO_LARGE;
+    }
+    if (hosts > 1 || (hosts == 0 && strcmp(version, "1.0") != 0)) {
+        return HEAD_BAD_HOST;
+    }
+    if (!parse_is_utf8(request->path, strlen(request->path))) {
+        return HEAD_BAD_PATH;
+    }
+    return reader->is_plain ? HEAD_IS_PLAIN : HEAD_BAD_LINE;
+}
+
+bool head_set_target(struct http_request *request, char *target)
+{
+    char *query;
+
+    if (strncasecmp(target, "http://", 7) == 0 && target[7] != '/' && target[7] != '\0') {
+        target += 7 + strcspn(target + 7, "/?");
+    } else if (strncasecmp(target, "https://", 8) == 0 && target[8] != '/' && target[8] != '\0') {
+        target += 8 + strcspn(target + 8, "/?");
+    } else if (*target != '/' && strcmp(target, "*") != 0) {
+        return false;
+    }
+    query = strchr(target, '?');
+    if (query != NULL) {
+        *query = '\0';
+    }
+    request->path = *target == '\0' ? "/" : target; /* an absolute form may have no path */
+    request->query = query == NULL ? "" : query + 1;
+    return true;
+}
+
+/* --- headers that the library did not parse --------------------------------------------------- */
+
+/* Ends the line at *p and moves *p behind it; NULL when CR LF does not come, or a control character
+ * before it. */
+static char *cut_line(char **p)
+{
+    char *line = *p;
+    char *end = line;
+
+    while (!iscntrl((unsigned char)*end) || *end == '\t') {
+        end++;
+    }
+    if (end[0] != '\r' || end[1] != '\n') {
+        return NULL;
+    }
+    *end = '\0';
+    *p = end + 2;
+    return line;
+}
+
+/* One "Name: value". */
+static bool cut_header(struct http_request *request, char *line)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ"; /* RFC 9110 section 5.6.2 */
+    size_t name_len = strspn(line, token);
+    char *value = line + name_len + 1;
+    size_t value_len;
+
+    if (name_len == 0 || line[name_len] != ':') {
+        return false;
+    }
+    line[name_len] = '\0';
+    value += strspn(value, " \t");
+    value_len = strlen(value);
+    while (value_len > 0 && strchr(" \t", value[value_len - 1]) != NULL) {
+        value[--value_len] = '\0';
+    }
+    return http_request_add(request, line, name_len, value, value_len);
+}
+
+bool head_read_lines(struct http_request *request, char *lines)
+{
+    char *p = lines;
+
+    while (*p != '\r' && *p != '\0') {
+        char *line = cut_line(&p);
+
+        if (line == NULL || !cut_header(request, line)) {
+            return false;
+        }
+    }
+    return p == lines ? *p == '\0' : strcmp(p, "\r") == 0 || strcmp(p, "\r\n") == 0;
+}

@@ -1,0 +1,67 @@
+/* Is this head plain HTTP/1.1? Pure functions.
+ *
+ * The HTTP library parses a head in place, leniently: what it does not understand it passes over,
+ * or takes for the end of the headers. A proxy in front might understand more of it, a
+ * Transfer-Encoding, say, and then the two would not agree where the request ends (request
+ * smuggling). So the head is looked at again, in the library's buffer: it must be lines of
+ * "Name: value", each ended by CR LF, and the library must have shown them all.
+ *
+ * The library overwrites the colon with NUL, also the blanks before it, and CR and LF:
+ *
+ *     Host: h\r\nX: 1 \r\n\r\n     as it came
+ *     Host0 h00X0 1 00\r0          as the library leaves it (0 is a NUL)
+ *     Host : h\r\n\r\n
+ *     Host00 h00\r0                a second NUL behind the name, where a blank or the value belongs
+ *
+ * The last LF of the head has become NUL too. The CR before it stays, unless there was no header:
+ * then all four bytes behind the version are NUL. */
+#ifndef FASTSTOCK_COMMON_HTTP_HEAD_H
+#define FASTSTOCK_COMMON_HTTP_HEAD_H
+
+#include "common/http/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a request line and its headers may take: thriftier than nginx's default of 4 times 8 KiB. */
+#define HEAD_BYTES_MAX 16384
+
+/* Reads one head. */
+struct head_reader {
+    struct http_request *request; /* gets the headers */
+    const char *line;             /* where the next line must begin */
+    size_t bytes;
+    bool is_plain;
+    bool is_short; /* all headers found room */
+};
+
+/* `request` is initialised and `version` is what stood behind "HTTP/". Both are in the library's
+ * buffer. */
+void head_begin(struct head_reader *reader, struct http_request *request, const char *version);
+/* The next header. Blanks behind its value are cut off, because they are no part of it (RFC 9110
+ * section 5.5). */
+void head_add(struct head_reader *reader, const char *name, char *value);
+void head_end(struct head_reader *reader);
+
+enum head_fault {
+    HEAD_IS_PLAIN,
+    HEAD_TOO_LARGE,
+    HEAD_BAD_HOST, /* none, or several (RFC 9112 section 3.2) */
+    HEAD_BAD_PATH, /* it is not UTF-8 */
+    HEAD_BAD_LINE,
+};
+
+/* What is wrong with a head that was read. */
+enum head_fault head_fault(const struct head_reader *reader, const char *version);
+
+/* Takes the target apart: "/path?query", the absolute form "http://host/path?query" (RFC 9112
+ * section 3.2.2: every server must take it), or "*". False when it is none of these. Overwrites
+ * the '?'. */
+bool head_set_target(struct http_request *request, char *target);
+
+/* Reads header lines as they came, "Name: value\r\n...\r\n", of which the last LF may be missing.
+ * For heads whose headers the library has not parsed. False when they are not plain; an empty text
+ * has no headers, which is. Cuts up `lines`, in which the request then points. */
+bool head_read_lines(struct http_request *request, char *lines);
+
+#endif

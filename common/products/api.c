@@ -1,0 +1,9 @@
+#include "common/products/api.h"
+
+#include <stddef.h>
+
+const struct api_route api_routes[] = {
+    {"GET", API_PRODUCTS, "read-svc"},       {"GET", API_PRODUCT, "read-svc"},
+    {"GET", API_PRODUCT_STOCK, "read-svc"},  {"GET", API_STOCK, "read-svc"},
+    {"POST", API_UPDATE_STOCK, "write-svc"}, {NULL, NULL, NULL},
+};
