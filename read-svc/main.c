@@ -95,7 +95,7 @@ static int serve(const struct settings *s)
     }
     if (stores.cache != NULL) {
         dependencies[count++] =
-            (struct ops_dependency){"redis", stores_cache_state, stores.cache, NULL};
+            (struct ops_dependency){"redis", stores_cache_state, stores.cache, stores_cache_note};
     }
     stores.catalog =
         catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);

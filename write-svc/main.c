@@ -86,7 +86,7 @@ static int serve(const struct settings *s, struct auth *auth)
     struct handlers handlers = {.auth = auth, .inventory = inventory};
     const struct ops_dependency dependencies[] = {
         {"postgres", stores_database_state, database, stores_database_note},
-        {cache == NULL ? NULL : "redis", stores_cache_state, cache, NULL},
+        {cache == NULL ? NULL : "redis", stores_cache_state, cache, stores_cache_note},
         {"publications", publisher_state, publisher, NULL},
         {NULL, NULL, NULL, NULL}};
     const struct ops_options ops = {.service = SERVICE,

@@ -98,6 +98,11 @@ enum breaker_state product_cache_state(struct product_cache *cache)
     return redis_store_state(cache->primary);
 }
 
+void product_cache_note(struct product_cache *cache, char ret_note[REDIS_NOTE_SIZE])
+{
+    redis_store_note(cache->primary, ret_note);
+}
+
 /* --- keys ------------------------------------------------------------------------------------- */
 
 /* Which of a product's keys. */

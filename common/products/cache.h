@@ -96,6 +96,7 @@ void product_cache_destroy(struct product_cache *cache); /* NULL is fine */
 
 /* Of the primary; reads do without the replica. */
 enum breaker_state product_cache_state(struct product_cache *cache);
+void product_cache_note(struct product_cache *cache, char ret_note[REDIS_NOTE_SIZE]); /* redis.h */
 
 /* Looks up `count` <= PRODUCT_CACHE_BATCH_MAX ids; ret_products[i] is a reference of the caller's,
  * or NULL. All are NULL unless STATUS_OK. */

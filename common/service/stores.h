@@ -29,6 +29,7 @@ extern const char *const stores_off_on[];
 enum breaker_state stores_cache_state(void *cache);
 enum breaker_state stores_database_state(void *database);
 void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE]);
+void stores_cache_note(void *cache, char ret_note[OPS_NOTE_SIZE]);
 
 /* Rows for a service's table of options, `base` as in service.h. */
 #define STORE_AT(base, member) ((base) + offsetof(struct store_settings, member))

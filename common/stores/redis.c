@@ -732,3 +732,10 @@ enum breaker_state redis_store_state(struct redis_store *store)
 {
     return pool_breaker_state(store->pool);
 }
+
+_Static_assert(REDIS_NOTE_SIZE == POOL_ERROR_SIZE, "a note is the pool's reason");
+
+void redis_store_note(struct redis_store *store, char ret_note[REDIS_NOTE_SIZE])
+{
+    pool_away_reason(store->pool, ret_note);
+}

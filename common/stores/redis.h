@@ -79,6 +79,10 @@ const char *redis_epoch(const struct redis_session *session);
 
 enum breaker_state redis_store_state(struct redis_store *store);
 
+/* Why Redis is away; "" while it is not. */
+#define REDIS_NOTE_SIZE 512
+void redis_store_note(struct redis_store *store, char ret_note[REDIS_NOTE_SIZE]);
+
 /* A command is written into its session word by word, and then sent:
  *
  *     redis_begin(session, "MGET", 2);

@@ -82,6 +82,7 @@ def test_a_command_that_is_refused_is_named(server, reader, command):
             and f"'faststock' was refused {command.upper()}" in last
             and "docs/operations.md" in last
         ), last
+        assert reader.ops.get("/readyz").json()["dependencies"]["redis"]["note"] == last
         assert reader.client.get("/api/products?limit=1").status == 200
     finally:
         server.set_user(f"+{command}")

@@ -1,5 +1,5 @@
-"""Redis by TLS: who is trusted, and what the log says of the others. Skipped where hiredis has no
-TLS; there the refusal is tested."""
+"""Redis by TLS: which server is trusted, and what the log says of the others. Skipped where hiredis
+has no TLS; there the refusal is tested."""
 
 import subprocess
 
@@ -63,9 +63,8 @@ class Authority:
         (folder / "serial").write_text("1000\n")
         (folder / "ca.conf").write_text(
             f"[ca]\ndefault_ca=it\n[it]\ndatabase={folder}/index.txt\nserial={folder}/serial\n"
-            f"new_certs_dir={folder}\n"
-            "default_md=sha256\npolicy=any\nunique_subject=no\ncopy_extensions=copy\n"
-            "[any]\ncommonName=supplied\n"
+            f"new_certs_dir={folder}\ndefault_md=sha256\npolicy=any\nunique_subject=no\n"
+            "copy_extensions=copy\n[any]\ncommonName=supplied\n"
         )
 
     def sign(self, name, alternatives, valid=("20240101000000Z", "20400101000000Z")):

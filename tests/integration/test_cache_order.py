@@ -1,0 +1,192 @@
+"""Calls of the cache in orders that a load meets once in a hundred thousand times: nothing older
+than what was published, or answered, comes back into Redis. The calls are those of the services, through
+cache_shell.c, on a Redis of the test's own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from support.redis_server import redis_server
+from support.service_process import ServiceProcess
+from support.stack import PRESET, ROOT
+from support.timing import eventually, scaled
+
+pytestmark = pytest.mark.quick
+
+LONG_MS, SHORT_MS = 600_000, 50
+ID = 7
+
+
+class Shell:
+    def __init__(self, server, ttl_ms):
+        program = ROOT / "build" / PRESET / "tests" / "unit" / "cache_shell"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([program, server.url(user=""), str(ttl_ms)], **pipes)
+        eventually(lambda: self("begin", "first") == ("ok", 0), "the cache has a connection")
+
+    def send(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        while line := self.process.stdout.readline():
+            if not line.startswith("{"):  # the log
+                status, number = line.split()
+                return status, int(number)
+        raise AssertionError("cache_shell has ended")
+
+    def __call__(self, *words):
+        self.send(*words)
+        return self.answer()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with redis_server() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def a_shell(server, ttl_ms):
+    server.admin.flushall()
+    shell = Shell(server, ttl_ms)
+    try:
+        yield shell
+    finally:
+        shell.process.stdin.close()
+        shell.process.wait(scaled(20))
+
+
+@pytest.fixture
+def lasting(server):
+    with a_shell(server, LONG_MS) as shell:
+        yield shell
+
+
+@pytest.fixture
+def brief(server):
+    """States live for 50 ms."""
+    with a_shell(server, SHORT_MS) as shell:
+        yield shell
+
+
+def keys(server, kind):
+    return server.admin.keys(f"fs:*:{kind}:{ID}")
+
+
+def wait_for_expiry(server):
+    eventually(lambda: not keys(server, "p"), "the state has expired")
+
+
+def test_a_fill_after_the_newer_state_has_expired(server, brief):
+    assert brief("lease", "late", ID) == ("ok", 0)
+    assert brief("publish", "first", ID, 16) == ("ok", 1)
+    wait_for_expiry(server)
+    assert brief("fill", "late", ID, 15) == ("ok", 0)
+    assert brief("get", ID) == ("ok", 0)
+
+
+def test_a_publication_after_the_newer_state_has_expired(server, brief):
+    assert brief("publish", "first", ID, 16) == ("ok", 1)
+    wait_for_expiry(server)
+    assert brief("publish", "first", ID, 15) == ("ok", 0)
+    assert brief("get", ID) == ("ok", 0)
+
+
+def test_a_guard_outlives_every_lease_however_short_the_lifetime(server, brief):
+    assert brief("publish", "first", ID, 16) == ("ok", 1)
+    (guard,) = keys(server, "g")
+    assert server.admin.pttl(guard) > 2 * 30_000 - 10_000
+
+
+def test_two_publications_that_overtake_each_other(lasting):
+    assert lasting("publish", "first", ID, 3795) == ("ok", 1)
+    assert lasting("publish", "first", ID, 3794) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 3795)
+
+
+def test_what_a_refused_fill_was_answered_with_is_not_undone(server, lasting):
+    """Reader A leases, the guard goes, reader B leases and reads 15, A reads 16 and answers with
+    it; B comes last."""
+    assert lasting("publish", "first", ID, 14) == ("ok", 1)
+    assert lasting("lease", "a", ID) == ("ok", 0)
+    server.admin.delete(*keys(server, "p"), *keys(server, "g"))
+    assert lasting("lease", "b", ID) == ("ok", 0)
+    assert lasting("fill", "a", ID, 16) == ("ok", 0)
+    assert lasting("fill", "b", ID, 15) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+    assert lasting("lease", "c", ID) == ("ok", 0)
+    assert lasting("fill", "c", ID, 16) == ("ok", 1)
+    assert lasting("get", ID) == ("ok", 16)
+
+
+def test_a_refused_fill_leaves_no_older_state(server, lasting):
+    assert lasting("publish", "first", ID, 14) == ("ok", 1)
+    assert lasting("lease", "a", ID) == ("ok", 0)
+    server.admin.delete(*keys(server, "g"))
+    assert lasting("fill", "a", ID, 16) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+
+
+def test_a_fill_below_its_own_lease(lasting):
+    """PostgreSQL came back without the latest commits."""
+    assert lasting("drop", ID, 16) == ("ok", 0)
+    assert lasting("lease", "a", ID) == ("ok", 0)
+    assert lasting("fill", "a", ID, 15) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+
+
+def test_a_fill_across_an_emptied_redis(server, lasting):
+    assert lasting("lease", "a", ID) == ("ok", 0)
+    assert lasting("lease", "b", ID) == ("ok", 0)
+    server.admin.flushall()
+    assert lasting("fill", "a", ID, 16) == ("ok", 0)
+    assert lasting("fill", "b", ID, 15) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+
+
+def test_what_the_ledger_says_removes_older_states(lasting):
+    assert lasting("publish", "first", ID, 14) == ("ok", 1)
+    assert lasting("drop", ID, 14) == ("ok", 0)
+    assert lasting("drop", ID, 15) == ("ok", 1)
+    assert lasting("publish", "first", ID, 14) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+
+
+def test_a_publication_is_tried_again_when_redis_stood_still(server, lasting):
+    """For longer than a call may take (100 ms here), and less long than a publication is tried."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        lasting.send("publish", "first", ID, 16)
+        time.sleep(0.3)
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert lasting.answer()[0] == "ok"
+    assert lasting("get", ID) == ("ok", 16)
+
+
+def test_an_acknowledged_change_is_read_although_redis_took_no_writes_for_a_moment(
+    stack, database, server, tmp_path
+):
+    """CLIENT PAUSE for longer than redis.timeout_ms: the reader gets answers, the writer's
+    publication does not."""
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "redis": {"url": server.url(user=""), "timeout_ms": 100},
+    }
+    id = database.create_product(stock=100)
+    reader = ServiceProcess("read-svc", tmp_path, settings)
+    with reader, ServiceProcess("write-svc", tmp_path, settings) as writer:
+        assert writer.client.update_stock(id, {"delta": 1}).status == 200
+        for _ in range(5):
+            eventually(
+                lambda: reader.client.stock(id).header("Cache-Status").endswith("redis"),
+                "Redis has it",
+            )
+            server.admin.execute_command("CLIENT", "PAUSE", 300, "WRITE")
+            done = writer.client.update_stock(id, {"delta": 1}).json()
+            assert reader.client.stock(id).json()["version"] == done["version"]
