@@ -27,7 +27,7 @@ static void *slot(const struct config_option *option, void *settings)
 
 static bool holds_text(const struct config_option *option)
 {
-    return option->type != CONFIG_INT && option->type != CONFIG_CHOICE;
+    return option->type == CONFIG_STRING || option->type == CONFIG_URL;
 }
 
 /* What a value may be, in words. */
@@ -43,6 +43,9 @@ static void add_allowed(struct strbuf *out, const struct config_option *option)
         for (size_t i = 0; option->choices[i] != NULL; i++) {
             strbuf_addf(out, "%s %s", i > 0 ? "," : "", option->choices[i]);
         }
+        break;
+    case CONFIG_SWITCH:
+        strbuf_adds(out, "on or off");
         break;
     case CONFIG_URL:
         strbuf_adds(out, option->url->expected);
@@ -70,6 +73,21 @@ static bool choice_index(const struct config_option *option, const char *value, 
     return false;
 }
 
+static bool switch_value(const char *value, int64_t *ret_value)
+{
+    static const char *const words[][3] = {{"off", "false", "no"}, {"on", "true", "yes"}};
+
+    for (int64_t i = 0; i < (int64_t)FS_ARRAY_LEN(words); i++) {
+        for (size_t j = 0; j < FS_ARRAY_LEN(words[i]); j++) {
+            if (strcmp(words[i][j], value) == 0) {
+                *ret_value = i;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool text_is_valid(const struct config_option *option, const char *value,
                           char ret_why[CONFIG_WHY_SIZE])
 {
@@ -88,6 +106,9 @@ static bool store(const struct config_option *option, void *settings, const char
     }
     if (option->type == CONFIG_CHOICE) {
         return choice_index(option, value, slot(option, settings));
+    }
+    if (option->type == CONFIG_SWITCH) {
+        return switch_value(value, slot(option, settings));
     }
     if (!text_is_valid(option, value, ret_why)) {
         return false;
@@ -371,6 +392,10 @@ static void add_scalar(struct strbuf *out, const struct config_option *option, v
     }
     if (option->type == CONFIG_CHOICE) {
         strbuf_adds(out, option->choices[*(int64_t *)slot(option, settings)]);
+        return;
+    }
+    if (option->type == CONFIG_SWITCH) {
+        strbuf_adds(out, *(int64_t *)slot(option, settings) != 0 ? "on" : "off");
         return;
     }
     add_shown(&shown, option, *(char **)slot(option, settings));

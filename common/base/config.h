@@ -21,6 +21,8 @@ enum config_type {
     CONFIG_INT,    /* int64_t, in [min, max] */
     CONFIG_STRING, /* const char *, any text, "" allowed, at most max bytes unless that is 0 */
     CONFIG_CHOICE, /* int64_t, the index in `choices` */
+    CONFIG_SWITCH, /* int64_t, 1 for "on", 0 for "off"; YAML's other words for a boolean are taken,
+                      because tools that write YAML turn "on" into "true" */
     CONFIG_URL,    /* const char *, "" or a URL that its kind takes */
 };
 

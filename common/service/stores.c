@@ -1,7 +1,5 @@
 #include "common/service/stores.h"
 
-const char *const stores_off_on[] = {"off", "on", NULL};
-
 enum breaker_state stores_cache_state(void *cache)
 {
     return product_cache_state(cache);

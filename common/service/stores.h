@@ -16,14 +16,12 @@
  * retry_ms and probation_ms are the service's. */
 struct store_settings {
     struct store_options database;
-    int64_t database_prepared;  /* index in stores_off_on */
+    int64_t database_prepared;  /* 0 or 1 */
     struct store_options redis; /* url "": none */
     struct redis_tls_options redis_tls;
     const char *redis_key_prefix;
     int64_t cache_ttl_ms;
 };
-
-extern const char *const stores_off_on[];
 
 /* For ops.h: a product_cache, a pg_store. */
 enum breaker_state stores_cache_state(void *cache);
@@ -47,8 +45,7 @@ void stores_cache_note(void *cache, char ret_note[OPS_NOTE_SIZE]);
     {"database", "connect_timeout_ms", CONFIG_INT, STORE_AT(base, database.connect_timeout_ms),    \
      "1000", 1, 600000,                                                                            \
      .help = "Deadline for connecting to an address and a first answer."},                         \
-    {"database", "prepared", CONFIG_CHOICE, STORE_AT(base, database_prepared), "off",              \
-     .choices = stores_off_on,                                                                     \
+    {"database", "prepared", CONFIG_SWITCH, STORE_AT(base, database_prepared), "off",              \
      .help = "Prepare statements by name; through PgBouncer this needs version 1.21 and its "      \
              "max_prepared_statements."}
 

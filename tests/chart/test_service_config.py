@@ -51,6 +51,8 @@ def schema_of(kind):
     """Of a setting, by what --help says of its values."""
     if match := re.match(r"a whole number from (\d+) to (\d+)", kind):
         return {"type": "integer", "minimum": int(match[1]), "maximum": int(match[2])}
+    if kind.startswith("on or off"):
+        return {"enum": ["off", "on", False, True]}
     if kind.startswith("one of "):
         return {"enum": kind.removeprefix("one of ").split(", ")}
     limit = re.match(r"text of at most (\d+) bytes", kind)

@@ -29,7 +29,7 @@ DEFAULTS = [
     ("database", "pool_size", 4, 8),
     ("database", "timeout_ms", 1000, 2000),
     ("database", "connect_timeout_ms", 1000, 1000),
-    ("database", "prepared", "off", "off"),
+    ("database", "prepared", False, False),  # YAML reads "off" so
     ("redis", "pool_size", 2, 4),
     ("redis", "timeout_ms", 250, 250),
     ("redis", "connect_timeout_ms", 250, 250),

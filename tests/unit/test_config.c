@@ -550,6 +550,37 @@ static void test_printed_defaults(void **state)
     strbuf_finish(&printed);
 }
 
+static void test_switches_take_the_words_of_yaml(void **state)
+{
+    static const struct config_option table[] = {
+        {"log", "level", CONFIG_SWITCH, offsetof(struct settings, level), "off", .help = "L."},
+        {.section = NULL}};
+    static const struct {
+        char *entry;
+        int64_t value;
+    } rows[] = {{"FASTSTOCK_LOG_LEVEL=on", 1},  {"FASTSTOCK_LOG_LEVEL=true", 1},
+                {"FASTSTOCK_LOG_LEVEL=yes", 1}, {"FASTSTOCK_LOG_LEVEL=off", 0},
+                {"FASTSTOCK_LOG_LEVEL=no", 0},  {"FASTSTOCK_LOG_LEVEL=false", 0}};
+    struct settings settings;
+    struct strbuf text = STRBUF_EMPTY;
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        assert_true(
+            config_load(table, NULL, (char *const[]){rows[i].entry, NULL}, &settings, &text));
+        assert_int_equal(settings.level, rows[i].value);
+        strbuf_clear(&text);
+        config_print(table, &settings, &text);
+        assert_string_equal(text.text,
+                            rows[i].value ? "log:\n  level: on\n" : "log:\n  level: off\n");
+    }
+    strbuf_clear(&text);
+    assert_false(config_load(table, NULL, (char *const[]){"FASTSTOCK_LOG_LEVEL=ON", NULL},
+                             &settings, &text));
+    assert_contains(text.text, "bad value 'ON', expected on or off");
+    strbuf_finish(&text);
+}
+
 /* YAML knows no section that stands in a file twice. */
 static void test_rows_of_a_section_may_stand_apart(void **state)
 {
@@ -736,6 +767,7 @@ int main(void)
         with_fixture(test_required),
         with_fixture(test_printed_defaults),
         with_fixture(test_rows_of_a_section_may_stand_apart),
+        cmocka_unit_test(test_switches_take_the_words_of_yaml),
         with_fixture(test_secrets_are_hidden_when_printed),
         with_fixture(test_secrets_are_hidden_in_messages),
         with_fixture(test_secrets_of_bad_urls_are_hidden_in_messages),
