@@ -706,6 +706,29 @@ static void test_destroy_ends_abandoned_flights(void **state)
     assert_int_equal(asked(fixture, DATABASE, 1), 0);
 }
 
+/* A flight that lands while all ends must not start its successor: the first tier has ended. */
+static void test_destroy_does_not_start_an_abandoned_successor(void **state)
+{
+    struct fixture *fixture = *state;
+    struct request first;
+    struct request second;
+    pthread_t thread;
+
+    hold(fixture, DATABASE, true);
+    start_until(fixture, &first, 1, 0, clock_mono_us() + 50000);
+    wait_until(atomic_load(&fixture->fakes[DATABASE].looking) == 1 ||
+               atomic_load(&first.is_done)); /* a slow machine: it had given up before */
+    start_until(fixture, &second, 1, 0, soon_us());
+    assert_int_equal(finish(&second), NOTHING);
+    assert_int_equal(finish(&first), NOTHING);
+    pthread_create(&thread, NULL, run_destroy, fixture->flights);
+    usleep(5000);
+    hold(fixture, DATABASE, false);
+    pthread_join(thread, NULL);
+    fixture->flights = NULL;
+    assert_in_range(asked(fixture, CACHE, 1), 0, 1);
+}
+
 static void test_one_tier_is_enough(void **state)
 {
     struct fixture *fixture = *state;
@@ -825,6 +848,7 @@ int main(void)
         with_fixture(test_demanding_requests_share_a_flight_for_the_highest_wish),
         with_fixture(test_only_the_old_items_of_a_request_are_loaded_again),
         with_fixture(test_destroy_ends_abandoned_flights),
+        with_fixture(test_destroy_does_not_start_an_abandoned_successor),
         with_fixture(test_one_tier_is_enough),
         with_fixture(test_many_threads_and_no_stale_answer),
     };
