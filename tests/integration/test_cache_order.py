@@ -1,6 +1,6 @@
 """Calls of the cache in orders that a load meets once in a hundred thousand times: nothing older
-than what was published, or answered, comes back into Redis. The calls are those of the services, through
-cache_shell.c, on a Redis of the test's own."""
+than what was published, or answered, comes back into Redis. The calls are those of the services,
+through cache_shell.c, on a Redis of the test's own."""
 
 import contextlib
 import os
