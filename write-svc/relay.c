@@ -37,8 +37,8 @@ static struct metric_family movements_counter = METRIC_COUNTER(
 enum series { ACTIVE, AGE, REMOVED, CURRENT, ERROR, SERIES };
 
 static const struct metric_row series_rows[SERIES] = {
-    [ACTIVE] = {&active_gauge},
-    [AGE] = {&age_gauge},
+    [ACTIVE] = {&active_gauge, {NULL}},
+    [AGE] = {&age_gauge, {NULL}},
     [REMOVED] = {&movements_counter, {"removed"}},
     [CURRENT] = {&movements_counter, {"current"}},
     [ERROR] = {&movements_counter, {"error"}},
