@@ -5,6 +5,7 @@
 #include "common/base/json.h"
 #include "common/base/parse.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static struct product *product_new(enum product_state state, int64_t id, int64_t
 {
     struct product *product = fs_calloc(1, sizeof(*product) + json_len + 1);
 
+    assert((state == PRODUCT_PRESENT) == (json_len > 0));
     atomic_init(&product->references, 1);
     product->state = state;
     product->id = id;
@@ -73,14 +75,22 @@ struct product *product_missing(int64_t id, int64_t read_us)
 
 struct product *product_ref(struct product *product)
 {
-    atomic_fetch_add_explicit(&product->references, 1, memory_order_relaxed);
+    int before = atomic_fetch_add_explicit(&product->references, 1, memory_order_relaxed);
+
+    assert(before > 0); /* the caller has one itself */
     return product;
 }
 
 void product_unref(struct product *product)
 {
-    if (product != NULL &&
-        atomic_fetch_sub_explicit(&product->references, 1, memory_order_acq_rel) == 1) {
+    int before;
+
+    if (product == NULL) {
+        return;
+    }
+    before = atomic_fetch_sub_explicit(&product->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) {
         free(product);
     }
 }

@@ -182,9 +182,9 @@ def test_it_corrects_redis_and_does_not_fill_it(stack, database, cache, cached_p
 
 @pytest.mark.quick
 def test_a_state_as_new_as_the_ledger_stays(stack, database, cache, cached_product):
-    assert stack.writes[0].update_stock(cached_product, {"delta": -1}).status == 200
-    before = cache.redis.get(cache.key(cached_product))
     with Change(*stack.write_ops) as change:
+        assert stack.writes[0].update_stock(cached_product, {"delta": -1}).status == 200
+        before = cache.redis.get(cache.key(cached_product))
         stack.wait_for_relay()
     assert change("faststock_relay_movements_total", result="current") >= 1
     assert cache.redis.get(cache.key(cached_product)) == before
