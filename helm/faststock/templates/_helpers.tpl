@@ -314,3 +314,23 @@ log_disconnections = 0
 {{- end -}}
 {{- default $needed $wanted -}}
 {{- end -}}
+
+{{/* Routing: the paths that go to write-svc. The rest of /api goes to read-svc. */}}
+
+{{- define "faststock.writePaths" -}}
+- pattern: /api/products/[^/]+/update-stock
+- pattern: /api/orders/[^/]+/cancel
+- exact: /api/orders
+- prefix: /api/catalog
+{{- end -}}
+
+{{/* The same as regular expressions that are matched from the start of a path. */}}
+{{- define "faststock.writePatterns" -}}
+{{- range include "faststock.writePaths" . | fromYamlArray }}
+{{- if .prefix }}
+- {{ printf "%s(/|$)" .prefix | quote }}
+{{- else }}
+- {{ printf "%s$" (default .pattern .exact) | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
