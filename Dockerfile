@@ -22,9 +22,11 @@ RUN cmake --preset release -DFASTSTOCK_TESTS=OFF -DFASTSTOCK_COMMIT=${COMMIT} \
 # The packages that hold pgbouncer and psql bring Perl with them, so only the programs are taken.
 FROM ${BASE} AS tools
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer postgresql-client-17 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      pgbouncer postgresql-client-17 \
  && mkdir /out \
- && cp /usr/sbin/pgbouncer /usr/lib/postgresql/17/bin/psql /usr/lib/postgresql/17/bin/pg_isready /out/ \
+ && cp /usr/sbin/pgbouncer /usr/lib/postgresql/17/bin/psql /usr/lib/postgresql/17/bin/pg_isready \
+      /out/ \
  && rm -rf /var/lib/apt/lists/*
 
 # What all images share: a user without a name elsewhere, and libpq's family.
@@ -71,7 +73,8 @@ LABEL org.opencontainers.image.title="faststock-write-svc" \
 FROM runtime AS migrate
 USER root
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends curl libreadline8t64 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      curl libreadline8t64 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 USER 10001:10001
 COPY --from=tools /out/psql /out/pg_isready /usr/local/bin/
@@ -81,7 +84,7 @@ CMD ["sql/migrate"]
 ARG VERSION=0.1.0
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="faststock-migrate" \
-      org.opencontainers.image.description="FastStock: the schema, its migrations and example products" \
+      org.opencontainers.image.description="FastStock: the schema, migrations, example products" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}"

@@ -35,7 +35,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* Labels of a pod: none that change with the chart's version alone, or its pods would be replaced for it */}}
+{{/*
+Labels of a pod: none that change with the chart's version alone, because its pods would be
+replaced
+*/}}
 {{- define "faststock.podLabels" -}}
 {{ include "faststock.selector" . }}
 app.kubernetes.io/part-of: faststock
@@ -60,17 +63,22 @@ app.kubernetes.io/part-of: faststock
 {{/* Image of a component of the project: (dict "root" $ "component" "read-svc") */}}
 {{- define "faststock.image" -}}
 {{- $i := .root.Values.images -}}
-{{- $own := dict "read-svc" $i.readSvc "write-svc" $i.writeSvc "migrate" $i.migrate "pgbouncer" $i.pgbouncer -}}
+{{- $own := dict "read-svc" $i.readSvc "write-svc" $i.writeSvc "migrate" $i.migrate
+  "pgbouncer" $i.pgbouncer -}}
 {{- $full := get $own .component -}}
 {{- if $full -}}
 {{- $full -}}
 {{- else -}}
 {{- $name := printf "faststock-%s:%s" .component (default .root.Chart.AppVersion $i.tag) -}}
-{{- if $i.registry -}}{{- printf "%s/%s" (trimSuffix "/" $i.registry) $name -}}{{- else -}}{{- $name -}}{{- end -}}
+{{- with $i.registry -}}{{- trimSuffix "/" . -}}/{{- end -}}
+{{- $name -}}
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod has: no token, no service links (their FASTSTOCK_... variables would be taken for settings) */}}
+{{/*
+What every pod has: no token, and no service links, because their FASTSTOCK_... variables would be
+taken for settings.
+*/}}
 {{- define "faststock.podBasics" -}}
 serviceAccountName: {{ include "faststock.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
@@ -98,7 +106,9 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* A value as text. Numbers of a values file are floating-point to helm, which writes large ones as 1e+06. */}}
+{{/*
+A value as text. To helm, a number of a values file has a floating point: 1e+06 for a large one.
+*/}}
 {{- define "faststock.plain" -}}
 {{- if kindIs "float64" . -}}{{ toJson . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end -}}
@@ -121,37 +131,55 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 
 {{- define "faststock.postgres.host" -}}
-{{- if eq .Values.postgres.mode "bundled" -}}{{ include "faststock.fullname" . }}-postgres{{- else -}}{{ .Values.postgres.external.host }}{{- end -}}
+{{- if eq .Values.postgres.mode "bundled" -}}
+{{- include "faststock.fullname" . -}}-postgres
+{{- else -}}
+{{- .Values.postgres.external.host -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "faststock.postgres.port" -}}
-{{- if eq .Values.postgres.mode "bundled" -}}5432{{- else -}}{{ int .Values.postgres.external.port }}{{- end -}}
+{{- ternary 5432 (int .Values.postgres.external.port) (eq .Values.postgres.mode "bundled") -}}
 {{- end -}}
 
 {{- define "faststock.postgres.sslmode" -}}
-{{- if eq .Values.postgres.mode "bundled" -}}disable{{- else -}}{{ .Values.postgres.external.sslmode }}{{- end -}}
+{{- ternary "disable" .Values.postgres.external.sslmode (eq .Values.postgres.mode "bundled") -}}
 {{- end -}}
 
-{{- define "faststock.postgres.caPath" -}}/etc/faststock/postgres-ca/{{ .Values.postgres.external.caKey }}{{- end -}}
+{{- define "faststock.postgres.caPath" -}}
+/etc/faststock/postgres-ca/{{ .Values.postgres.external.caKey }}
+{{- end -}}
 
 {{- define "faststock.postgres.hasCA" -}}
-{{- if and (eq .Values.postgres.mode "external") .Values.postgres.external.caSecret -}}true{{- end -}}
+{{- $p := .Values.postgres -}}
+{{- if and (eq $p.mode "external") $p.external.caSecret -}}true{{- end -}}
 {{- end -}}
 
-{{/* Straight to PostgreSQL: migrations, seed, the relay. The password comes from PGPASSWORD, so that it may hold any character. */}}
+{{/*
+Straight to PostgreSQL: migrations, seed, the relay. The password comes from PGPASSWORD, so that
+it may hold any character.
+*/}}
 {{- define "faststock.directURL" -}}
-postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . }}:{{ include "faststock.postgres.port" . }}/{{ .Values.postgres.database }}?sslmode={{ include "faststock.postgres.sslmode" . }}
-{{- if include "faststock.postgres.hasCA" . }}&sslrootcert={{ include "faststock.postgres.caPath" . }}{{ end }}
+{{- $p := .Values.postgres -}}
+{{- $host := include "faststock.postgres.host" . -}}
+{{- $port := include "faststock.postgres.port" . -}}
+{{- printf "postgresql://%s@%s:%s/%s" $p.user $host $port $p.database -}}
+?sslmode={{ include "faststock.postgres.sslmode" . }}
+{{- if include "faststock.postgres.hasCA" . -}}
+&sslrootcert={{ include "faststock.postgres.caPath" . }}
+{{- end -}}
 {{- end -}}
 
 {{/* Environment that holds the password of PostgreSQL, as `name` */}}
 {{- define "faststock.postgres.passwordEnv" -}}
 - name: {{ .name }}
   valueFrom:
-    secretKeyRef: {name: {{ include "faststock.postgres.secretName" .root | quote }}, key: {{ .root.Values.postgres.passwordKey | quote }}}
+    secretKeyRef:
+      name: {{ include "faststock.postgres.secretName" .root | quote }}
+      key: {{ .root.Values.postgres.passwordKey | quote }}
 {{- end -}}
 
-{{/* Environment that holds a key of the secret of Redis: (dict "root" $ "name" "REDIS_USER" "key" "user") */}}
+{{/* Environment with a key of Redis' secret: (dict "root" $ "name" "REDIS_USER" "key" "user") */}}
 {{- define "faststock.redis.secretEnv" -}}
 - name: {{ .name }}
   valueFrom:
@@ -179,10 +207,12 @@ postgresql://{{ .Values.postgres.user }}@{{ include "faststock.postgres.host" . 
 {{- $db := ternary (int $v.external.database) 0 $external -}}
 {{- if or (not $v.urlKey) $replica }}
 {{- if and $external $v.external.userKey }}
-{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_USER" "key" $v.external.userKey) }}
+{{- $key := $v.external.userKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_USER" "key" $key) }}
 {{- end }}
 {{- if include "faststock.redis.hasPassword" .root }}
-{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_PASSWORD" "key" $v.passwordKey) }}
+{{- $key := $v.passwordKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_PASSWORD" "key" $key) }}
 {{- end }}
 {{- end }}
 {{- if $v.urlKey }}
@@ -233,7 +263,9 @@ redis-client: {{ . | quote }}
 {{/* The services' user of the bundled Redis. */}}
 {{- define "faststock.redis.bundledUser" -}}faststock{{- end -}}
 
-{{/* What the services' user may do at Redis: the commands that docs/operations.md lists, and their keys. One word a line. */}}
+{{/*
+The rights of the services' user at Redis, a word a line: docs/operations.md lists the commands.
+*/}}
 {{- define "faststock.redis.rights" -}}
 {{- $prefixes := list -}}
 {{- range list .Values.readSvc .Values.writeSvc -}}
@@ -243,7 +275,9 @@ redis-client: {{ . | quote }}
 ~{{ . }}:*
 {{- end }}
 -@all
-{{- range $command := list "ping" "select" "info" "get" "getrange" "mget" "set" "del" "eval" "evalsha" "script|load" }}
+{{- $commands := list "ping" "select" "info" "get" "getrange" "mget" "set" "del"
+  "eval" "evalsha" "script|load" }}
+{{- range $command := $commands }}
 +{{ $command }}
 {{- end }}
 {{- end -}}
@@ -251,7 +285,8 @@ redis-client: {{ . | quote }}
 {{/* The YAML file of a service: (dict "root" $ "component" "read-svc") */}}
 {{- define "faststock.serviceConfig" -}}
 {{- $s := get .root.Values (include "faststock.valuesKey" .component) -}}
-{{- $chart := dict "http" (dict "port" 8080) "ops" (dict "port" 9090) "database" (dict "pool_size" $s.poolSize) -}}
+{{- $chart := dict "http" (dict "port" 8080) "ops" (dict "port" 9090)
+  "database" (dict "pool_size" $s.poolSize) -}}
 {{- if and (eq .component "write-svc") $s.tokensSecret -}}
 {{- $_ := set $chart "auth" (dict "tokens_file" "/etc/faststock/auth/tokens") -}}
 {{- end -}}
@@ -263,10 +298,13 @@ redis-client: {{ . | quote }}
 {{- $root := .root -}}
 {{- $v := $root.Values.postgres -}}
 {{- $s := get $root.Values (include "faststock.valuesKey" .component) -}}
+{{- $host := include "faststock.postgres.host" $root -}}
+{{- $port := include "faststock.postgres.port" $root -}}
 [databases]
-{{ $v.database }} = host={{ include "faststock.postgres.host" $root }} port={{ include "faststock.postgres.port" $root }} dbname={{ $v.database }}
+{{ $v.database }} = {{ printf "host=%s port=%s dbname=%s" $host $port $v.database }}
 {{- if and (eq .component "read-svc") $v.replica.host }}
-{{ $v.database }}_replica = host={{ $v.replica.host }} port={{ int $v.replica.port }} dbname={{ $v.database }}
+{{- $replica := printf "host=%s port=%d" $v.replica.host (int $v.replica.port) }}
+{{ $v.database }}_replica = {{ $replica }} dbname={{ $v.database }}
 {{- end }}
 
 [pgbouncer]
@@ -281,8 +319,8 @@ stats_users = {{ $v.user }}
 pool_mode = transaction
 default_pool_size = {{ int $s.poolSize }}
 max_client_conn = {{ int $root.Values.pgbouncer.maxClientConn }}
-; statements that the service prepares by name (database.prepared): a server connection that has not heard of
-; one yet is told it by PgBouncer
+; statements that the service prepares by name (database.prepared): PgBouncer prepares them on a
+; server connection that does not have them yet
 max_prepared_statements = 200
 ; an outage is the service's to judge: it is told soon, and the server is tried again each second
 server_connect_timeout = 2
@@ -310,7 +348,14 @@ log_disconnections = 0
 {{- $needed := add $preStop (divf (add $drain $request) 1000 | ceil | int) 5 -}}
 {{- $wanted := int .root.Values.shutdown.terminationGracePeriodSeconds -}}
 {{- if and $wanted (lt $wanted (int $needed)) -}}
-{{- fail (printf "shutdown.terminationGracePeriodSeconds is %d, but %s needs %d s: preStop %d s + drain %d ms + request timeout %d ms + 5 s for the last answers and PgBouncer. Raise it (0 computes it) or lower shutdown.preStopSeconds, %s.config.http.drain_ms or request_timeout_ms" $wanted .component (int $needed) $preStop $drain $request (include "faststock.valuesKey" .component)) -}}
+{{- fail (printf `
+
+shutdown.terminationGracePeriodSeconds is %d, but %s needs %d s:
+  preStop %d s + drain %d ms + request timeout %d ms + 5 s for the last answers and PgBouncer
+Raise it (0 computes it), or lower shutdown.preStopSeconds, %s.config.http.drain_ms or
+request_timeout_ms
+` $wanted .component (int $needed) $preStop $drain $request
+  (include "faststock.valuesKey" .component)) -}}
 {{- end -}}
 {{- default $needed $wanted -}}
 {{- end -}}
