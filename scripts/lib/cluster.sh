@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the commands of the group `cluster` share: names of images, the cluster that kubectl reaches.
+# Shared by the commands of the group `cluster`: names of images, the cluster that kubectl reaches.
 # Sourced after base.sh.
 
 : "${FASTSTOCK_RELEASE:=faststock}"   # helm release

@@ -84,7 +84,7 @@ start_process() { # NAME FINGERPRINT COMMAND...
   echo "$pid $(start_time "$pid" || echo 0) $(boot_id) $fingerprint" >"$(record_of "$name")"
 }
 
-# NAME SIGNAL SECONDS: asks it to end; kills it and whatever is left of it after that time
+# NAME SIGNAL SECONDS: asks it to end; kills it and its remaining processes after that time
 stop_process() {
   local pid
   if pid=$(pid_of "$1"); then

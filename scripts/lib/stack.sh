@@ -7,7 +7,7 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
-# Whatever fails without a message of its own is not silent.
+# A command that fails without a message of its own is not silent.
 set -E
 trap 'say "$(basename "$0"): failed: $BASH_COMMAND"' ERR
 

@@ -75,7 +75,7 @@ def render(*arguments):
 
 
 def refusal(*arguments):
-    """What a render that must fail says."""
+    """The message of a render that must fail."""
     result = run_helm("template", "fs", str(CHART), *arguments)
     assert result.returncode != 0, "it rendered, but should have been refused"
     return result.stderr

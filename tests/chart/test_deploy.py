@@ -1,4 +1,4 @@
-"""What ./dev deploy asks helm for, with programs in place of kubectl and helm."""
+"""./dev deploy calls helm rightly, with programs in place of kubectl and helm."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What `helm test` runs, against a made-up cluster: programs that answer as the ingress, the
+"""The script of `helm test` against a made-up cluster: programs that answer as the ingress, the
 services and the stores do.
 
 Each request is asked for as a client would have to: over TLS with the name of the host, where there

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from rendering import CHART, ROOT, kinds, one, render
 
-# What the services' sources declare, and what comes from elsewhere: Prometheus itself,
-# kube-state-metrics.
+# The metrics that the services' sources declare, and those that come from elsewhere: Prometheus
+# itself, kube-state-metrics.
 ELSEWHERE = {"up", "kube_horizontalpodautoscaler_status_desired_replicas"}
 SUFFIXES = r"(_bucket|_sum|_count)?$"
 

@@ -1,4 +1,4 @@
-"""What is said after an installation: commands to copy, that fit the values."""
+"""The notes after an installation: commands to copy, that fit the values."""
 
 import pytest
 from rendering import CHART, run_helm

@@ -1,4 +1,4 @@
-"""What the chart refuses, and whether it says what to change."""
+"""The chart refuses bad values, and its message says how to mend them."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What every render of the chart holds, whatever the values file and routing mode."""
+"""Every render of the chart is right, with every values file and routing mode."""
 
 import re
 

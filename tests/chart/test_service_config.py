@@ -39,7 +39,8 @@ def test_service_takes_its_configuration(values, service, tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-# What the chart sets itself, in the file or in the environment: a value would be without effect.
+# The settings that the chart gives itself, in the file or in the environment: a value would be
+# without effect.
 OWNED = {
     "http.port", "ops.port", "database.url", "database.direct_url", "database.replica_url",
     "database.pool_size",
@@ -48,7 +49,7 @@ OWNED = {
 
 
 def schema_of(kind):
-    """Of a setting, by what --help says of its values."""
+    """The value of a setting, made from the values that --help allows."""
     if match := re.match(r"a whole number from (\d+) to (\d+)", kind):
         return {"type": "integer", "minimum": int(match[1]), "maximum": int(match[2])}
     if kind.startswith("on or off"):

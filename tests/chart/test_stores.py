@@ -1,4 +1,4 @@
-"""The bundled stores: what they are started with is run here, with the programs of this machine."""
+"""The bundled stores: their commands are run here, with the programs of this machine."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from rendering import CHART, env, one, pod_spec, render, to_set
 
 
 def data_version(tmp_path, made_by, server):
-    """Runs the init container's script on a volume; gives its exit status, what it says, and its
+    """Runs the init container's script on a volume; gives its exit status, its output, and its
     termination message."""
     data, message = tmp_path / "pgdata", tmp_path / "message"
     data.mkdir()

@@ -1,4 +1,4 @@
-"""What the experiment reads: profiles, k6's record, metrics of the pods and of the cluster."""
+"""The inputs of the experiment: profiles, k6's record, metrics of the pods and of the cluster."""
 
 import json
 import re

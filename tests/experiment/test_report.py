@@ -1,4 +1,4 @@
-"""The pages: whole, without outside resources, and saying what the numbers say."""
+"""The pages: whole, without outside resources, and its text agrees with the numbers."""
 
 import html.parser
 import json
@@ -14,7 +14,7 @@ VOID = {"meta", "br", "line", "path", "rect"}
 
 
 class Page(html.parser.HTMLParser):
-    """Checks that what is opened is closed, and gathers the text."""
+    """Checks that each opened tag is closed, and gathers the text."""
 
     def __init__(self, text):
         super().__init__()

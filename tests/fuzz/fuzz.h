@@ -1,4 +1,4 @@
-/* What both fuzz targets share. */
+/* The parts that both fuzz targets share. */
 #ifndef FASTSTOCK_TESTS_FUZZ_FUZZ_H
 #define FASTSTOCK_TESTS_FUZZ_FUZZ_H
 
@@ -10,7 +10,7 @@
 /* Called by libFuzzer with each input. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What must hold for every input; libFuzzer keeps the one for which it does not. */
+/* A condition that must hold for every input; libFuzzer keeps the one for which it does not. */
 #define must(condition)                                                                            \
     do {                                                                                           \
         if (!(condition)) {                                                                        \

@@ -1,4 +1,4 @@
-/* Files of settings: whatever is in them, they load or say why not, and what is printed loads
+/* Files of settings: any bytes load or are refused with a reason, and the printed settings load
  * again. */
 #include "fuzz.h"
 
@@ -36,8 +36,8 @@ static const struct config_option options[] = {
     {.section = NULL},
 };
 
-/* Loads a file in memory that holds these bytes, and puts what it makes of them, or the error, into
- * `printed`. */
+/* Loads a file in memory that holds these bytes, and puts the resulting settings, or the error,
+ * into `printed`. */
 static bool load(const char *bytes, size_t len, struct strbuf *printed)
 {
     char *environment[] = {NULL};

@@ -1,4 +1,4 @@
-/* What clients and Redis send: the first byte chooses the reader, the rest is read. */
+/* Texts that clients and Redis send: the first byte chooses the reader, the rest is read. */
 #include "fuzz.h"
 
 #include "common/base/json.h"

@@ -114,8 +114,7 @@ def test_the_file_is_read_again_when_it_changes(guarded, database, tokens):
 def test_a_file_without_tokens_changes_nothing_and_is_warned_of(
     service, guarded, database, tokens, content
 ):
-    """Half a rotation: whoever had a token keeps it, the door does not open to others, and the log
-    says so once."""
+    """Half a rotation: the tokens of before stay valid, no others do, and the log says so once."""
     id = database.create_product()
     warnings = lambda: [
         line

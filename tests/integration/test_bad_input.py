@@ -166,7 +166,7 @@ def test_bad_query(reader, path, query, field):
     ],
 )
 def test_odd_query(reader, query):
-    """Read as some parameter or ignored as unknown: whatever it is, a page or a refusal."""
+    """Read as some parameter or ignored as unknown: any of these gets a page or a refusal."""
     reply = answer(reader, request_bytes("GET", f"/api/products?{query}"))
     if reply.status != 200:
         assert_refused(reply)
@@ -608,7 +608,8 @@ GARBAGE = {
     b"\r\n",
 }
 
-# What HTTP lets a server tolerate (RFC 9112, 2.2, 5.2, 3.2): an ordinary page is fine there.
+# Mistakes that HTTP lets a server tolerate (RFC 9112, 2.2, 5.2, 3.2): an ordinary page is fine
+# there.
 TOLERABLE = {
     "nothing but line ends", "a bad Host", "an empty Host", "100 headers", "a bad Connection",
     "an upgrade", "an upgrade to HTTP/2", "a bad Range",
@@ -626,8 +627,8 @@ def test_garbage(request, service, name):
     assert_refused(reply, (400, 404, 405, 431, 501, 505, None))
 
 
-# What a header line may begin with so that the library takes it for the end of the head, and does
-# not show what follows.
+# A header line that begins with one of these is the end of the head to the library, which then
+# hides the lines behind it.
 @pytest.mark.parametrize(
     "blind",
     [
@@ -793,8 +794,8 @@ def test_transfer_encoding_beside_content_length(writer, product_id, order):
     ids=repr,
 )
 def test_transfer_encoding_in_disguise(writer, product_id, header):
-    """However it is read, what follows is never answered as a second request on a connection that
-    stays open."""
+    """The bytes behind it are never answered as a second request on a connection that stays
+    open."""
     head = (
         f"POST /api/products/{product_id}/update-stock HTTP/1.1\r\nHost: x\r\n"
         f"Content-Type: application/json\r\n{header}\r\n\r\n"
@@ -966,8 +967,7 @@ def test_the_slow_one_is_cut_off_not_another_of_its_port(impatient):
 
 
 def test_pipelined_bad_and_good(stack, database):
-    """What follows a refused request on the same connection is either answered right or not at
-    all."""
+    """The request behind a refused one, on the same connection, is answered right or not at all."""
     id = database.create_product(stock=5)
     path = f"/api/products/{id}/update-stock"
     with RawConnection(stack.writes[0].base_url) as connection:
@@ -993,7 +993,7 @@ def test_many_pipelined_bad_requests(reader):
         assert replies >= 1
 
 
-# -- the same through the edge: whoever answers, it is a 4xx
+# -- the same through the edge: nginx or the service, each answers with a 4xx
 
 
 @pytest.mark.parametrize("id", BAD_IDS[:12], ids=short)

@@ -1,5 +1,5 @@
-"""The commands of ./dev on the running stack: what is asked wrongly changes nothing, what was
-interrupted is taken up."""
+"""The commands of ./dev on the running stack: a wrong argument changes nothing, an interrupted
+command is taken up again."""
 
 import os
 import signal

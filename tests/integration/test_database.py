@@ -1,5 +1,5 @@
-"""Which PostgreSQL a service uses: one of several servers, one that takes writes, and what it says
-of one that is of no use."""
+"""Which PostgreSQL a service uses: one of several servers, one that takes writes, and the reason
+that it gives for refusing others."""
 
 import contextlib
 import os

@@ -1,5 +1,4 @@
-"""No answer is older than an acknowledged change, whoever gives it; and what readers share while
-they load."""
+"""No answer of any instance is older than an acknowledged change; and readers share loads."""
 
 import codecs
 import contextlib
@@ -23,7 +22,8 @@ RACE_SECONDS = 6
 
 
 def every_view_of(client, id):
-    """What a reader says of a product in each way it can: (version, stock) of each."""
+    """The versions of a product that a reader shows on each of its paths: (version, stock) of
+    each."""
     (many,) = client.get(f"/api/stock?ids={id}").json()["data"]
     (listed,) = client.get(f"/api/products?after={id - 1}&limit=1").json()["data"]
     return {
@@ -243,7 +243,7 @@ def test_concurrent_decrements_never_oversell(stack, database, through):
 
 
 def test_concurrent_changes_around_zero(stack, database):
-    """Some bring, some take: what was acknowledged adds up, and nothing ever went below zero."""
+    """Some bring, some take: the acknowledged changes add up, and no stock ever went below zero."""
     id = database.create_product(stock=2)
 
     def ten_changes(i):
@@ -270,7 +270,7 @@ def test_concurrent_changes_around_zero(stack, database):
 
 
 def test_many_readers_of_a_cold_product_cost_one_load(stack, cold_product):
-    """Single flight: whoever comes while a load is under way joins it."""
+    """Single flight: a request that comes while a load is under way joins it."""
     reader = stack.reads[0]
     with Change(reader) as change:
         replies = in_parallel(
@@ -370,7 +370,7 @@ def test_waiting_requests_share_a_flight(stack, patient, cold_product):
 
 
 def test_loads_of_different_products_gather_into_batches(stack, database, cache, patient):
-    """While the connections are busy, what comes waits and goes as one statement."""
+    """While the connections are busy, new requests wait and go as one statement."""
     ids = database.create_products(60)
     cache.make_cold(*ids)
     change = read_while_locked(stack, patient, ids)

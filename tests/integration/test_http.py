@@ -1,4 +1,4 @@
-"""What HTTP asks of both services: methods, paths, request ids, framing, keep-alive."""
+"""The rules of HTTP that both services keep: methods, paths, request ids, framing, keep-alive."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Metrics and logs: readable for any tool, and bounded whatever is sent."""
+"""Metrics and logs: readable for any tool, and bounded for any input."""
 
 import json
 import re
@@ -296,7 +296,7 @@ def test_errors_are_logged_whatever_the_sampling(stack, tmp_path):
 
 
 def test_stack_logs_are_json(stack):
-    """Whatever happened in this run, each line of each service is one object."""
+    """Each line that a service wrote in this run is one object."""
     for client in stack.services():
         lines = stack.log_file(client.name).read_text(encoding="utf-8").split("\n")[:-1]
         assert lines

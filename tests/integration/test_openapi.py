@@ -91,7 +91,7 @@ def test_operations_have_their_own_ids():
 
 @pytest.fixture(scope="module")
 def bench(stack, database, unknown_id, tmp_path_factory):
-    """What it takes to provoke every status: the stack, and services of its own that have no stores
+    """Requests that provoke every status: the stack, and services of its own that have no stores
     or want a token."""
     folder = tmp_path_factory.mktemp("openapi")
     tokens = folder / "tokens"
@@ -193,7 +193,7 @@ class Bench:
 
     @functools.cached_property
     def limited(self):
-        """What each operation gets when the client has asked too often, by operationId."""
+        """The answer of each operation to a client that asked too often, by operationId."""
         with self.stack.limited_edge("1r/m") as edge:
             for _ in range(5):
                 edge.get("/api/products")
@@ -267,7 +267,7 @@ def test_allow_is_what_the_document_has(stack, database):
             assert {method.strip() for method in reply.header("Allow").split(",")} == documented
 
 
-# -- limits: what a schema allows is taken, the next value is not
+# -- limits: the last value that a schema allows is taken, the next is not
 
 
 def limits():

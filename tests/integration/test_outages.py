@@ -1,5 +1,5 @@
-"""Stores and services that go away and come back under load: what clients see, and that it is right
-afterwards."""
+"""Stores and services that go away and come back under load: clients get right answers or clear
+errors, and all is right afterwards."""
 
 import time
 
@@ -13,7 +13,7 @@ from support.metrics_text import Change, scrape
 from support.problems import assert_problem
 from support.timing import eventually, scaled
 
-# The deadline of a request (http.request_timeout_ms) and what a slow machine adds.
+# The deadline of a request (http.request_timeout_ms), and time for a slow machine.
 DEADLINE_S = scaled(2 + 4)
 
 
@@ -115,8 +115,8 @@ def test_redis_emptied(stack, database, cache):
     ],
 )
 def test_postgres_away(stack, database, cache, how, store):
-    """What is in Redis is still answered; everything else is a quick 503, and nothing is lost or
-    made up."""
+    """A product that is in Redis is still answered; everything else is a quick 503, and nothing is
+    lost or made up."""
     pids = stack.service_pids()
     warm, cold = database.create_product(stock=5), database.create_product(stock=7)
     cache.make_cold(warm, cold)
@@ -269,8 +269,8 @@ def test_everything_restarted(stack, database):
 
 
 def test_a_demanding_client_takes_nothing_from_others(stack, database, cache):
-    """What one client wants newer than Redis has it, others still get from there, also when
-    PostgreSQL is away."""
+    """While one client wants a product newer than Redis has it, others still get it from there,
+    also when PostgreSQL is away."""
     id = database.create_product(stock=5)
     cache.make_warm(id)
     reader = stack.reads[0]
@@ -343,7 +343,8 @@ def test_redis_made_a_replica(stack, database, cache):
 
 
 def test_redis_that_takes_no_writes(stack, database, cache):
-    """A full disk, or too few replicas: what cannot be brought up to date is not read either."""
+    """A full disk, or too few replicas: entries that cannot be brought up to date are not read
+    either."""
     id = database.create_product(stock=5)
     cache.make_warm(id)
     try:
@@ -355,7 +356,7 @@ def test_redis_that_takes_no_writes(stack, database, cache):
 
 
 def test_redis_without_room(stack, database, cache):
-    """maxmemory without eviction: what cannot be replaced by a newer state is dropped."""
+    """maxmemory without eviction: an entry that cannot be replaced by a newer state is dropped."""
     id = database.create_product(stock=5)
     cache.make_warm(id)
     policy = cache.redis.config_get("maxmemory*")

@@ -1,4 +1,4 @@
-"""More connections than threads: what a full service says, and that its operations port still
+"""More connections than threads: a full service refuses clearly, and its operations port still
 answers."""
 
 import contextlib

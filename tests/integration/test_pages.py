@@ -1,4 +1,4 @@
-"""Lists of products: numbered pages, walking with after=, and what is new in the catalogue."""
+"""Lists of products: numbered pages, walking with after=, and new products in the catalogue."""
 
 import pytest
 
@@ -43,8 +43,7 @@ def products(database):
 
 @pytest.fixture
 def shelf(stack, database, products):
-    """30 products of these tests; every reader knows what has been created and deleted up to
-    now."""
+    """30 products of these tests; every reader knows all creations and deletions up to now."""
     everything = all_ids(database)
     for client in stack.reads:
         wait_until_listed(client, everything[-1])

@@ -1,4 +1,4 @@
-"""Reads of single products, of stock, and what every read has in common."""
+"""Reads of single products, of stock, and the headers that every read has."""
 
 import re
 from datetime import datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Which Redis is used, as which user: the documented rights are enough, and each that lacks is
+"""Which Redis is used, as which user: the documented rights are enough, and each missing one is
 named. A Redis that is of no use counts as away, and the log says what to do."""
 
 import pytest

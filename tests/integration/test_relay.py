@@ -1,5 +1,5 @@
-"""The relay of write-svc: Redis holds nothing older than what was committed, also when nobody
-published it. Here SQL commits."""
+"""The relay of write-svc: Redis holds nothing older than the last commit, also without a
+publication. Here SQL commits."""
 
 import time
 

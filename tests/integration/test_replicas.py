@@ -71,8 +71,8 @@ def cache_reader(cache_reader_process):
 
 
 def wait_for_mark(reader, meanwhile=lambda: None):
-    """Until the reader has a mark of a moment from now on: a replica that has not replayed what is
-    committed now is not believed then."""
+    """Until the reader has a mark of a moment from now on: a replica that has not replayed every
+    commit of now is not believed then."""
     begin = time.monotonic()
 
     def has_mark():
@@ -116,8 +116,8 @@ def test_a_lagging_replica_never_goes_below_min_version(stack, database, cache, 
 
 
 def test_a_lagging_replica_is_not_believed_for_long(stack, database, cache, replica, reader):
-    """Without Min-Version too: what the replica said before it fell behind is not kept alive, in no
-    tier."""
+    """Without Min-Version too: a row that the replica gave before it fell behind is not kept alive
+    in any tier."""
     id = database.create_product(stock=3)
     replica.wait_until_caught_up(database)
     replica.pause()

@@ -1,5 +1,5 @@
-"""A dump of the database, restored on another server: what sql/migrate makes of the ledger
-there."""
+"""A dump of the database, restored on another server: sql/migrate makes its ledger fit the other
+server."""
 
 import contextlib
 import os

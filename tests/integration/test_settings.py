@@ -1,4 +1,4 @@
-"""Settings: what a service says to a bad file, a bad environment, and what it shows of good
+"""Settings: a service refuses a bad file or environment clearly, and shows the settings of good
 ones."""
 
 import re
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.quick
 
 SERVICES = ["read-svc", "write-svc"]
 
-# What both or one of them have, with the defaults: section, key, default of read-svc, default of
-# write-svc (None: not there).
+# The settings of both or of one of them, with the defaults: section, key, default of read-svc,
+# default of write-svc (None: not there).
 DEFAULTS = [
     ("http", "host", "0.0.0.0", "0.0.0.0"),
     ("http", "port", 8080, 8080),
@@ -82,7 +82,7 @@ def test_no_database_at_all(service):
 
 # -- mistakes
 
-# A file, the line to blame, what the message must have in it.
+# A file, the line to blame, a part of the message.
 MISTAKES = {
     "too large": ("http:\n  port: 99999\n", 2, ["http.port", "99999", "65535"]),
     "not a number": ("http:\n  host: x\n  port: http\n", 3, ["http.port", "http"]),
@@ -187,7 +187,7 @@ def test_bad_arguments(service, arguments):
     assert arguments[0] in done.stderr or "--help" in done.stderr
 
 
-# -- what is right
+# -- right settings
 
 
 def test_defaults(service):

@@ -1,4 +1,4 @@
-"""POST /api/products/{id}/update-stock: what it does, what it refuses, and what it leaves in the
+"""POST /api/products/{id}/update-stock: its effects, its refusals, and its movements in the
 ledger."""
 
 from urllib.parse import urlsplit
@@ -168,7 +168,7 @@ def test_if_match_of_several(stack, database):
 
 @pytest.mark.parametrize("condition", ["1", '"', "", '"1', '"1"x', '"1",,"', "W/1", "**"])
 def test_if_match_that_is_none(stack, database, condition):
-    """What is not a list of entity tags never lets a change through."""
+    """A text that is no list of entity tags never lets a change through."""
     id = database.create_product(stock=5)
     reply = stack.writes[0].update_stock(id, {"delta": 1}, {"If-Match": condition})
     assert reply.status in (400, 412), reply

@@ -1,6 +1,6 @@
-/* What every unit test includes: cmocka with the headers it wants in front, and a few helpers.
+/* Included by every unit test: cmocka with the headers it wants in front, and a few helpers.
  * Include it first. An assertion may only fail on the thread that runs the test: other threads note
- * what they saw for it. */
+ * their results for it. */
 #ifndef FASTSTOCK_TESTS_UNIT_SUPPORT_H
 #define FASTSTOCK_TESTS_UNIT_SUPPORT_H
 
@@ -30,7 +30,7 @@
 void support_check_part(const char *text, const char *part, bool wanted, const char *file,
                         int line);
 
-/* Waits for what another thread is about to do; fails when it does not come. */
+/* Waits until another thread has done its part; fails when it does not come. */
 #define wait_until(condition)                                                                      \
     do {                                                                                           \
         int64_t give_up_us = support_give_up_us();                                                 \

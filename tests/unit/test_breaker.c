@@ -108,7 +108,7 @@ static void test_failures_while_open_do_not_count(void **state)
     assert_int_equal(breaker.opened, 1);
 }
 
-/* The state depends on the time alone: asking for it, in whatever order, changes nothing. */
+/* The state depends on the time alone: asking for it, in any order, changes nothing. */
 static void test_probation_ends_after_its_time(void **state)
 {
     const struct breaker breaker = half_open_breaker();

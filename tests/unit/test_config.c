@@ -73,7 +73,7 @@ static int teardown(void **state)
 #define ENVIRONMENT(...) ((char *const[]){__VA_ARGS__, NULL})
 #define NO_ENVIRONMENT ((char *const[]){NULL})
 
-/* Loads what the file holds and the environment says; `len` of the file, as it may hold NULs. */
+/* Loads the settings of the file and of the environment; `len` of the file, as it may hold NULs. */
 static bool load_bytes(struct fixture *fixture, const char *content, size_t len,
                        char *const *environment)
 {
@@ -341,7 +341,7 @@ static void test_a_second_document_is_refused(void **state)
     assert_false(load(fixture, "http:\n  port: 80\n---\nlog:\n  level: warn\n", NO_ENVIRONMENT));
 }
 
-/* YAML can write a NUL; what stands behind it must not be cut off silently. */
+/* YAML can write a NUL; the text behind it must not be cut off silently. */
 static void test_escaped_nul_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -647,7 +647,7 @@ static void test_secrets_of_bad_urls_are_hidden_in_messages(void **state)
     }
 }
 
-/* Prints what `host` makes of the settings and reads that back. */
+/* Prints the settings with this `host` and reads them back. */
 static void check_reads_back(struct fixture *fixture, const char *host)
 {
     struct strbuf printed = STRBUF_EMPTY;

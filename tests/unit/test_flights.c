@@ -24,7 +24,7 @@ enum { CACHE, DATABASE, TIERS };
 struct fake_tier {
     struct tier tier;
     enum tier_source source;
-    bool is_primary; /* what it answers is the latest */
+    bool is_primary; /* its answer is the latest */
     atomic_bool is_away;
     atomic_bool hold;   /* a batch under way does not end; it has looked already */
     atomic_int looking; /* batches under way */
@@ -398,7 +398,7 @@ static void test_a_flight_that_is_handed_on_may_be_joined_again(void **state)
     assert_in_range(asked(fixture, DATABASE, 1), 1, 2);
 }
 
-/* The rule that keeps answers fresh: what was committed before a request came is in its answer. */
+/* The rule that keeps answers fresh: every commit before a request came is in its answer. */
 static void test_a_request_that_comes_while_a_tier_is_asked_takes_the_next_flight(void **state)
 {
     struct fixture *fixture = *state;

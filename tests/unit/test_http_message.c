@@ -518,7 +518,8 @@ static void test_bad_queries(void **state)
         assert_contains(response.body.text, field);
         assert_contains(response.body.text, rows[i].detail);
         assert_true(support_is_json_object(response.body.text, response.body.len));
-        http_query_finish(params); /* what was read before is freed; the leak checker looks */
+        /* the parameters that were read before are freed; the leak checker looks */
+        http_query_finish(params);
         finish(&response);
     }
 }

@@ -48,8 +48,8 @@ static void test_strings_are_escaped(void **state)
     }
 }
 
-/* Every byte alone, and every pair: what comes out is JSON, and goes back to the same text where
- * the text was UTF-8. */
+/* Every byte alone, and every pair: the output is JSON, and is read back as the same text where
+ * that was UTF-8. */
 static void test_all_pairs_of_bytes_make_json(void **state)
 {
     struct strbuf buf = STRBUF_EMPTY;

@@ -230,7 +230,7 @@ static void test_lines_of_threads_never_mix(void **state)
     check_threads(200);
 }
 
-/* A line may be longer than what a pipe takes in one go (PIPE_BUF, 4 KiB): the path of a request
+/* A line may be longer than a pipe takes in one go (PIPE_BUF, 4 KiB): the path of a request
  * may have 16 KiB. */
 static void test_long_lines_of_threads_never_mix(void **state)
 {

@@ -309,7 +309,7 @@ static void *render(void *arg)
     return arg;
 }
 
-/* What it works with may be gone then. */
+/* Its data may be gone then. */
 static void test_a_hook_that_was_removed_does_not_run(void **state)
 {
     struct slow_hook hook = {.is_running = false};

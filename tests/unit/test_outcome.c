@@ -14,7 +14,7 @@
 
 #define WAITERS 16
 
-/* An outcome as its users have it: what came of it stands beside it. */
+/* An outcome as its users have it: the result stands beside it. */
 struct answer {
     struct outcome done;
     int value; /* not atomic: the sanitizer sees it when the outcome does not order the threads */

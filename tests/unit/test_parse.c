@@ -86,7 +86,7 @@ static void test_ids(void **state)
     assert_true(id == INT64_MAX);
 }
 
-/* RFC 3629: the ends of every range of section 4, and what lies just outside of them. */
+/* RFC 3629: the ends of every range of section 4, and the values just outside of them. */
 static void test_utf8(void **state)
 {
     static const struct {
@@ -187,7 +187,7 @@ static void test_percent_decoding(void **state)
     }
 }
 
-/* An escape that the end cuts off must not be completed by what lies behind the end. */
+/* An escape that the end cuts off must not be completed by the bytes behind the end. */
 static void test_percent_decoding_stops_at_len(void **state)
 {
     char text[] = "a%41";

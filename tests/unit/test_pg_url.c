@@ -1,5 +1,5 @@
-/* URLs of PostgreSQL, as the settings check them. What libpq says of parameters differs from one
- * version to the next, so that only pieces of it are looked for. */
+/* URLs of PostgreSQL, as the settings check them. libpq's messages about parameters differ between
+ * versions, so only pieces of them are looked for. */
 #include "support.h"
 
 #include "common/stores/pg.h"

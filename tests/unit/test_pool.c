@@ -627,8 +627,8 @@ static void test_timeouts_in_a_row_open_the_breaker(void **state)
     assert_int_equal(times_opened(fixture), 1);
 }
 
-/* Takes `count` connections; no new ones come until connects are held no longer, so that what the
- * test says of each is all that the pool hears. */
+/* Takes `count` connections; no new ones come until connects are held no longer, so that the pool
+ * hears of each only what the test says. */
 static void take_all(struct fixture *fixture, struct connection **held, size_t count)
 {
     wait_until(pool_open_connections(fixture->pool) == (int)count);

@@ -1,9 +1,9 @@
 """A bounded background load, as clients make it: kept-alive connections, reads of every kind,
 single changes.
 
-Each reader compares what it gets with what the writers were told before it asked: an answer that is
-older, or that goes back, is a fault, whatever its status. Everything else is a record, and the test
-says which ones it expects.
+Each reader compares its answer with the changes that were acknowledged before it asked: an answer
+that is older, or that goes back, is a fault with any status. Everything else is a record, and the
+test says which ones it expects.
 """
 
 import contextlib
@@ -157,7 +157,7 @@ class Load:
             elif not isinstance(outcome, int) or outcome >= 500:
                 self.unsure[id].append(delta)
 
-    # -- what came of it
+    # -- the result
 
     def run_for(self, seconds, at_least=0):
         """Lets the load run, until it has done so many requests; returns the records of that time
@@ -179,7 +179,7 @@ class Load:
             return [record for record in self.records if record.started >= begin]
 
     def assert_right(self):
-        """After the block: no answer was wrong, and the ledger has what was acknowledged."""
+        """After the block: no answer was wrong, and the ledger has every acknowledged change."""
         assert self.wrong == [], f"{len(self.wrong)} wrong answers: {self.wrong[:5]}"
         for id in self.ids:
             assert_product_ledger(self.database, id, self.stock, self.applied[id], self.unsure[id])

@@ -1,4 +1,5 @@
-"""A strict reader of the Prometheus text format 0.0.4: what it accepts, any scraper accepts."""
+"""A strict reader of the Prometheus text format 0.0.4: any scraper accepts a text that it
+accepts."""
 
 import math
 import re
@@ -201,7 +202,7 @@ class Change:
     """How counters change between entering and leaving a `with`: `change("name", label="value")`,
     summed over `clients`.
 
-    Whoever sends requests to them must have their answers at both moments.
+    A test that sends them requests must have the answers at both moments.
     """
 
     def __init__(self, *clients):

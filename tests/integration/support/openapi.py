@@ -1,4 +1,4 @@
-"""docs/openapi.yaml, and whether a reply is what it says."""
+"""docs/openapi.yaml, and whether a reply agrees with it."""
 
 import re
 
@@ -32,7 +32,7 @@ class Document:
                     )
 
     def resolve(self, node):
-        """The node itself, or what its $ref points to."""
+        """The node itself, or the node that its $ref points to."""
         while isinstance(node, dict) and "$ref" in node:
             node = self.resolver.resolve(node["$ref"])[1]
         return node

@@ -1,4 +1,4 @@
-"""What every error of the services looks like: RFC 9457 problem details."""
+"""The form of every error of the services: RFC 9457 problem details."""
 
 SLUGS = {
     400: {"bad-request"},

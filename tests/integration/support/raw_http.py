@@ -54,7 +54,7 @@ class RawConnection:
             pass
 
     def _receive(self, deadline):
-        """Adds what came to the buffer; False at the end of the stream."""
+        """Adds the received bytes to the buffer; False at the end of the stream."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise Hang(f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}")
@@ -67,8 +67,8 @@ class RawConnection:
             ) from None
 
     def receive_some(self):
-        """Adds what came to the buffer and returns it, b"" at the end of the stream; socket.timeout
-        when nothing comes."""
+        """Adds the received bytes to the buffer and returns it, b"" at the end of the stream;
+        socket.timeout when nothing comes."""
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:

@@ -195,7 +195,7 @@ class RedisReplica(Replica):
             return self.redis.info("replication")["master_link_status"] == "up"
 
     def cut_off(self):
-        """It keeps what it has, and serves it, but hears nothing new."""
+        """It keeps and serves its data, but hears nothing new."""
         self.redis.config_set("masterauth", "wrong")
         self.redis.execute_command("CLIENT", "KILL", "TYPE", "master")
         eventually(

@@ -1,4 +1,4 @@
-"""The running local stack: what `./dev env` says of it, and its outages as context managers.
+"""The running local stack: its variables from `./dev env`, and its outages as context managers.
 
     with stack.stopped("redis"):      # ./dev stop redis ... ./dev start redis
     with stack.frozen("postgres"):    # SIGSTOP ... SIGCONT: connections stay open, nothing answers
@@ -154,8 +154,8 @@ class Stack:
         return asked - max(ages) if any(ages) else 0
 
     def wait_for_relay(self):
-        """Until it has completed a round that begins from now on: it does not publish again what
-        was in Redis before."""
+        """Until it has completed a round that begins from now on: it does not publish again the
+        states that were in Redis before."""
         begin = time.monotonic()
         eventually(lambda: self.relay_round_began() > begin, "a round of the relay")
 
