@@ -81,7 +81,7 @@ static int nesting_depth(const char *body, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (in_string) {
             if (body[i] == '\\') {
-                i++; /* whatever is escaped */
+                i++; /* the escaped byte, a quote perhaps */
             } else if (body[i] == '"') {
                 in_string = false;
             }
@@ -95,6 +95,60 @@ static int nesting_depth(const char *body, size_t len)
         }
     }
     return deepest;
+}
+
+/* Adds a string of the body, and returns its length with both quotes. */
+static size_t copy_string(struct strbuf *out, const char *body, size_t len)
+{
+    size_t i = 1;
+
+    while (i < len && body[i] != '"') {
+        i += body[i] == '\\' ? 2 : 1;
+    }
+    i = i < len ? i + 1 : len;
+    strbuf_add(out, body, i);
+    return i;
+}
+
+/* Adds a number of the body in the form that jansson keeps exactly, and returns its length. jansson
+ * reads 5.0 and 1e1 as doubles, and refuses a body for a number beyond 64 bits or beyond a double:
+ * so a whole number is written as such, and any other as 0.5, which stands for "not a whole number"
+ * and lets its field be named. What is no number is left for jansson to refuse. */
+static size_t copy_number(struct strbuf *out, const char *body, size_t len)
+{
+    static const char of_numbers[] = "+-.0123456789eE";
+    size_t i = 0;
+    int64_t value;
+
+    while (i < len && body[i] != '\0' && strchr(of_numbers, body[i]) != NULL) {
+        i++;
+    }
+    switch (parse_json_number(body, i, &value)) {
+    case PARSE_NO_NUMBER:
+        strbuf_add(out, body, i);
+        break;
+    case PARSE_WHOLE:
+        strbuf_add_int(out, value);
+        break;
+    case PARSE_NOT_WHOLE:
+        strbuf_adds(out, "0.5");
+        break;
+    }
+    return i;
+}
+
+/* Copies the body with its numbers in the form of copy_number. */
+static void copy_with_exact_numbers(struct strbuf *out, const char *body, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        if (body[i] == '"') {
+            i += copy_string(out, body + i, len - i);
+        } else if (body[i] == '-' || (body[i] >= '0' && body[i] <= '9')) {
+            i += copy_number(out, body + i, len - i);
+        } else {
+            strbuf_addc(out, body[i++]);
+        }
+    }
 }
 
 static size_t utf8_length(const char *text)
@@ -168,6 +222,7 @@ bool json_read_object(const char *body, size_t len, struct json_field *fields,
                       struct json_problem *ret_problem)
 {
     char detail[sizeof(ret_problem->detail)];
+    struct strbuf text = STRBUF_EMPTY;
     json_error_t error;
     json_t *object;
     bool ok;
@@ -176,7 +231,9 @@ bool json_read_object(const char *body, size_t len, struct json_field *fields,
         snprintf(detail, sizeof(detail), "expected JSON nested at most %d deep", JSON_DEPTH_MAX);
         return problem_set(ret_problem, "", detail);
     }
-    object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+    copy_with_exact_numbers(&text, body, len);
+    object = json_loadb(strbuf_text(&text), text.len, JSON_REJECT_DUPLICATES, &error);
+    strbuf_finish(&text);
     if (object == NULL) {
         snprintf(detail, sizeof(detail), "expected a JSON object: %.100s (line %d, column %d)",
                  error.text, error.line, error.column);

@@ -1,5 +1,5 @@
-/* JSON: writing into a strbuf, and reading a small request body by a table of its fields. The only
- * file that includes jansson. */
+/* JSON: writing into a strbuf, and reading a small request body by a table of its fields. Pure
+ * functions. */
 #ifndef FASTSTOCK_COMMON_BASE_JSON_H
 #define FASTSTOCK_COMMON_BASE_JSON_H
 
@@ -18,7 +18,7 @@ enum json_field_type { JSON_FIELD_INT, JSON_FIELD_STRING };
 struct json_field {
     const char *name;
     enum json_field_type type;
-    int64_t min; /* of an integer, or of the characters of a string */
+    int64_t min; /* of an integer, or of the length of a string in characters */
     int64_t max;
     /* Set by json_read_object: */
     bool present;
@@ -36,10 +36,13 @@ struct json_problem {
 #define JSON_DEPTH_MAX 8
 
 /* Reads an object strictly: valid UTF-8, no duplicate and no unknown fields, each of its type and
- * range, depth at most JSON_DEPTH_MAX. On false `problem` tells the first thing that is wrong. */
+ * range, depth at most JSON_DEPTH_MAX. A whole number may be written as 5.0 or 0.5e1 too, as in
+ * JSON Schema. On false *ret_problem tells the first thing that is wrong; fields read until then
+ * are set. json_fields_finish is due in either case. */
 bool json_read_object(const char *body, size_t len, struct json_field *fields,
                       struct json_problem *ret_problem);
 
+/* Frees the strings. */
 void json_fields_finish(struct json_field *fields);
 
 #endif

@@ -58,12 +58,14 @@ static void add_field(struct strbuf *line, const struct log_field *field)
     case LOG_FIELD_INT:
         strbuf_add_int(line, field->integer);
         break;
-    default:
+    case LOG_FIELD_NUMBER:
         if (isfinite(field->number)) {
             strbuf_addf(line, "%.3f", field->number);
-        } else { /* JSON has no word for it */
+        } else {
             strbuf_adds(line, "null");
         }
+        break;
+    case LOG_FIELD_SKIP:
         break;
     }
 }

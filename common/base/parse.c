@@ -25,6 +25,129 @@ bool parse_int(const char *text, size_t len, int64_t min, int64_t max, int64_t *
     return true;
 }
 
+static size_t digits_at(const char *text, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && text[i] >= '0' && text[i] <= '9') {
+        i++;
+    }
+    return i;
+}
+
+/* The parts of a JSON number. */
+struct number {
+    bool negative;
+    const char *whole; /* the digits before the point */
+    size_t whole_len;
+    const char *fraction; /* those behind it */
+    size_t fraction_len;
+    int64_t exponent; /* at most EXPONENT_MAX either way */
+};
+
+#define EXPONENT_MAX 1000000000 /* more than a text has digits */
+
+/* "e-12" at the start of `text`, to its end. */
+static bool split_exponent(const char *text, size_t len, int64_t *ret_exponent)
+{
+    size_t i = 1;
+    bool negative = false;
+    int64_t value = 0;
+
+    if (i < len && (text[i] == '+' || text[i] == '-')) {
+        negative = text[i++] == '-';
+    }
+    if (i == len || digits_at(text + i, len - i) != len - i) {
+        return false;
+    }
+    for (; i < len; i++) {
+        value = value >= EXPONENT_MAX / 10 ? EXPONENT_MAX : value * 10 + (text[i] - '0');
+    }
+    *ret_exponent = negative ? -value : value;
+    return true;
+}
+
+static bool split_number(const char *text, size_t len, struct number *ret)
+{
+    struct number number = {.negative = len > 0 && text[0] == '-'};
+    size_t i = number.negative ? 1 : 0;
+
+    number.whole = text + i;
+    number.whole_len = digits_at(text + i, len - i);
+    if (number.whole_len == 0 || (text[i] == '0' && number.whole_len > 1)) {
+        return false;
+    }
+    i += number.whole_len;
+    number.fraction = text + i;
+    if (i < len && text[i] == '.') {
+        number.fraction = text + i + 1;
+        number.fraction_len = digits_at(text + i + 1, len - i - 1);
+        if (number.fraction_len == 0) {
+            return false;
+        }
+        i += 1 + number.fraction_len;
+    }
+    if (i < len && ((text[i] != 'e' && text[i] != 'E') ||
+                    !split_exponent(text + i, len - i, &number.exponent))) {
+        return false;
+    }
+    *ret = number;
+    return true;
+}
+
+/* Adds a digit to the magnitude, which is kept negative because there is one more of these. */
+static bool add_digit(int64_t *value, int digit)
+{
+    return !__builtin_mul_overflow(*value, 10, value) &&
+           !__builtin_sub_overflow(*value, digit, value);
+}
+
+/* The digit at a place of the digits before and behind the point together. */
+static int digit_of(const struct number *number, size_t place)
+{
+    return place < number->whole_len ? number->whole[place] - '0'
+                                     : number->fraction[place - number->whole_len] - '0';
+}
+
+enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_value)
+{
+    struct number number;
+    size_t count;
+    int64_t zeros; /* to be put behind the digits */
+    int64_t value = 0;
+
+    if (!split_number(text, len, &number)) {
+        return PARSE_NO_NUMBER;
+    }
+    count = number.whole_len + number.fraction_len;
+    zeros = number.exponent - (int64_t)number.fraction_len;
+    for (; count > 0 && digit_of(&number, count - 1) == 0; count--) {
+        zeros++;
+    }
+    if (count == 0) { /* 0, and -0, times any power of ten */
+        *ret_value = 0;
+        return PARSE_WHOLE;
+    }
+    if (zeros < 0) { /* the last digit that counts stands behind the point */
+        return PARSE_NOT_WHOLE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!add_digit(&value, digit_of(&number, i))) {
+            return PARSE_NOT_WHOLE;
+        }
+    }
+    for (; zeros > 0; zeros--) {
+        if (!add_digit(&value, 0)) {
+            return PARSE_NOT_WHOLE;
+        }
+    }
+    if (!number.negative && __builtin_sub_overflow(0, value, &value)) {
+        return PARSE_NOT_WHOLE;
+    }
+    *ret_value = value;
+    return PARSE_WHOLE;
+}
+
 bool parse_id(const char *text, size_t len, int64_t *ret_id)
 {
     return parse_int(text, len, 1, INT64_MAX, ret_id);

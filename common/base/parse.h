@@ -13,6 +13,17 @@
 /* A decimal number, digits only (a '-' in front when min < 0), no leading zeros, in [min, max]. */
 bool parse_int(const char *text, size_t len, int64_t min, int64_t max, int64_t *ret_value);
 
+/* What a number in JSON is (RFC 8259 section 6), whichever way it is written: 5, 5.0, 0.5e1. */
+enum parse_number {
+    PARSE_NO_NUMBER,
+    PARSE_WHOLE,     /* a whole number within 64 bits: *ret_value is set */
+    PARSE_NOT_WHOLE, /* another number */
+};
+
+/* Judges the number exactly: no double is involved, which would take 9007199254740993 for ...992,
+ * and 5.0000000000000001 for a whole number. */
+enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_value);
+
 /* A product or order id: 1 to 2^63-1 (PostgreSQL's bigint identity). */
 bool parse_id(const char *text, size_t len, int64_t *ret_id);
 

@@ -71,6 +71,65 @@ static void test_number_ends_at_len(void **state)
     assert_int_equal(value, 123);
 }
 
+static void test_json_numbers(void **state)
+{
+    static const struct {
+        const char *text;
+        enum parse_number what;
+        int64_t value;
+    } rows[] = {
+        {"0", PARSE_WHOLE, 0},
+        {"-0", PARSE_WHOLE, 0},
+        {"-0.000e-9", PARSE_WHOLE, 0},
+        {"0e999999999999999999999", PARSE_WHOLE, 0},
+        {"5.0", PARSE_WHOLE, 5},
+        {"-5.00", PARSE_WHOLE, -5},
+        {"1e1", PARSE_WHOLE, 10},
+        {"1E+1", PARSE_WHOLE, 10},
+        {"10e-1", PARSE_WHOLE, 1},
+        {"1.25e2", PARSE_WHOLE, 125},
+        {"0.00125e5", PARSE_WHOLE, 125},
+        {"100000000000000000000e-20", PARSE_WHOLE, 1},
+        {"9007199254740993.0", PARSE_WHOLE, 9007199254740993}, /* no double is that */
+        {"9223372036854775807", PARSE_WHOLE, INT64_MAX},
+        {"-9223372036854775808", PARSE_WHOLE, INT64_MIN},
+        {"-9.223372036854775808e18", PARSE_WHOLE, INT64_MIN},
+        {"9223372036854775808", PARSE_NOT_WHOLE, 0},
+        {"-9223372036854775809", PARSE_NOT_WHOLE, 0},
+        {"5.5", PARSE_NOT_WHOLE, 0},
+        {"1e-1", PARSE_NOT_WHOLE, 0},
+        {"5.0000000000000000000000000001", PARSE_NOT_WHOLE, 0},
+        {"1.25e1", PARSE_NOT_WHOLE, 0},
+        {"1e19", PARSE_NOT_WHOLE, 0},
+        {"1e400", PARSE_NOT_WHOLE, 0},
+        {"1e99999999999999999999", PARSE_NOT_WHOLE, 0},
+        {"1e-99999999999999999999", PARSE_NOT_WHOLE, 0},
+        {"", PARSE_NO_NUMBER, 0},
+        {"-", PARSE_NO_NUMBER, 0},
+        {"+1", PARSE_NO_NUMBER, 0},
+        {"01", PARSE_NO_NUMBER, 0},
+        {"-01", PARSE_NO_NUMBER, 0},
+        {"1.", PARSE_NO_NUMBER, 0},
+        {".5", PARSE_NO_NUMBER, 0},
+        {"1e", PARSE_NO_NUMBER, 0},
+        {"1e+", PARSE_NO_NUMBER, 0},
+        {"1e1.5", PARSE_NO_NUMBER, 0},
+        {"1 ", PARSE_NO_NUMBER, 0},
+        {"0x1", PARSE_NO_NUMBER, 0},
+        {"1-1", PARSE_NO_NUMBER, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        int64_t value = 4242;
+
+        check_row(parse_json_number(rows[i].text, strlen(rows[i].text), &value) == rows[i].what,
+                  "%s", rows[i].text);
+        check_row(value == (rows[i].what == PARSE_WHOLE ? rows[i].value : 4242), "%s: %lld",
+                  rows[i].text, (long long)value);
+    }
+}
+
 static void test_ids(void **state)
 {
     int64_t id = 4242;
@@ -202,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_number_ends_at_len),
+        cmocka_unit_test(test_json_numbers),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_percent_decoding),
