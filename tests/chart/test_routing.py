@@ -2,9 +2,12 @@
 documentation says."""
 
 import re
+from pathlib import Path
 
 import pytest
 from rendering import MODES, kinds, one, render
+
+PRODUCTS = Path(__file__).parents[2] / "common/products"
 
 READS = ["/api/products", "/api/products/1", "/api/products/1/stock", "/api/stock", "/api/orders/1"]
 WRITES = [
@@ -78,6 +81,36 @@ def route_gateway(objects, request, method="GET"):
 
 
 ROUTES = {"ingress-nginx": route_ingress_nginx, "f5": route_f5, "gateway": route_gateway}
+
+
+def api_routes():
+    """The table of the API, from its source: (method, path, service)."""
+    names = dict(re.findall(r'#define (API_\w+) "([^"]+)"', (PRODUCTS / "api.h").read_text()))
+    rows = re.findall(r'{"(\w+)", (API_\w+), "([\w-]+)"}', (PRODUCTS / "api.c").read_text())
+    return [(method, names[path].replace("{id}", "7"), service) for method, path, service in rows]
+
+
+@pytest.mark.parametrize("mode", ROUTES)
+def test_each_route_of_the_api_reaches_its_service(mode):
+    objects, route = render(*MODES[mode]), ROUTES[mode]
+    routes = api_routes()
+    assert {service for _, _, service in routes} == {"read-svc", "write-svc"}
+    for _, path, service in routes:
+        assert route(objects, path) == service, path
+
+
+def test_each_route_of_the_api_reaches_its_service_by_method():
+    objects = render(*MODES["gateway-method"])
+    for method, path, service in api_routes():
+        assert route_gateway(objects, path, method) == service, (method, path)
+
+
+def test_the_helm_test_asks_for_each_path_of_the_api():
+    script = (PRODUCTS.parents[1] / "helm/faststock/files/helm-test").read_text()
+    asked = set(re.findall(r'^routed (\S+) "\$(\w+)"', script, re.M))
+    for _, path, service in api_routes():
+        variable = service.upper().replace("-", "_")
+        assert (path.replace("/7", "/1"), variable) in asked, path
 
 
 @pytest.mark.parametrize("mode", ROUTES)

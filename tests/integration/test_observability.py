@@ -19,6 +19,7 @@ COMMON = {
     "http_requests_in_flight": "gauge",
     "http_connections": "gauge",
     "http_requests_shed_total": "counter",
+    "http_connections_silent_total": "counter",
     "faststock_pool_connections": "gauge",
     "faststock_pool_wait_seconds": "histogram",
     "faststock_pool_timeouts_total": "counter",
@@ -242,6 +243,18 @@ def test_a_request_in_the_log(logging, database):
         for key, value in record.items()
         if key.endswith(("_ms", "_us", "seconds"))
     ), record
+
+
+@pytest.mark.parametrize("method, condition", [("GET", '"7"'), ("GET", '"1"'), ("HEAD", '"7"')])
+def test_the_log_has_the_bytes_that_were_sent(logging, database, method, condition):
+    """The body's: none of a 304, none of an answer to HEAD."""
+    id = database.create_product()
+    mark = f"bytes-{method}-{condition.strip(chr(34))}"
+    headers = {"X-Request-Id": mark, "If-None-Match": condition}
+    reply = logging.client.request(method, f"/api/products/{id}", None, headers)
+    record = line_of(logging, mark)
+    assert record["bytes"] == len(reply.body) and record["peer"] == "127.0.0.1"
+    assert (record["bytes"] > 0) == (reply.status == 200 and method == "GET")
 
 
 @pytest.mark.parametrize(

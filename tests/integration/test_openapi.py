@@ -2,6 +2,7 @@
 validated."""
 
 import functools
+import subprocess
 
 import jsonschema
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from support.openapi import Document
 from support.raw_http import RawConnection, exchange, request_bytes
 from support.service_process import ServiceProcess
+from support.stack import binary
 
 pytestmark = pytest.mark.quick
 
@@ -84,6 +86,35 @@ def test_operations_have_their_own_ids():
         for method in ("get", "head", "post", "put", "patch", "delete")
     )
     assert len(DOCUMENT.operations) == count
+
+
+def routes_of(service):
+    """The table of the API as a built service prints it: (method, path, service)."""
+    text = subprocess.check_output([binary(service), "--print-routes"], text=True)
+    return {tuple(line.split()) for line in text.splitlines()}
+
+
+def test_the_document_has_the_routes_of_the_services():
+    documented = {
+        (method.upper(), path)
+        for method, path, operation in DOCUMENT.operations.values()
+        if operation["tags"] != ["operations"]
+    }
+    assert documented == {(method, path) for method, path, _ in routes_of("read-svc")}
+    assert routes_of("read-svc") == routes_of("write-svc")
+
+
+def test_each_route_is_answered_by_its_service_and_by_it_alone(stack):
+    """Asked for a product that cannot be: the service of the route names the field, the other one
+    has no such path. Through the edge it is the answer of the service of the route."""
+    for method, path, service in routes_of("read-svc"):
+        target = path.replace("{id}", "0") + ("?ids=0&limit=0" if "{id}" not in path else "")
+        own, other = (stack.reads, stack.writes)[:: 1 if service == "read-svc" else -1]
+        for client in (*own, stack.edge):
+            assert client.request(method, target).status == 400, (method, path)
+        for client in other:
+            reply = client.request(method, target)
+            assert reply.status == 404 and service in reply.json()["detail"], (method, path)
 
 
 # -- each documented status

@@ -85,3 +85,35 @@ def test_many_more_clients_than_threads(small, database):
         if reply.status != 200:
             assert_problem(reply, 503, "overloaded")
     assert small.client.get(path).status == 200
+
+
+@contextlib.contextmanager
+def silent_connections(client, count):
+    """Connections on which nothing is sent."""
+    with contextlib.ExitStack() as closing:
+        for _ in range(count):
+            closing.enter_context(RawConnection(client.base_url))
+        yield
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["held", "closed"])
+def test_silent_connections_do_not_keep_probes_from_an_answer(small, closed):
+    """As many again as the operations port has threads, held or closed by their client."""
+    with silent_connections(small.ops, 32):
+        if not closed:
+            for _ in range(8):
+                assert small.ops.get("/livez").status == 200
+    for _ in range(8):
+        assert small.ops.get("/livez").status == 200
+
+
+def test_silent_connections_make_room_for_others(small, database):
+    """On the public port: the client's patience is far less than the minute that a head may take."""
+    path = f"/api/products/{database.create_product()}"
+    with Change(small.ops) as change:
+        with silent_connections(small.client, 2 * THREADS):
+            eventually(
+                lambda: exchange(small.client.base_url, request_bytes("GET", path)).status == 200,
+                "a request is answered",
+            )
+    assert change("http_connections_silent_total") >= THREADS

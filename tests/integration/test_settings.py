@@ -2,6 +2,8 @@
 ones."""
 
 import re
+import ctypes
+import ctypes.util
 import socket
 
 import pytest
@@ -287,6 +289,12 @@ def test_version(service):
     )
 
 
+def library_has_ipv6():
+    """Whether civetweb was built with it; the installed one tells by its features."""
+    library = ctypes.util.find_library("civetweb")
+    return bool(ctypes.CDLL(library).mg_check_feature(8))  # MG_FEATURES_IPV6
+
+
 @pytest.mark.parametrize("which", ["FASTSTOCK_HTTP_PORT", "FASTSTOCK_OPS_PORT"])
 def test_a_port_that_is_taken(service, which):
     with socket.socket() as taken:
@@ -306,4 +314,26 @@ def test_a_port_that_is_taken(service, which):
         done = run_service(service, env=env)
     assert done.returncode not in (0, 2) and done.returncode > 0, done
     message = done.stdout + done.stderr
-    assert port in message and ("in use" in message or "taken" in message), message
+    assert port in message and "Address already in use" in message, message
+
+
+@pytest.mark.parametrize(
+    "host, why",
+    [
+        ("::", "without IPv6"),
+        ("192.0.2.1", "Cannot assign requested address"),
+        ("localhost.test", "numeric address"),
+    ],
+)
+def test_an_address_that_cannot_be_had(service, host, why):
+    """The message has the cause that the system tells, or what the HTTP library lacks."""
+    env = {
+        "FASTSTOCK_HTTP_HOST": host,
+        "FASTSTOCK_HTTP_PORT": str(free_port()),
+        "DATABASE_URL": "postgres://127.0.0.1:1/none",
+    }
+    if host == "::" and library_has_ipv6():
+        pytest.skip("the HTTP library has IPv6")
+    done = run_service(service, env=env)
+    assert done.returncode == 1, done
+    assert why in done.stdout + done.stderr and host in done.stdout
