@@ -45,6 +45,7 @@ OWNED = {
     "http.port", "ops.port", "database.url", "database.direct_url", "database.replica_url",
     "database.pool_size",
     "redis.url", "redis.replica_url", "auth.tokens_file",
+    "redis.tls_ca_file", "redis.tls_cert_file", "redis.tls_key_file", "redis.tls_server_name",
 }
 
 

@@ -275,9 +275,7 @@ The rights of the services' user at Redis, a word a line: docs/operations.md lis
 ~{{ . }}:*
 {{- end }}
 -@all
-{{- $commands := list "ping" "select" "info" "get" "getrange" "mget" "set" "del"
-  "eval" "evalsha" "script|load" }}
-{{- range $command := $commands }}
+{{- range $command := list "info" "mget" "get" "getrange" "set" "del" "eval" "evalsha" }}
 +{{ $command }}
 {{- end }}
 {{- end -}}
