@@ -308,7 +308,7 @@ static enum status publish_once(struct product_cache *cache, struct product *con
  * reached Redis, or was on its way. */
 static bool is_tried_again(enum status last, bool was_sent, int64_t until_us)
 {
-    struct timespec pause = {.tv_nsec = PUBLISH_PAUSE_MS * 1000000};
+    struct timespec pause = {.tv_nsec = PUBLISH_PAUSE_MS * 1000000L};
 
     if (last == STATUS_OK || last == STATUS_FAILED || !was_sent || clock_left_ms(until_us) == 0) {
         return false;
