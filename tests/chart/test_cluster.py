@@ -5,12 +5,13 @@ Objects of kinds the cluster does not know (no Gateway API, KEDA or Prometheus o
 left out and named.
 """
 
+import os
 import shutil
 import subprocess
 
 import pytest
 import yaml
-from rendering import LOAD_CHART, RENDERS, ROOT, render, run_helm
+from rendering import CHART, LOAD_CHART, RENDERS, ROOT, one, render, run_helm
 
 
 def kubectl(*arguments, **options):
@@ -81,3 +82,36 @@ def test_dry_run_of_the_load_chart(known):
     )
     assert result.returncode == 0, result.stderr
     dry_run([o for o in yaml.safe_load_all(result.stdout) if o], known)
+
+
+@pytest.fixture(scope="module")
+def installed_postgres():
+    """The StatefulSet of a release `fs` with PostgreSQL 15, in a namespace, without pods."""
+    namespace = f"faststock-version-{os.getpid()}"
+    old = render("--set", "images.postgres=postgres:15-bookworm")
+    stateful_set = one(old, "StatefulSet", "-postgres")
+    stateful_set["spec"]["replicas"] = 0
+    assert kubectl("create", "namespace", namespace).returncode == 0
+    try:
+        text = yaml.safe_dump(stateful_set)
+        made = kubectl("apply", f"--namespace={namespace}", "--filename=-", input=text)
+        assert made.returncode == 0, made.stderr
+        yield namespace
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.mark.parametrize(
+    "image, refused",
+    [
+        ("postgres:17-trixie", True),
+        ("registry.example.com:5000/library/postgres:17.6@sha256:00", True),
+        ("postgres:15.14-bookworm", False),
+        ("postgres:latest", False),
+    ],
+)
+def test_another_version_of_postgresql_is_refused(installed_postgres, image, refused):
+    """A tag without a version is left to the init container of the pod."""
+    arguments = ["--namespace", installed_postgres, "--set", f"images.postgres={image}"]
+    said = run_helm("install", "fs", str(CHART), "--dry-run=server", *arguments).stderr
+    assert (f"runs PostgreSQL 15, and images.postgres is {image}" in said) == refused, said
