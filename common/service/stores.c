@@ -10,6 +10,7 @@ enum breaker_state stores_database_state(void *database)
     return pg_store_state(database);
 }
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that they are equal is the point */
 _Static_assert(OPS_NOTE_SIZE == PG_NOTE_SIZE && OPS_NOTE_SIZE == REDIS_NOTE_SIZE, "a note fits");
 
 void stores_database_note(void *database, char ret_note[OPS_NOTE_SIZE])
