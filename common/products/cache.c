@@ -20,7 +20,9 @@
 _Static_assert(PRODUCT_CACHE_PREFIX_MAX + REDIS_EPOCH_SIZE + 24 <= KEY_SIZE, "a key fits");
 _Static_assert(PRODUCT_VERSION_DIGITS == 20, "put.lua compares 20 digits");
 
-#define PUBLISH_PAUSE_MS 10 /* before a publication is tried again on a Redis that is away */
+#define PUBLISH_PAUSE_MS                                                                           \
+    10 /* before a publication is tried again on a Redis that is away                              \
+        */
 
 enum { TRIALS = 8 };
 

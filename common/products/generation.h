@@ -26,7 +26,7 @@
 
 /* Between taking a generation and putting what was read after it. A request has done with all of
  * its calls in a few seconds; a process that was stopped in between has not. */
-#define GENERATION_VALID_MS 30000
+#define GENERATION_VALID_MS INT64_C(30000)
 
 struct generation {
     char epoch[REDIS_EPOCH_SIZE]; /* "": none is known */

@@ -300,6 +300,7 @@ static enum status exchange(struct redis_session *session, int64_t deadline_us,
 {
     const struct strbuf *command = &session->command;
     void *reply = NULL;
+    enum status status;
 
     assert(session->words_missing == 0);
     if (!set_timeout(session, deadline_us)) {
@@ -309,7 +310,9 @@ static enum status exchange(struct redis_session *session, int64_t deadline_us,
         redisGetReply(session->context, &reply);
     }
     *ret_reply = reply;
-    return reply_status(session, reply);
+    status = reply_status(session, reply);
+    assert(reply != NULL || (status != STATUS_OK && status != STATUS_FAILED));
+    return status;
 }
 
 /* As exchange, for a request: a refusal is logged. */

@@ -87,6 +87,16 @@ static void put(struct shell *shell, const char *verb, struct named *named, int6
     product_unref(product);
 }
 
+static void begin(struct shell *shell, struct named *named, int64_t deadline_us)
+{
+    answer(product_cache_generation(shell->cache, deadline_us, &named->generation), 0);
+}
+
+static void lease(struct shell *shell, struct named *named, int64_t id, int64_t deadline_us)
+{
+    answer(product_cache_lease(shell->cache, &id, 1, deadline_us, &named->lease), 0);
+}
+
 static void get(struct shell *shell, int64_t id, int64_t deadline_us)
 {
     struct product *product = NULL;
@@ -105,26 +115,33 @@ static void drop(struct shell *shell, int64_t id, int64_t version, int64_t deadl
     answer(status, (int64_t)removed);
 }
 
-static bool run(struct shell *shell, const char *line)
+static int64_t number(const char *word)
+{
+    return word == NULL ? 0 : strtoll(word, NULL, 10);
+}
+
+static bool run(struct shell *shell, char *line)
 {
     int64_t deadline_us = clock_mono_us() + CALL_MS * CLOCK_US_PER_MS;
-    char verb[16] = "";
-    char name[16] = "";
-    int64_t id = 0;
-    int64_t version = 0;
+    char *rest = NULL;
+    const char *verb = strtok_r(line, " \n", &rest);
+    const char *first = strtok_r(NULL, " \n", &rest);
+    const char *second = strtok_r(NULL, " \n", &rest);
+    int64_t third = number(strtok_r(NULL, " \n", &rest));
 
-    if (sscanf(line, "%15s %15s %" SCNd64 " %" SCNd64, verb, name, &id, &version) == 4) {
-        put(shell, verb, find(shell, name), id, version, deadline_us);
-    } else if (strcmp(verb, "begin") == 0) {
-        answer(product_cache_generation(shell->cache, deadline_us, &find(shell, name)->generation),
-               0);
+    if (verb == NULL || first == NULL) {
+        return false;
+    }
+    if (strcmp(verb, "begin") == 0) {
+        begin(shell, find(shell, first), deadline_us);
     } else if (strcmp(verb, "lease") == 0) {
-        answer(product_cache_lease(shell->cache, &id, 1, deadline_us, &find(shell, name)->lease),
-               0);
-    } else if (sscanf(line, "drop %" SCNd64 " %" SCNd64, &id, &version) == 2) {
-        drop(shell, id, version, deadline_us);
-    } else if (sscanf(line, "get %" SCNd64, &id) == 1) {
-        get(shell, id, deadline_us);
+        lease(shell, find(shell, first), number(second), deadline_us);
+    } else if (strcmp(verb, "publish") == 0 || strcmp(verb, "fill") == 0) {
+        put(shell, verb, find(shell, first), number(second), third, deadline_us);
+    } else if (strcmp(verb, "drop") == 0) {
+        drop(shell, number(first), number(second), deadline_us);
+    } else if (strcmp(verb, "get") == 0) {
+        get(shell, number(first), deadline_us);
     } else {
         return false;
     }

@@ -5,7 +5,7 @@ import pytest
 
 from support.metrics_text import Change
 from support.redis_server import PASSWORD, documented_acl, redis_server
-from support.service_process import ServiceProcess
+from support.service_process import ServiceProcess, free_port
 from support.stack import dependency_states
 from support.timing import eventually
 
@@ -161,7 +161,8 @@ def test_long_and_escaped_passwords(stack, server, tmp_path):
 
 
 def test_cluster_mode_is_refused(stack, tmp_path):
-    with redis_server("--cluster-enabled", "yes") as server:
+    bus = str(free_port())  # else 10,000 above the port, which may be taken by a connection
+    with redis_server("--cluster-enabled", "yes", "--cluster-port", bus) as server:
         server.set_user(*documented_acl())
         with ServiceProcess(
             "read-svc", tmp_path, settings_for(stack, server), wait="alive"
