@@ -126,6 +126,7 @@ def test_an_address_that_hangs_is_passed_over(stack, tmp_path):
 
 
 def test_what_was_tried_is_told(stack, tmp_path):
+    """Also: the connect_timeout of the URL counts, as it is less than that of the settings."""
     url = stack.env["DIRECT_URL"]
     with HangingServer("127.0.0.2", free_port()) as hanging:
         port, dead = hanging.listener.getsockname()[1], free_port()
@@ -133,7 +134,12 @@ def test_what_was_tried_is_told(stack, tmp_path):
         service = ServiceProcess(
             "write-svc",
             tmp_path,
-            {"database": {"url": with_servers(url, servers), "connect_timeout_ms": 300}},
+            {
+                "database": {
+                    "url": with_servers(url, servers, "connect_timeout=1"),
+                    "connect_timeout_ms": 600_000,
+                }
+            },
             wait="alive",
         )
         with service:
