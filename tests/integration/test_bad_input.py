@@ -609,8 +609,6 @@ def test_another_expectation(writer, product_id, expect):
     assert_refused(answer(writer, data), (417,))
 
 
-
-
 def test_options(reader, writer, product_id):
     for client, path in (
         (reader, f"/api/products/{product_id}"),

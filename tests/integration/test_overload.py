@@ -108,7 +108,8 @@ def test_silent_connections_do_not_keep_probes_from_an_answer(small, closed):
 
 
 def test_silent_connections_make_room_for_others(small, database):
-    """On the public port: the client's patience is far less than the minute that a head may take."""
+    """On the public port: the client's patience is far less than the minute that a head may
+    take."""
     path = f"/api/products/{database.create_product()}"
     with Change(small.ops) as change:
         with silent_connections(small.client, 2 * THREADS):
