@@ -1,4 +1,4 @@
-/* Strict parsers of what arrives from outside. Each takes the whole text or nothing; outputs are
+/* Strict parsers of texts that come from outside. Each takes the whole text or nothing; outputs are
  * set on success only. Pure functions. */
 #ifndef FASTSTOCK_COMMON_BASE_PARSE_H
 #define FASTSTOCK_COMMON_BASE_PARSE_H

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* A problem after which the connection ends: what follows on it cannot be trusted. */
+/* A problem after which the connection ends, because its bytes behind the head
+ * cannot be told apart from a body. */
 static bool refuse(const struct http_request *request, struct http_response *response,
                    enum http_problem problem, const char *detail)
 {

@@ -1,4 +1,4 @@
-/* What a request says of its body: how long it is, how it is coded, and what it is. */
+/* The body of a request, as its head describes it: length, coding, media type. */
 #ifndef FASTSTOCK_COMMON_HTTP_CONTENT_H
 #define FASTSTOCK_COMMON_HTTP_CONTENT_H
 

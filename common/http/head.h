@@ -1,8 +1,8 @@
 /* Is this head plain HTTP/1.1? Pure functions.
  *
- * The HTTP library parses a head in place, leniently: what it does not understand it passes over,
- * or takes for the end of the headers. A proxy in front might understand more of it, a
- * Transfer-Encoding, say, and then the two would not agree where the request ends (request
+ * The HTTP library parses a head in place, and leniently: it passes over lines that it does not
+ * understand, or takes them for the end of the headers. A proxy in front might understand one of
+ * them, a Transfer-Encoding, say, and then the two would not agree where the request ends (request
  * smuggling). So the head is looked at again, in the library's buffer: it must be lines of
  * "Name: value", each ended by CR LF, and the library must have shown them all.
  *
@@ -35,7 +35,7 @@ struct head_reader {
     bool is_short; /* all headers found room */
 };
 
-/* `request` is initialised and `version` is what stood behind "HTTP/". Both are in the library's
+/* `request` is initialised and `version` is the text behind "HTTP/". Both are in the library's
  * buffer. */
 void head_begin(struct head_reader *reader, struct http_request *request, const char *version);
 /* The next header. Blanks behind its value are cut off, because they are no part of it (RFC 9110

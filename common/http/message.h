@@ -53,7 +53,7 @@ struct http_text {
 struct http_request {
     const char *method;
     const char *path;                         /* as it came: not percent-decoded */
-    const char *query;                        /* what stood behind '?', or "" */
+    const char *query;                        /* the text behind '?', or "" */
     struct http_text params[HTTP_PARAMS_MAX]; /* the {parts} of the route's path, in order */
     size_t header_count;
     uint8_t first[HTTP_NAMES]; /* per name: 1 + the place of its first header, or 0 */
@@ -97,14 +97,14 @@ const struct http_header *http_header_next(const struct http_request *request,
 /* Sets request->id and trace_id from its headers; a missing or unusable id is made up. */
 void http_identify(struct http_request *request);
 
-/* Forgets what the response held, and keeps its memory. */
+/* Empties the response and keeps its memory. */
 void http_response_reset(struct http_response *response);
 void http_response_finish(struct http_response *response);
 
 /* `value` must hold no line ends. */
 void http_add_header(struct http_response *response, const char *name, const char *value);
 
-/* Forgets what the response held and makes it JSON with this status; the caller adds the body. */
+/* Empties the response and makes it JSON with this status; the caller adds the body. */
 struct strbuf *http_start_json(struct http_response *response, int status);
 
 /* The reason phrase of a status code (RFC 9110 section 15); of an unknown one that of its class. */

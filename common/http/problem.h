@@ -39,7 +39,7 @@ void http_problem_of(const struct http_request *request, struct http_response *r
                      const struct http_problem_type *type, const char *detail, const char *members);
 
 /* A 400 that names the field (of the path, query, headers or body; "request" for the whole) and
- * what it expects. */
+ * the values that it may have. */
 void http_bad_field(const struct http_request *request, struct http_response *response,
                     const char *field, const char *detail);
 

@@ -73,8 +73,8 @@ static void allow(struct allow_list *allow, const char *method)
     }
 }
 
-/* Sets what the path answers, here or elsewhere. Returns the service that would answer this method
- * of it, or NULL. */
+/* Sets the methods that the path answers, here or elsewhere. Returns the service that would answer
+ * this method of it, or NULL. */
 static const char *look_around(const struct http_route *routes,
                                const struct http_known_route *known,
                                const struct http_request *request, struct allow_list *ret_allow)

@@ -118,7 +118,8 @@ static void init_metrics(struct http_server *server)
     }
 }
 
-/* Each connection is a descriptor, to clients and to stores: take what the system grants. */
+/* Each connection is a descriptor, to clients and to stores: raise the limit to the most that the
+ * system grants. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -293,8 +294,8 @@ static int socket_of(struct http_server *server, const struct mg_connection *con
     return data->socket;
 }
 
-/* Reads what is there of `len` bytes until the deadline; the library's own timeout begins anew with
- * every byte. */
+/* Reads as many of `len` bytes as come until the deadline; the library's own timeout begins anew
+ * with every byte. */
 static size_t read_some(struct http_server *server, struct mg_connection *connection, char *bytes,
                         size_t len, int64_t deadline_us)
 {
@@ -413,7 +414,8 @@ static bool client_keeps_alive(const struct http_request *request, const char *h
     return strcasecmp(connection, "keep-alive") == 0;
 }
 
-/* Says what is wrong with a head; the connection ends, because what follows cannot be trusted. */
+/* Names the fault of a head; the connection ends, because it is not known where the request ends.
+ */
 static void refuse_head(const struct http_request *request, struct http_response *response,
                         enum head_fault fault)
 {
@@ -438,7 +440,7 @@ static void refuse_head(const struct http_request *request, struct http_response
     }
 }
 
-/* Takes over what the library has parsed. */
+/* Takes over the headers that the library has parsed. */
 static enum head_fault take_head(struct http_request *request, const struct mg_request_info *info)
 {
     struct head_reader reader;
@@ -580,7 +582,7 @@ static bool refuse_by_route(struct http_server *server, const struct mg_request_
 }
 
 /* The library could not read a request: too long, malformed, or not in time. It calls all three
- * malformed, so what it left is looked at: the time that passed, and bytes that it had no room
+ * malformed. They are told apart by the time that has passed, and by bytes that it had no room
  * for. */
 static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
                               const struct http_request *request, int status,
@@ -628,8 +630,8 @@ static int on_library_error(struct mg_connection *connection, int status, const 
 
 /* The library drops a request for "*", and one in absolute form unless it names this very port, and
  * closes the connection without a word. It leaves them parsed, so they are answered here. Their
- * body is gone, so only methods without one are; and what was sent behind them has overwritten them
- * (then their lines are not plain any more). */
+ * body is gone, so a request that had one is refused. A request that was sent behind them may have
+ * overwritten their head: then its lines are not plain any more, and it is refused too. */
 static void answer_dropped(struct http_server *server, struct mg_connection *connection)
 {
     struct thread_buffers *buffers = mg_get_thread_pointer(connection);

@@ -86,7 +86,7 @@ void socket_shut_down_all(int64_t local_port, bool listening)
     }
 }
 
-/* 0, or the errno of what could not be done. */
+/* 0, or the errno of the step that failed. */
 static int try_to_listen(const struct addrinfo *address)
 {
     int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, 0);

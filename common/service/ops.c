@@ -134,8 +134,8 @@ static void answer_probe(struct http_response *response, bool good, const char *
     strbuf_adds(body, "}}");
 }
 
-/* Alive, and started: this answer was made. That a store is away is no reason to restart a process,
- * at its start neither. */
+/* /livez and /startupz: an answer proves that the process serves. A store that is away must not get
+ * it restarted, because a restart does not bring the store back. */
 static void handle_alive(const struct http_request *request, struct http_response *response,
                          void *context)
 {

@@ -30,7 +30,7 @@ struct ops_options {
     void *arg;
 };
 
-/* Before the servers start; `options` and what it points to outlive them. */
+/* Before the servers start; `options` and all that it points to outlive them. */
 void ops_init(const struct ops_options *options);
 
 /* The table of the operations port. */
