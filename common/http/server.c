@@ -346,11 +346,14 @@ static int64_t make_room(void *arg)
     pthread_mutex_lock(&server->lock); /* none closes meanwhile, so a socket keeps its number */
     for (struct connection *data = server->open; data != NULL; data = data->next) {
         if (is_silent(server, data, now_us)) {
+            /* NULL only until the library begins to read, which is over after SILENT_MS */
             const struct mg_request_info *info = mg_get_request_info(data->library);
 
-            socket_shut_down(
-                socket_find(server->options.port, info->remote_addr, info->remote_port));
-            metric_add(server->silent, 1);
+            if (info != NULL) {
+                socket_shut_down(
+                    socket_find(server->options.port, info->remote_addr, info->remote_port));
+                metric_add(server->silent, 1);
+            }
         }
     }
     pthread_mutex_unlock(&server->lock);
@@ -671,8 +674,8 @@ static void on_connection_close(const struct mg_connection *connection)
     if (data == NULL) {
         return;
     }
-    if (!data->is_unreadable && info->request_method != NULL && info->request_uri != NULL &&
-        info->http_version != NULL && info->local_uri_raw == NULL) {
+    if (!data->is_unreadable && info != NULL && info->request_method != NULL &&
+        info->request_uri != NULL && info->http_version != NULL && info->local_uri_raw == NULL) {
         atomic_fetch_add(&server->in_flight, 1);
         atomic_store(&data->idle_since_us, 0);
         answer_dropped(server, (struct mg_connection *)connection);
