@@ -239,7 +239,7 @@ static const char *guess_missing(const struct redis_store *store)
     }
     return store->tls.cert_file == NULL || store->tls.cert_file[0] == '\0'
                ? "; does it want a certificate of the client (redis.tls_cert_file)?"
-               : "";
+               : "; does it trust the client's certificate (redis.tls_cert_file)?";
 }
 
 /* For logs: what went wrong in the last call. */

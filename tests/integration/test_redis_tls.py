@@ -219,7 +219,7 @@ REFUSALS = {
         "yes",
         "127.0.0.1",
         {"tls_cert_file": "strange client"},
-        ["refuses the client's certificate"],
+        ["redis.tls_cert_file"],
     ),
     "no such CA file": (
         "local",
