@@ -137,7 +137,7 @@ static void give_up_if_too_large(struct catalog *catalog)
     if ((int64_t)catalog->ids.count > catalog->products_max) {
         log_warn(
             log_msg("the catalogue has outgrown catalog.products_max: it is paged in PostgreSQL"));
-        install(catalog, (struct id_list)ID_LIST_EMPTY, true);
+        install(catalog, ID_LIST_EMPTY, true);
     }
 }
 

@@ -12,7 +12,7 @@
 void id_list_finish(struct id_list *list)
 {
     free(list->ids);
-    *list = (struct id_list)ID_LIST_EMPTY;
+    *list = ID_LIST_EMPTY;
 }
 
 /* The place of the first id that is not less than `id`. */

@@ -22,10 +22,7 @@ struct id_list {
     size_t capacity;
 };
 
-#define ID_LIST_EMPTY                                                                              \
-    {                                                                                              \
-        .ids = NULL, .count = 0, .capacity = 0                                                     \
-    }
+#define ID_LIST_EMPTY ((struct id_list){.ids = NULL, .count = 0, .capacity = 0})
 
 void id_list_finish(struct id_list *list); /* an empty list is fine; it is empty then */
 

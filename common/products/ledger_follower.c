@@ -22,7 +22,7 @@ void ledger_span_finish(struct ledger_span *span)
 {
     free(span->seen);
     free(span->until);
-    *span = (struct ledger_span)LEDGER_SPAN_NONE;
+    *span = LEDGER_SPAN_NONE;
 }
 
 bool ledger_span_is_none(const struct ledger_span *span)

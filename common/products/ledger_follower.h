@@ -39,10 +39,7 @@ struct ledger_span {
     struct ledger_position after; /* behind the pages that were read */
 };
 
-#define LEDGER_SPAN_NONE                                                                           \
-    {                                                                                              \
-        .seen = NULL                                                                               \
-    }
+#define LEDGER_SPAN_NONE ((struct ledger_span){.seen = NULL})
 
 /* The span between two snapshots, of which the second may be NULL; both are copied. */
 void ledger_span_init(struct ledger_span *span, const char *seen, const char *until);
