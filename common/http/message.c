@@ -11,28 +11,26 @@
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
-#define NAMED(name)                                                                                \
-    {                                                                                              \
-        (name), sizeof(name) - 1                                                                   \
-    }
+#define NAMED(name) (name), sizeof(name) - 1
+
 static const struct {
     const char *text;
     size_t len;
 } names[HTTP_NAMES] = {
     [HTTP_OTHER_NAME] = {"", 0},
-    [HTTP_AUTHORIZATION] = NAMED("Authorization"),
-    [HTTP_CONNECTION] = NAMED("Connection"),
-    [HTTP_CONTENT_ENCODING] = NAMED("Content-Encoding"),
-    [HTTP_CONTENT_LENGTH] = NAMED("Content-Length"),
-    [HTTP_CONTENT_TYPE] = NAMED("Content-Type"),
-    [HTTP_EXPECT] = NAMED("Expect"),
-    [HTTP_HOST] = NAMED("Host"),
-    [HTTP_IF_MATCH] = NAMED("If-Match"),
-    [HTTP_IF_NONE_MATCH] = NAMED("If-None-Match"),
-    [HTTP_MIN_VERSION] = NAMED("Min-Version"),
-    [HTTP_TRACEPARENT] = NAMED("traceparent"),
-    [HTTP_TRANSFER_ENCODING] = NAMED("Transfer-Encoding"),
-    [HTTP_X_REQUEST_ID] = NAMED("X-Request-Id"),
+    [HTTP_AUTHORIZATION] = {NAMED("Authorization")},
+    [HTTP_CONNECTION] = {NAMED("Connection")},
+    [HTTP_CONTENT_ENCODING] = {NAMED("Content-Encoding")},
+    [HTTP_CONTENT_LENGTH] = {NAMED("Content-Length")},
+    [HTTP_CONTENT_TYPE] = {NAMED("Content-Type")},
+    [HTTP_EXPECT] = {NAMED("Expect")},
+    [HTTP_HOST] = {NAMED("Host")},
+    [HTTP_IF_MATCH] = {NAMED("If-Match")},
+    [HTTP_IF_NONE_MATCH] = {NAMED("If-None-Match")},
+    [HTTP_MIN_VERSION] = {NAMED("Min-Version")},
+    [HTTP_TRACEPARENT] = {NAMED("traceparent")},
+    [HTTP_TRANSFER_ENCODING] = {NAMED("Transfer-Encoding")},
+    [HTTP_X_REQUEST_ID] = {NAMED("X-Request-Id")},
 };
 
 /* The number of a name (case-insensitive, RFC 9110 section 5.1). Few names have the same length,
