@@ -6,7 +6,7 @@ ARG BASE=docker.io/library/debian:trixie-slim
 FROM ${BASE} AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      cmake gcc libc6-dev libcivetweb-dev libhiredis-dev libjansson-dev libpq-dev libyaml-dev \
+      cmake gcc libc6-dev libcivetweb-dev libhiredis-dev libjansson-dev libpq-dev libssl-dev libyaml-dev \
       ninja-build pkg-config \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src

@@ -782,6 +782,13 @@ static bool url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
     if (strncmp(url, "postgres://", 11) != 0 && strncmp(url, "postgresql://", 13) != 0) {
         return false;
     }
+    if (url_has_blank(url) || url_has_stray_at(url)) {
+        snprintf(ret_why, CONFIG_WHY_SIZE, "%s",
+                 url_has_blank(url) ? URL_BLANK_COMPLAINT
+                                    : "it has an '@' beside the one before the host (others are "
+                                      "%40, a '/' before it %2F)");
+        return false;
+    }
     options = PQconninfoParse(url, &message);
     if (options == NULL && message != NULL) {
         explain_unreadable(url, message, ret_why);

@@ -138,6 +138,25 @@ static const char *skip_scheme(const char *text, bool *ret_is_tls)
     return NULL;
 }
 
+bool url_has_blank(const char *url)
+{
+    for (const char *p = url; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || *p == 0x7F) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool url_has_stray_at(const char *url)
+{
+    const char *scheme_end = strstr(url, "://");
+    const char *start = scheme_end == NULL ? url : scheme_end + 3;
+    const char *at = strchr(start, '@');
+
+    return at != NULL && (strchr(at + 1, '@') != NULL || at > start + strcspn(start, "/?#"));
+}
+
 bool url_parse_redis(const char *text, struct redis_url *ret_url, char *error, size_t error_size)
 {
     struct redis_url url = {.port = PORT_DEFAULT};
@@ -182,21 +201,26 @@ static bool find_userinfo_password(const char *url, const char **ret_start, cons
 }
 
 /* "password=..." of a query or, with blanks around '=' or in it, of libpq's keywords: hides all up
- * to the next '&'. */
+ * to the next '&'. The word alone is a part of a name. */
 static void hide_password_values(struct strbuf *shown, const char *text)
 {
     static const char key[] = "password";
 
     for (;;) {
         const char *found = strstr(text, key);
+        const char *behind;
 
         if (found == NULL) {
             strbuf_adds(shown, text);
             return;
         }
-        strbuf_add(shown, text, (size_t)(found - text));
-        strbuf_adds(shown, "password=***");
-        text = found + strcspn(found, "&");
+        behind = found + strlen(key);
+        strbuf_add(shown, text, (size_t)(behind - text));
+        text = behind;
+        if (behind[strspn(behind, " \t\n\r")] == '=') {
+            strbuf_adds(shown, "=***");
+            text = behind + strcspn(behind, "&");
+        }
     }
 }
 
@@ -225,6 +249,10 @@ static bool redis_url_is_valid(const char *url, char ret_why[CONFIG_WHY_SIZE])
 {
     struct redis_url parsed;
 
+    if (url_has_blank(url)) {
+        snprintf(ret_why, CONFIG_WHY_SIZE, "%s", URL_BLANK_COMPLAINT);
+        return false;
+    }
     if (!url_parse_redis(url, &parsed, ret_why, CONFIG_WHY_SIZE)) {
         return false;
     }

@@ -20,6 +20,14 @@ struct redis_url {
     int database;
 };
 
+/* Has it a blank or a control character? Then it is no URL (RFC 3986 section 2). */
+bool url_has_blank(const char *url);
+#define URL_BLANK_COMPLAINT "it has a blank or a control character (a blank is %20)"
+
+/* Has it an '@' beside the one before the host, or behind a '/', '?' or '#'? A password that is not
+ * percent-encoded looks like that, and would be shown when the URL is. */
+bool url_has_stray_at(const char *url);
+
 /* redis[s]://[[user]:password@]host[:port][/database]; an IPv6 address stands in brackets. On
  * failure `error` tells why, without the password. */
 bool url_parse_redis(const char *url, struct redis_url *ret_url, char *error, size_t error_size);

@@ -52,13 +52,15 @@ static void test_bad_urls_and_why(void **state)
         {"postgresql://u:s3cret@db/x?sslmode", "query parameter", "sslmode"},
         {"postgresql://u:s3cret@db:0/x", "'0' is no port", ""},
         {"postgresql://u:s3cret@a:1,b:70000/x", "'70000' is no port", ""},
-        {"postgresql://u:s3cret@a b/x", "'a b' is no host", ""},
+        {"postgresql://u:s3cret@a b/x", "it has a blank", ""},
+        {"postgresql://u:s3cret@a/x y", "it has a blank", ""},
+        {"postgresql://u:s3cret@a/x@y", "an '@' beside the one", ""},
         {"postgresql://u:s3cret@[::1/x", "end of string", ""},
         {"postgresql://u:s3cret@[::g]/x", "'::g' is no host", ""},
         {"postgresql://u:s3cret@a,b/x?hostaddr=10.0.0.1", "2 hosts, but 1 addresses", ""},
         {"postgresql://u:s3cret@db/x?hostaddr=db", "'db' is no address", ""},
         {"postgresql://u:s3cret%zz@db/x", "percent-encoded", ""},
-        {"postgresql://u:a/b?s3cret=1@db/x", "query parameter", ""},
+        {"postgresql://u:a/b?s3cret=1@db/x", "an '@' beside the one", ""},
     };
 
     (void)state;

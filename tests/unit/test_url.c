@@ -196,6 +196,9 @@ static void test_passwords_are_hidden(void **state)
     check_redacted("redis://user:se@cr:et@cache", "redis://user:***@cache");
     check_redacted("postgres://user:@db/stock", "postgres://user:***@db/stock");
     check_redacted("user:secret@db", "***");
+    check_redacted("postgres://db/stock?password=secret&x=1",
+                   "postgres://db/stock?password=***&x=1");
+    check_redacted("postgres://passwordret@db/stock", "postgres://passwordret@db/stock");
 }
 
 static void test_urls_without_password_are_shown(void **state)
