@@ -148,6 +148,34 @@ enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_v
     return PARSE_WHOLE;
 }
 
+bool parse_seconds_us(const char *text, int64_t *ret_us)
+{
+    bool is_negative = *text == '-';
+    const char *whole = text + is_negative;
+    size_t whole_len = strspn(whole, "0123456789");
+    const char *point = whole + whole_len;
+    size_t decimals = *point == '.' ? strspn(point + 1, "0123456789") : 0;
+    int64_t value = 0;
+
+    if (whole_len == 0 || decimals > 6 || (*point == '.' && decimals == 0) ||
+        point[*point == '.' ? decimals + 1 : 0] != '\0') {
+        return false;
+    }
+    for (size_t i = 0; i < whole_len + 6; i++) { /* all digits, as if there were six decimals */
+        size_t decimal = i - whole_len;
+        int digit = i < whole_len        ? whole[i] - '0'
+                    : decimal < decimals ? point[1 + decimal] - '0'
+                                         : 0;
+
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value)) {
+            return false;
+        }
+    }
+    *ret_us = is_negative ? -value : value;
+    return true;
+}
+
 bool parse_id(const char *text, size_t len, int64_t *ret_id)
 {
     return parse_int(text, len, 1, INT64_MAX, ret_id);

@@ -24,6 +24,10 @@ enum parse_number {
  * and 5.0000000000000001 for a whole number. */
 enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_value);
 
+/* Decimal seconds with up to six decimals and maybe a '-', as PostgreSQL writes an epoch, in
+ * microseconds; false for any other text, "Infinity" among them, and for what does not fit. */
+bool parse_seconds_us(const char *text, int64_t *ret_us);
+
 /* A product or order id: 1 to 2^63-1 (PostgreSQL's bigint identity). */
 bool parse_id(const char *text, size_t len, int64_t *ret_id);
 

@@ -1,6 +1,13 @@
 #include "common/products/product_rows.h"
 
+#include "common/base/parse.h"
+
 #include <assert.h>
+#include <string.h>
+
+/* The times that RFC 3339 shows: from the year 1 to before the year 10000. */
+#define SHOWN_FROM_US INT64_C(-62135596800000000)
+#define SHOWN_UNTIL_US INT64_C(253402300800000000)
 
 /* In the order of PRODUCT_ROWS_COLUMNS. */
 enum {
@@ -44,35 +51,45 @@ int64_t product_rows_stock(const struct pg_result *result, int row)
     return pg_int(result, row, COLUMN_STOCK);
 }
 
-int64_t product_rows_read_us(const struct pg_result *result)
+/* False when the time cannot be shown. */
+static bool take_time(const struct pg_result *result, int row, int column, int64_t *ret_us)
 {
-    return pg_int(result, 0, COLUMN_READ);
+    int64_t time_us;
+
+    if (!parse_seconds_us(pg_text(result, row, column), &time_us) || time_us < SHOWN_FROM_US ||
+        time_us >= SHOWN_UNTIL_US) {
+        return false;
+    }
+    *ret_us = time_us;
+    return true;
 }
 
-static bool can_be_shown(const struct pg_result *result, int row)
+int64_t product_rows_read_us(const struct pg_result *result)
 {
-    return pg_text(result, row, COLUMN_CREATED) != NULL &&
-           pg_text(result, row, COLUMN_UPDATED) != NULL;
+    int64_t read_us = 0;
+    bool is_time = take_time(result, 0, COLUMN_READ, &read_us);
+
+    assert(is_time); /* it is PostgreSQL's clock */
+    (void)is_time;
+    return read_us;
 }
 
 struct product *product_rows_take(const struct pg_result *result, int row)
 {
     int64_t read_us = product_rows_read_us(result);
+    struct product_row values = {.id = product_rows_id(result, row),
+                                 .version = product_rows_version(result, row),
+                                 .stock = product_rows_stock(result, row),
+                                 .name = pg_text(result, row, COLUMN_NAME),
+                                 .price = pg_text(result, row, COLUMN_PRICE)};
 
     assert(product_rows_has(result, row));
-    if (pg_int(result, row, COLUMN_DELETED) != 0) {
-        return product_deleted(product_rows_id(result, row), product_rows_version(result, row),
-                               read_us);
+    if (strcmp(pg_text(result, row, COLUMN_DELETED), "t") == 0) {
+        return product_deleted(values.id, values.version, read_us);
     }
-    if (!can_be_shown(result, row)) {
+    if (!take_time(result, row, COLUMN_CREATED, &values.created_us) ||
+        !take_time(result, row, COLUMN_UPDATED, &values.updated_us)) {
         return NULL;
     }
-    return product_present(&(struct product_row){.id = product_rows_id(result, row),
-                                                 .version = product_rows_version(result, row),
-                                                 .stock = product_rows_stock(result, row),
-                                                 .name = pg_text(result, row, COLUMN_NAME),
-                                                 .price = pg_text(result, row, COLUMN_PRICE),
-                                                 .created_us = pg_int(result, row, COLUMN_CREATED),
-                                                 .updated_us = pg_int(result, row, COLUMN_UPDATED)},
-                           read_us);
+    return product_present(&values, read_us);
 }

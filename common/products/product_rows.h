@@ -20,22 +20,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* No expression can fail, because one bad row would then take all others of its statement with it:
- * a time that RFC 3339 cannot show is NULL. (0007_rows_that_can_be_shown.sql lets none in, but does
- * not mend those that were there.)
+/* No expression can fail, because one bad row would then take all others of its statement with it.
+ * So times come as decimal seconds, and product_rows_take judges them: an infinite one is the text
+ * "Infinity", and would fail as a whole number. (0007_rows_that_can_be_shown.sql lets none in that
+ * cannot be shown, but does not mend those that were there.) Judging them in SQL costs more than
+ * reading the row, because PostgreSQL then plans five more expressions for each statement that is
+ * not prepared: 10,400 against 16,100 products a second.
  *
  * The last column is PostgreSQL's clock at the start of the transaction, so before the statement's
- * snapshot was taken; the sub-select lets PostgreSQL compute it once, however many rows there are.
- */
+ * snapshot was taken. */
 /* clang-format off */
 #define PRODUCT_ROWS_COLUMNS                                                                       \
-    "product.id, product.version, product.stock, product.name, product.price::text,"               \
-    " CASE WHEN product.created_at >= '0001-01-01Z' AND product.created_at < '10000-01-01Z'"       \
-    "  THEN (extract(epoch FROM product.created_at) * 1000000)::bigint END,"                       \
-    " CASE WHEN product.updated_at >= '0001-01-01Z' AND product.updated_at < '10000-01-01Z'"       \
-    "  THEN (extract(epoch FROM product.updated_at) * 1000000)::bigint END,"                       \
-    " (product.deleted_at IS NOT NULL)::int,"                                                      \
-    " (SELECT (extract(epoch FROM now()) * 1000000)::bigint)"
+    "product.id, product.version, product.stock, product.name, product.price,"                     \
+    " extract(epoch FROM product.created_at), extract(epoch FROM product.updated_at),"             \
+    " product.deleted_at IS NOT NULL, extract(epoch FROM now())"
 /* clang-format on */
 
 /* The column behind these. */

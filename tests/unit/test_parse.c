@@ -5,6 +5,36 @@
 
 #include <string.h>
 
+static void test_seconds(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t us;
+    } rows[] = {
+        {"0", 0},
+        {"1700000000.123456", INT64_C(1700000000123456)},
+        {"1700000000.000000", INT64_C(1700000000000000)},
+        {"1.5", 1500000},
+        {"-62135596800.000000", INT64_C(-62135596800000000)},
+        {"-0.000001", -1},
+        {"9223372036854.775807", INT64_MAX},
+    };
+    static const char *const bad[] = {
+        "",   "-",         "Infinity", "-Infinity", "NaN",
+        ".5", "1.",        "1.5x",     "1e3",       " 1",
+        "+1", "1.1234567", "1.2.3",    "--1",       "9223372036854.775808"};
+    int64_t us = 42;
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        check_row(parse_seconds_us(rows[i].text, &us) && us == rows[i].us, "%s", rows[i].text);
+    }
+    for (size_t i = 0; i < FS_ARRAY_LEN(bad); i++) {
+        us = 42;
+        check_row(!parse_seconds_us(bad[i], &us) && us == 42, "%s is taken", bad[i]);
+    }
+}
+
 static void test_numbers(void **state)
 {
     static const struct {
@@ -259,6 +289,7 @@ static void test_percent_decoding_stops_at_len(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_number_ends_at_len),
         cmocka_unit_test(test_json_numbers),
