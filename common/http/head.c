@@ -68,6 +68,17 @@ enum head_fault head_fault(const struct head_reader *reader, const char *version
     return reader->is_plain ? HEAD_IS_PLAIN : HEAD_BAD_LINE;
 }
 
+bool head_stands_again(const char *method, const char *bytes, size_t len)
+{
+    size_t method_size = strlen(method) + 1; /* with its NUL */
+
+    while (len > 0 && (*bytes == '\r' || *bytes == '\n')) {
+        bytes++;
+        len--;
+    }
+    return len > 0 && memcmp(bytes, method, len < method_size ? len : method_size) == 0;
+}
+
 bool head_set_target(struct http_request *request, char *target)
 {
     char *query;

@@ -49,10 +49,19 @@ enum head_fault {
     HEAD_BAD_HOST, /* none, or several (RFC 9112 section 3.2) */
     HEAD_BAD_PATH, /* it is not UTF-8 */
     HEAD_BAD_LINE,
+    HEAD_EMPTY_LINES, /* more than one before the request; one is to be ignored (RFC 9112, 2.2) */
 };
 
 /* What is wrong with a head that was read. */
 enum head_fault head_fault(const struct head_reader *reader, const char *version);
+
+/* Are these bytes, behind empty lines, the beginning of a head with this method that the library
+ * has parsed already (its blank is NUL)?
+ *
+ * The library takes two empty lines before a request for the end of its head, and yet parses the
+ * request behind them. So the head itself lies where the body should be, and then where the next
+ * request should be; the real body would be read as a further request. */
+bool head_stands_again(const char *method, const char *bytes, size_t len);
 
 /* Takes the target apart: "/path?query", the absolute form "http://host/path?query" (RFC 9112
  * section 3.2.2: every server must take it), or "*". False when it is none of these. Overwrites

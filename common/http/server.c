@@ -79,6 +79,7 @@ struct connection {
 
 /* Buffers that each serving thread keeps. */
 struct thread_buffers {
+    const char *head_start; /* where the library's buffer begins, as far as this thread has seen */
     struct http_request request;
     struct http_response response;
     struct strbuf body;
@@ -362,6 +363,35 @@ static int64_t make_room(void *arg)
 
 /* --- one request ------------------------------------------------------------------------------ */
 
+/* Names the fault of a head; the connection ends, because it is not known where the request ends.
+ */
+static void refuse_head(const struct http_request *request, struct http_response *response,
+                        enum head_fault fault)
+{
+    response->close = true;
+    switch (fault) {
+    case HEAD_IS_PLAIN:
+        break;
+    case HEAD_TOO_LARGE:
+        http_problem(request, response, HTTP_HEADERS_TOO_LARGE,
+                     "expected at most 63 headers and 16 KiB of them", NULL);
+        break;
+    case HEAD_BAD_HOST:
+        http_bad_field(request, response, "Host", "expected once");
+        break;
+    case HEAD_BAD_PATH:
+        http_bad_field(request, response, "path", "expected UTF-8");
+        break;
+    case HEAD_BAD_LINE: /* RFC 9112 sections 2.2 and 5.1 */
+        http_bad_field(request, response, "request",
+                       "expected lines of 'Name: value' that end in CR LF");
+        break;
+    case HEAD_EMPTY_LINES:
+        http_bad_field(request, response, "request", "expected at most one empty line before it");
+        break;
+    }
+}
+
 static bool read_body(struct http_server *server, struct mg_connection *connection,
                       struct http_request *request, size_t len, struct strbuf *buffer,
                       struct http_response *response)
@@ -384,6 +414,10 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
             response->close = true;
             return false;
         }
+    }
+    if (head_stands_again(request->method, strbuf_text(buffer), buffer->len)) {
+        refuse_head(request, response, HEAD_EMPTY_LINES);
+        return false;
     }
     request->body = strbuf_text(buffer);
     request->body_len = buffer->len;
@@ -415,32 +449,6 @@ static bool client_keeps_alive(const struct http_request *request, const char *h
         return strcmp(http_version, "1.1") == 0;
     }
     return strcasecmp(connection, "keep-alive") == 0;
-}
-
-/* Names the fault of a head; the connection ends, because it is not known where the request ends.
- */
-static void refuse_head(const struct http_request *request, struct http_response *response,
-                        enum head_fault fault)
-{
-    response->close = true;
-    switch (fault) {
-    case HEAD_IS_PLAIN:
-        break;
-    case HEAD_TOO_LARGE:
-        http_problem(request, response, HTTP_HEADERS_TOO_LARGE,
-                     "expected at most 63 headers and 16 KiB of them", NULL);
-        break;
-    case HEAD_BAD_HOST:
-        http_bad_field(request, response, "Host", "expected once");
-        break;
-    case HEAD_BAD_PATH:
-        http_bad_field(request, response, "path", "expected UTF-8");
-        break;
-    case HEAD_BAD_LINE: /* RFC 9112 sections 2.2 and 5.1 */
-        http_bad_field(request, response, "request",
-                       "expected lines of 'Name: value' that end in CR LF");
-        break;
-    }
 }
 
 /* Takes over the headers that the library has parsed. */
@@ -507,6 +515,24 @@ static void finish(struct http_server *server, struct mg_connection *connection,
     }
 }
 
+/* Two empty lines before a request make the library lose the place of its end, see
+ * head_stands_again. The library keeps one buffer a thread and moves each request to its beginning,
+ * so that is the lowest place at which this thread has seen a request begin. (Until a thread has
+ * seen one without empty lines it cannot know; then the library refuses what it reads next.) */
+static bool is_behind_empty_lines(struct thread_buffers *buffers, const char *method)
+{
+    int lines = 0;
+
+    if (buffers->head_start == NULL || method < buffers->head_start ||
+        method - buffers->head_start > LIBRARY_HEAD_BYTES) {
+        buffers->head_start = method;
+    }
+    for (const char *p = buffers->head_start; p < method; p++) {
+        lines += *p == '\n';
+    }
+    return lines > 1;
+}
+
 /* The library has read a head. */
 static int on_request(struct mg_connection *connection)
 {
@@ -527,6 +553,9 @@ static int on_request(struct mg_connection *connection)
     http_response_reset(response);
 
     fault = take_head(request, info);
+    if (fault == HEAD_IS_PLAIN && is_behind_empty_lines(buffers, info->request_method)) {
+        fault = HEAD_EMPTY_LINES;
+    }
     if (fault == HEAD_IS_PLAIN) {
         route = answer(server, connection, request, buffers);
     } else {

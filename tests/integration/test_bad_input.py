@@ -597,6 +597,35 @@ def test_an_empty_line_before_a_request(reader, empty):
     assert answer(reader, empty + request_bytes("GET", "/api/products")).status == 200
 
 
+EMPTY_LINES = [b"\r\n\r\n", b"\n\n", b"\r\n\r\n\r\n", b"\r\n\n\r\n\n"]
+
+
+@pytest.mark.parametrize("empty", EMPTY_LINES)
+def test_empty_lines_before_a_request_are_refused(reader, empty):
+    """The HTTP library takes two for the end of a head, and would read the head a second time."""
+    with RawConnection(reader.base_url) as connection:
+        for _ in range(2):
+            connection.send(request_bytes("GET", "/api/products"))
+            assert connection.read_reply().status == 200
+        connection.send(empty + request_bytes("GET", "/api/products"))
+        reply = connection.read_reply()
+        assert_problem(reply, 400, "bad-request")
+        assert "empty line" in reply.json()["detail"]
+        assert connection.is_closed_by_server()
+
+
+@pytest.mark.parametrize("empty", EMPTY_LINES)
+def test_a_body_behind_empty_lines_is_no_request(reader, empty):
+    inner = request_bytes("GET", "/api/products", [("X-Request-Id", "inner")])
+    outer = request_bytes("GET", "/api/products", [("X-Request-Id", "outer")])
+    for length in range(len(outer) - 4, len(outer) + 40):
+        head = outer[:-2] + b"Content-Length: %d\r\n\r\n" % length
+        with RawConnection(reader.base_url) as connection:
+            connection.send(empty + head + inner + b" " * max(0, length - len(inner)))
+            assert connection.read_reply().header("X-Request-Id") == "outer"
+            assert connection.is_closed_by_server()
+
+
 def test_a_tab_in_a_header(reader):
     """The HTTP library takes none: refused, though RFC 9110 section 5.5 has it among blanks."""
     assert_refused(answer(reader, request_bytes("GET", "/api/products", [("X", "a\tb")])))

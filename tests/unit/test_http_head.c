@@ -197,6 +197,21 @@ static void test_lines_that_are_not_plain(void **state)
     }
 }
 
+static void test_a_head_that_stands_again(void **state)
+{
+    static const char again[] = "\r\n\nGET\0/api\0HTTP/1.1";
+
+    (void)state;
+    assert_true(head_stands_again("GET", again, sizeof(again)));
+    assert_true(head_stands_again("GET", again + 3, 4));
+    assert_true(head_stands_again("GET", again + 3, 2)); /* a body of two bytes */
+    assert_false(head_stands_again("GET", again, 3));
+    assert_false(head_stands_again("GET", "", 0));
+    assert_false(head_stands_again("GET", "GET /api", 8));
+    assert_false(head_stands_again("POST", again, sizeof(again)));
+    assert_false(head_stands_again("POST", "{\"delta\":1}", 11));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_large_heads),
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_a_head_that_stands_again),
         cmocka_unit_test(test_lines_that_are_not_plain),
     };
 
