@@ -267,7 +267,7 @@ static bool do_page(struct relay *relay, struct ledger_span *span)
 
 /* --- rounds ----------------------------------------------------------------------------------- */
 
-/* Reads what the round before did not see. What does not fit into a page becomes a backlog. */
+/* Reads the movements that the round before did not see. Those beyond a page become a backlog. */
 static bool run_round(struct relay *relay)
 {
     int64_t began_us = clock_mono_us();

@@ -113,7 +113,7 @@ static size_t copy_string(struct strbuf *out, const char *body, size_t len)
 /* Adds a number of the body in the form that jansson keeps exactly, and returns its length. jansson
  * reads 5.0 and 1e1 as doubles, and refuses a body for a number beyond 64 bits or beyond a double:
  * so a whole number is written as such, and any other as 0.5, which stands for "not a whole number"
- * and lets its field be named. What is no number is left for jansson to refuse. */
+ * and lets its field be named. Jansson refuses other texts. */
 static size_t copy_number(struct strbuf *out, const char *body, size_t len)
 {
     static const char of_numbers[] = "+-.0123456789eE";

@@ -51,7 +51,8 @@ static bool check_transfer(const struct http_request *request, struct http_respo
         return refuse(request, response, HTTP_LENGTH_REQUIRED,
                       "Transfer-Encoding is not taken; send a Content-Length");
     }
-    if (http_header(request, HTTP_EXPECT) != NULL && !http_wants_continue(request)) {
+    if (http_header(request, HTTP_EXPECT) != NULL &&
+        (!http_wants_continue(request) || http_header_count(request, HTTP_EXPECT) > 1)) {
         return refuse(request, response, HTTP_EXPECTATION_FAILED,
                       "expected no Expect, or 100-continue");
     }

@@ -494,7 +494,8 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
     return route;
 }
 
-/* Sends the answer, counts and logs it. A `took` of -1: the request has no beginning. */
+/* Sends the answer, counts and logs it; without a time where no head came, because the request then
+ * has no beginning. */
 static void finish(struct http_server *server, struct mg_connection *connection,
                    struct thread_buffers *buffers, const struct http_route *route, bool is_timed)
 {

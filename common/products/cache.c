@@ -112,7 +112,7 @@ enum { KEY_STATE = 'p', KEY_GUARD = 'g' };
 
 #define NONCE_ID 0 /* which no product has: its guard is the nonce */
 
-/* One key after another, of one session: what all have in common is written once. */
+/* One key after another, of one session; their common beginning is written once. */
 struct key {
     char text[KEY_SIZE];
     size_t head_len;

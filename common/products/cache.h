@@ -46,7 +46,7 @@
  *   client is told of the change only after that. A Redis that did not answer for a third of a
  *   second left some acknowledged versions unpublished until the relay's next round.
  *
- * What is left: eviction of a guard within the life of a lease (Redis evicts first what was not
+ * Two cases remain: eviction of a guard within the life of a lease (Redis evicts first what was not
  * used for long), and a Redis that a writer does not reach for longer while a reader does. The
  * relay (write-svc) repairs the second within a round.
  *

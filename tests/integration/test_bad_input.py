@@ -638,6 +638,13 @@ def test_another_expectation(writer, product_id, expect):
     assert_refused(answer(writer, data), (417,))
 
 
+def test_two_expectations(writer, product_id):
+    path = f"/api/products/{product_id}/update-stock"
+    headers = JSON + [("Expect", "100-continue"), ("Expect", "x")]
+    data = request_bytes("POST", path, headers, b'{"delta":1}')
+    assert_refused(answer(writer, data), (417,))
+
+
 def test_options(reader, writer, product_id):
     for client, path in (
         (reader, f"/api/products/{product_id}"),
