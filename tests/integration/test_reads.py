@@ -211,7 +211,7 @@ def test_head_is_get_without_body(read, database, path):
         names = ("Content-Type", "Content-Length", "ETag", "Cache-Control")
         return [head.header(name) for name in names] == [get.header(name) for name in names]
 
-    # not at once: two readers count the new product at different moments, and a page tells the count
+    # not at once: readers count a new product at different moments, and a page tells the count
     eventually(is_the_same, "HEAD has the headers of GET")
 
 
