@@ -254,7 +254,7 @@ static enum status ask_server(struct question *question, int64_t work_ms)
     if (count == 0) {
         return STATUS_OK;
     }
-    question->deadline_us = clock_mono_us() + work_ms * CLOCK_US_PER_MS;
+    question->deadline_us = clock_after_ms(work_ms);
     question->statements_left = STATEMENTS_MAX;
     return ask_members(question, (struct members){indices, count});
 }
@@ -292,8 +292,7 @@ static bool take_lease(struct tier_database *database, const struct tier_batch *
 {
     return database->options.cache != NULL &&
            product_cache_lease(database->options.cache, batch->ids, batch->count,
-                               clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
-                               ret_lease) == STATUS_OK;
+                               clock_after_ms(CACHE_WORK_MS), ret_lease) == STATUS_OK;
 }
 
 /* May Redis have this answer? A replica may be behind by as much as the mark is old: its row counts
@@ -322,8 +321,7 @@ static void fill(struct tier_database *database, const struct tier_batch *batch,
         count += keep;
     }
     if (product_cache_fill(database->options.cache, products, is_brief, batch->count, lease,
-                           clock_mono_us() + CACHE_WORK_MS * CLOCK_US_PER_MS,
-                           &stored) == STATUS_OK) {
+                           clock_after_ms(CACHE_WORK_MS), &stored) == STATUS_OK) {
         metric_add(database->series[FILL_STORED], stored);
         metric_add(database->series[FILL_OLDER], count - stored);
     } else {

@@ -49,7 +49,7 @@ static void load(struct tier *tier, struct tier_batch *batch)
     struct product *products[TIER_BATCH_MAX];
     uint64_t hits = 0;
     enum status status = product_cache_get(redis->cache, batch->ids, batch->count,
-                                           clock_mono_us() + WORK_MS * CLOCK_US_PER_MS, products);
+                                           clock_after_ms(WORK_MS), products);
 
     for (size_t i = 0; i < batch->count; i++) {
         batch->answers[i] =

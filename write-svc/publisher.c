@@ -107,8 +107,7 @@ void publisher_publish(struct publisher *publisher, struct product *const *produ
     }
     if (publisher->cache != NULL) {
         status = product_cache_publish(publisher->cache, shown, shown_count, generation,
-                                       clock_mono_us() + PRODUCT_CACHE_PUBLISH_MS * CLOCK_US_PER_MS,
-                                       &stored);
+                                       clock_after_ms(PRODUCT_CACHE_PUBLISH_MS), &stored);
     }
     if (status == STATUS_OK) {
         atomic_store(&publisher->failed_us, 0);

@@ -74,7 +74,7 @@ static void set_missing(struct readiness *readiness, const char *missing)
  * be broken, because an idle writer would not notice an outage otherwise. */
 static void ask(struct readiness *readiness)
 {
-    int64_t deadline_us = clock_mono_us() + CHECK_MS * CLOCK_US_PER_MS;
+    int64_t deadline_us = clock_after_ms(CHECK_MS);
     struct pg_result *rows = NULL;
     struct pg_error error;
     enum status status;

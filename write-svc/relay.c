@@ -308,7 +308,7 @@ static void end_backlog(struct relay *relay)
 /* For BACKLOG_MS, then it is time for a round. */
 static bool work_off_backlogs(struct relay *relay)
 {
-    int64_t until_us = clock_mono_us() + BACKLOG_MS * CLOCK_US_PER_MS;
+    int64_t until_us = clock_after_ms(BACKLOG_MS);
 
     while (relay->backlog_count > 0 && clock_mono_us() < until_us) {
         struct backlog *oldest = &relay->backlogs[0];

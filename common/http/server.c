@@ -396,7 +396,7 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
                       struct http_request *request, size_t len, struct strbuf *buffer,
                       struct http_response *response)
 {
-    int64_t deadline_us = clock_mono_us() + server->options.read_timeout_ms * CLOCK_US_PER_MS;
+    int64_t deadline_us = clock_after_ms(server->options.read_timeout_ms);
     char chunk[CHUNK_BYTES];
 
     strbuf_clear(buffer);
@@ -428,7 +428,7 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
  * are read first. */
 static void discard_body(struct http_server *server, struct mg_connection *connection)
 {
-    int64_t deadline_us = clock_mono_us() + DISCARD_MS_MAX * CLOCK_US_PER_MS;
+    int64_t deadline_us = clock_after_ms(DISCARD_MS_MAX);
     char chunk[CHUNK_BYTES];
     size_t total = 0;
     size_t got = sizeof(chunk);
@@ -487,8 +487,7 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
         http_find_route(server->options.routes, server->options.known_routes, request, response);
     if (http_content_length(request, server->options.body_bytes_max, response, &len) &&
         read_body(server, connection, request, len, &buffers->body, response) && route != NULL) {
-        request->deadline_us =
-            clock_mono_us() + server->options.request_timeout_ms * CLOCK_US_PER_MS;
+        request->deadline_us = clock_after_ms(server->options.request_timeout_ms);
         route->handle(request, response, server->options.context);
     }
     return route;

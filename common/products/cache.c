@@ -325,7 +325,7 @@ enum status product_cache_publish(struct product_cache *cache, struct product *c
                                   size_t count, const struct generation *generation,
                                   int64_t deadline_us, size_t *ret_stored)
 {
-    int64_t until_us = clock_mono_us() + PRODUCT_CACHE_PUBLISH_MS * CLOCK_US_PER_MS;
+    int64_t until_us = clock_after_ms(PRODUCT_CACHE_PUBLISH_MS);
     struct generation now;
     int64_t answer = 0;
     enum status status;

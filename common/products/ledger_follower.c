@@ -45,9 +45,8 @@ bool ledger_follower_ask(struct ledger_follower *follower, const char *sql,
                          const char *const *params, int count, struct pg_result **ret_result)
 {
     struct pg_error error;
-    enum status status =
-        pg_query(follower->database, sql, params, count,
-                 clock_mono_us() + follower->deadline_ms * CLOCK_US_PER_MS, ret_result, &error);
+    enum status status = pg_query(follower->database, sql, params, count,
+                                  clock_after_ms(follower->deadline_ms), ret_result, &error);
 
     if (status == STATUS_FAILED) {
         log_warn(log_msg("the ledger cannot be read"), log_str("for", follower->name),

@@ -173,8 +173,7 @@ static void drain(const struct service_settings *settings, struct http_server *s
     lifecycle_start_drain();
     lifecycle_sleep_ms(settings->http_drain_ms);
     http_server_stop_listening(server);
-    if (!http_server_wait_idle(server, clock_mono_us() +
-                                           settings->http_request_timeout_ms * CLOCK_US_PER_MS)) {
+    if (!http_server_wait_idle(server, clock_after_ms(settings->http_request_timeout_ms))) {
         log_warn(log_msg("some requests are cut off"));
     }
 }

@@ -404,7 +404,7 @@ enum status pg_run(struct pg_store *store, const struct pg_statement *statement,
     if (status != STATUS_OK) {
         return status;
     }
-    statement_deadline_us = clock_mono_us() + store->timeout_ms * CLOCK_US_PER_MS;
+    statement_deadline_us = clock_after_ms(store->timeout_ms);
     if (deadline_us < statement_deadline_us) {
         statement_deadline_us = deadline_us;
     }

@@ -396,7 +396,7 @@ static void connect_failed_locked(struct pool *pool, const char *error, int64_t 
 /* One attempt to connect, the lock given up meanwhile. */
 static void connect_one_locked(struct pool *pool, int64_t *last_log_us)
 {
-    int64_t deadline_us = clock_mono_us() + pool->options.connect_timeout_ms * CLOCK_US_PER_MS;
+    int64_t deadline_us = clock_after_ms(pool->options.connect_timeout_ms);
     char error[POOL_ERROR_SIZE] = "";
     void *connection;
 
@@ -419,7 +419,7 @@ static enum status look_at(struct pool *pool, void *connection, char error[POOL_
         return STATUS_BROKEN;
     }
     if (pool->ops.refresh != NULL) {
-        int64_t deadline_us = clock_mono_us() + pool->options.timeout_ms * CLOCK_US_PER_MS;
+        int64_t deadline_us = clock_after_ms(pool->options.timeout_ms);
 
         status = pool->ops.refresh(connection, deadline_us, error);
         count_error(pool, status);
@@ -474,7 +474,7 @@ static void *maintain(void *arg)
     struct pool *pool = arg;
     unsigned seed = (unsigned)clock_mono_us();
     int64_t last_log_us = 0;
-    int64_t look_us = clock_mono_us() + LOOK_MS * CLOCK_US_PER_MS;
+    int64_t look_us = clock_after_ms(LOOK_MS);
 
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
@@ -482,7 +482,7 @@ static void *maintain(void *arg)
             close_locked(pool, pop_idle_locked(pool));
         } else if (clock_mono_us() >= look_us) {
             look_locked(pool);
-            look_us = clock_mono_us() + LOOK_MS * CLOCK_US_PER_MS;
+            look_us = clock_after_ms(LOOK_MS);
         } else if (pool->open_count < pool->options.size) {
             connect_one_locked(pool, &last_log_us);
             if (pool->connect_failed_last) {
