@@ -12,10 +12,8 @@
 #include "common/stores/pg_params.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,15 +244,18 @@ static void follow_nothing(struct catalog *catalog)
 static bool load_chunk(struct catalog *catalog, struct id_list *loaded, int *ret_rows)
 {
     int64_t last = loaded->count > 0 ? loaded->ids[loaded->count - 1] : 0;
-    char last_text[24];
-    const char *const params[] = {last_text};
+    struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
+    bool is_answered;
 
-    snprintf(last_text, sizeof(last_text), "%" PRId64, last);
-    if (!ledger_follower_ask(&catalog->follower,
-                             "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
-                             " ORDER BY id LIMIT " LOAD_CHUNK,
-                             params, 1, &result)) {
+    pg_params_add_int(&params, last);
+    is_answered =
+        ledger_follower_ask(&catalog->follower,
+                            "SELECT id FROM products WHERE deleted_at IS NULL AND id > $1::bigint"
+                            " ORDER BY id LIMIT " LOAD_CHUNK,
+                            pg_params_values(&params), 1, &result);
+    pg_params_finish(&params);
+    if (!is_answered) {
         return false;
     }
     *ret_rows = pg_rows(result);

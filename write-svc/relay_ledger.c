@@ -2,10 +2,9 @@
 
 #include "common/base/alloc.h"
 #include "common/products/ledger.h"
+#include "common/stores/pg_params.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,19 +57,20 @@ static void take_page(const struct pg_result *result, struct relay_page *page)
 bool relay_ledger_read(struct ledger_follower *follower, const struct ledger_span *span,
                        struct relay_page *ret_page)
 {
-    char xid[24];
-    char product_id[24];
-    char version[24];
-    char limit[24];
-    const char *const params[] = {
-        span->seen, span->until == NULL ? SEES_ALL : span->until, xid, product_id, version, limit};
+    struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
+    bool is_answered;
 
-    snprintf(xid, sizeof(xid), "%" PRIu64, span->after.xid);
-    snprintf(product_id, sizeof(product_id), "%" PRId64, span->after.product_id);
-    snprintf(version, sizeof(version), "%" PRId64, span->after.version);
-    snprintf(limit, sizeof(limit), "%d", RELAY_PAGE_MAX);
-    if (!ledger_follower_ask(follower, page_sql, params, (int)FS_ARRAY_LEN(params), &result)) {
+    pg_params_add_text(&params, span->seen);
+    pg_params_add_text(&params, span->until == NULL ? SEES_ALL : span->until);
+    pg_params_add_int(&params, (int64_t)span->after.xid);
+    pg_params_add_int(&params, span->after.product_id);
+    pg_params_add_int(&params, span->after.version);
+    pg_params_add_int(&params, RELAY_PAGE_MAX);
+    is_answered = ledger_follower_ask(follower, page_sql, pg_params_values(&params),
+                                      (int)params.count, &result);
+    pg_params_finish(&params);
+    if (!is_answered) {
         return false;
     }
     ret_page->last = span->after;
@@ -113,12 +113,14 @@ static const char recent_sql[] =
 bool relay_ledger_recent(struct ledger_follower *follower, int64_t age_ms,
                          struct ledger_span *ret_span)
 {
-    char age[24];
-    const char *const params[] = {age};
+    struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
+    bool is_answered;
 
-    snprintf(age, sizeof(age), "%" PRId64, age_ms);
-    if (!ledger_follower_ask(follower, recent_sql, params, 1, &result)) {
+    pg_params_add_int(&params, age_ms);
+    is_answered = ledger_follower_ask(follower, recent_sql, pg_params_values(&params), 1, &result);
+    pg_params_finish(&params);
+    if (!is_answered) {
         return false;
     }
     ledger_span_init(ret_span, pg_text(result, 0, 0), pg_text(result, 0, 1));
