@@ -3,6 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/parse.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,6 +190,94 @@ static bool read_string(struct json_field *field, const json_t *value, struct js
     return true;
 }
 
+static bool read_bool(struct json_field *field, const json_t *value, struct json_problem *problem)
+{
+    if (!json_is_boolean(value)) {
+        return problem_set(problem, field->name, "expected true or false");
+    }
+    field->truth = json_is_true(value);
+    return true;
+}
+
+/* How many structs the fields of one object take, their end included. */
+static size_t item_width(const struct json_field *fields)
+{
+    size_t width = 1;
+
+    while (fields->name != NULL) {
+        fields++;
+        width++;
+    }
+    return width;
+}
+
+static bool read_fields(json_t *object, struct json_field *fields, struct json_problem *problem);
+
+/* Tells what is wrong with object `i` of an array, its place in front of the field. */
+static bool problem_place(struct json_problem *problem, const char *array, size_t i,
+                          const struct json_problem *inner)
+{
+    struct strbuf path = STRBUF_EMPTY;
+
+    strbuf_addf(&path, "%s[%zu]%s%s", array, i, inner->field[0] == '\0' ? "" : ".", inner->field);
+    problem_set(problem, strbuf_text(&path), inner->detail);
+    strbuf_finish(&path);
+    return false;
+}
+
+static bool read_item(struct json_field *field, size_t i, json_t *value,
+                      struct json_problem *problem)
+{
+    size_t width = item_width(field->item_fields);
+    struct json_field *fields = field->items + i * width;
+    struct json_problem inner;
+
+    memcpy(fields, field->item_fields, width * sizeof(*fields));
+    if (!json_is_object(value)) {
+        problem_set(&inner, "", "expected an object");
+    } else if (read_fields(value, fields, &inner)) {
+        return true;
+    }
+    return problem_place(problem, field->name, i, &inner);
+}
+
+static bool read_objects(struct json_field *field, const json_t *value,
+                         struct json_problem *problem)
+{
+    char detail[sizeof(problem->detail)];
+    size_t count = json_array_size(value); /* 0 of another type */
+
+    if (!json_is_array(value) || count < (size_t)field->min || count > (size_t)field->max) {
+        snprintf(detail, sizeof(detail), "expected an array of %lld to %lld objects",
+                 (long long)field->min, (long long)field->max);
+        return problem_set(problem, field->name, detail);
+    }
+    field->items = fs_calloc(count * item_width(field->item_fields), sizeof(*field->items));
+    for (size_t i = 0; i < count; i++) {
+        field->item_count = i + 1; /* so that json_fields_finish finds what was read */
+        if (!read_item(field, i, json_array_get(value, i), problem)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_value(struct json_field *field, const json_t *value, struct json_problem *problem)
+{
+    switch (field->type) {
+    case JSON_FIELD_INT:
+        return read_int(field, value, problem);
+    case JSON_FIELD_STRING:
+        return read_string(field, value, problem);
+    case JSON_FIELD_BOOL:
+        return read_bool(field, value, problem);
+    case JSON_FIELD_OBJECTS:
+        return read_objects(field, value, problem);
+    }
+    assert(false); /* no such type */
+    return false;
+}
+
 static struct json_field *find_field(struct json_field *fields, const char *name)
 {
     while (fields->name != NULL && strcmp(fields->name, name) != 0) {
@@ -209,8 +298,7 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
         if (field == NULL) {
             return problem_set(problem, name, "unknown field");
         }
-        if (!(field->type == JSON_FIELD_INT ? read_int(field, value, problem)
-                                            : read_string(field, value, problem))) {
+        if (!read_value(field, value, problem)) {
             return false;
         }
         field->present = true;
@@ -245,10 +333,22 @@ bool json_read_object(const char *body, size_t len, struct json_field *fields,
     return ok;
 }
 
+const struct json_field *json_item(const struct json_field *field, size_t i)
+{
+    assert(i < field->item_count);
+    return field->items + i * item_width(field->item_fields);
+}
+
 void json_fields_finish(struct json_field *fields)
 {
     for (; fields->name != NULL; fields++) {
+        for (size_t i = 0; i < fields->item_count; i++) {
+            json_fields_finish(fields->items + i * item_width(fields->item_fields));
+        }
+        free(fields->items);
         free(fields->string);
+        fields->items = NULL;
+        fields->item_count = 0;
         fields->string = NULL;
     }
 }

@@ -12,21 +12,31 @@
 /* Adds `text` quoted and escaped (RFC 8259 section 7). Bytes that are not UTF-8 become U+FFFD. */
 void json_add_string(struct strbuf *buf, const char *text);
 
-enum json_field_type { JSON_FIELD_INT, JSON_FIELD_STRING };
+enum json_field_type {
+    JSON_FIELD_INT,
+    JSON_FIELD_STRING,
+    JSON_FIELD_BOOL,
+    JSON_FIELD_OBJECTS, /* an array of objects that have the same fields */
+};
 
 /* One field that a body may have. An array of them ends with name == NULL. */
 struct json_field {
     const char *name;
     enum json_field_type type;
-    int64_t min; /* of an integer, or of the length of a string in characters */
+    int64_t min; /* of an integer, of the length of a string in characters, or of an array */
     int64_t max;
+    const struct json_field *item_fields; /* JSON_FIELD_OBJECTS: the fields of each; borrowed */
     /* Set by json_read_object: */
     bool present;
+    bool truth;
     int64_t integer;
-    char *string; /* owned; json_fields_finish frees it */
+    char *string;             /* owned; json_fields_finish frees it, and the next */
+    struct json_field *items; /* the fields of one object behind those of another; json_item */
+    size_t item_count;
 };
 
-/* What is wrong with a body; `field` is "" when it is the body as a whole. */
+/* What is wrong with a body; `field` is "" when it is the body as a whole, and "changes[3].delta"
+ * for a field of an object in an array, the first of which has the number 0. */
 struct json_problem {
     char field[64];
     char detail[160];
@@ -42,7 +52,10 @@ struct json_problem {
 bool json_read_object(const char *body, size_t len, struct json_field *fields,
                       struct json_problem *ret_problem);
 
-/* Frees the strings. */
+/* The fields of object `i` of a field that was read, which owns them. */
+const struct json_field *json_item(const struct json_field *field, size_t i);
+
+/* Frees the strings and objects. */
 void json_fields_finish(struct json_field *fields);
 
 #endif

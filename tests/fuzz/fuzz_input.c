@@ -24,12 +24,32 @@ static bool is_json_object(const struct strbuf *text)
     return ok;
 }
 
+/* Each object of a list that was taken keeps to its fields. */
+static void check_items(const struct json_field *list)
+{
+    must(list->present == (list->item_count > 0) && list->item_count <= 3);
+    for (size_t i = 0; i < list->item_count; i++) {
+        const struct json_field *item = json_item(list, i);
+
+        must(item[0].integer >= 0 && item[0].integer <= 9);
+        must(item[1].present == (item[1].string != NULL));
+        must(!item[1].present || parse_is_utf8(item[1].string, strlen(item[1].string)));
+    }
+}
+
 static void read_json(const char *bytes, size_t len)
 {
+    static const struct json_field item[] = {
+        {.name = "id", .type = JSON_FIELD_INT, .min = 1, .max = 9},
+        {.name = "note", .type = JSON_FIELD_STRING, .min = 1, .max = 10},
+        {.name = NULL},
+    };
     struct json_field fields[] = {
         {.name = "stock", .type = JSON_FIELD_INT, .min = 0, .max = PARSE_JSON_INT_MAX},
         {.name = "any", .type = JSON_FIELD_INT, .min = INT64_MIN, .max = INT64_MAX},
         {.name = "reason", .type = JSON_FIELD_STRING, .min = 1, .max = 10},
+        {.name = "items", .type = JSON_FIELD_OBJECTS, .min = 1, .max = 3, .item_fields = item},
+        {.name = "atomic", .type = JSON_FIELD_BOOL},
         {.name = NULL},
     };
     struct json_problem problem;
@@ -42,6 +62,7 @@ static void read_json(const char *bytes, size_t len)
         must(fields[2].present == (fields[2].string != NULL));
         must(!fields[2].present || (*fields[2].string != '\0' && strlen(fields[2].string) <= 40));
         must(!fields[2].present || parse_is_utf8(fields[2].string, strlen(fields[2].string)));
+        check_items(&fields[3]);
     } else { /* the way it is told to the client */
         must(*problem.detail != '\0');
         http_bad_field(&request, &response, problem.field, problem.detail);

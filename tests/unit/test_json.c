@@ -363,6 +363,108 @@ static void test_brackets_in_strings_are_no_depth(void **state)
     finish(&reading);
 }
 
+/* --- arrays of objects ------------------------------------------------------------------------ */
+
+enum { ITEM_ID, ITEM_NOTE, ITEM_FIELDS };
+
+static const struct json_field item_fields[] = {
+    [ITEM_ID] = {.name = "id", .type = JSON_FIELD_INT, .min = 1, .max = 9},
+    [ITEM_NOTE] = {.name = "note", .type = JSON_FIELD_STRING, .min = 1, .max = 5},
+    [ITEM_FIELDS] = {.name = NULL},
+};
+
+enum { LIST_ITEMS, LIST_ATOMIC, LIST_FIELDS };
+
+struct list_reading {
+    struct json_field fields[LIST_FIELDS + 1];
+    struct json_problem problem;
+    bool ok;
+};
+
+static void read_list(struct list_reading *reading, const char *body)
+{
+    *reading = (struct list_reading){
+        .fields = {[LIST_ITEMS] = {.name = "items",
+                                   .type = JSON_FIELD_OBJECTS,
+                                   .min = 1,
+                                   .max = 3,
+                                   .item_fields = item_fields},
+                   [LIST_ATOMIC] = {.name = "atomic", .type = JSON_FIELD_BOOL},
+                   [LIST_FIELDS] = {.name = NULL}}};
+    reading->ok = json_read_object(body, strlen(body), reading->fields, &reading->problem);
+}
+
+static void finish_list(struct list_reading *reading)
+{
+    json_fields_finish(reading->fields);
+    assert_null(reading->fields[LIST_ITEMS].items);
+    assert_int_equal(reading->fields[LIST_ITEMS].item_count, 0);
+}
+
+static void test_arrays_of_objects(void **state)
+{
+    struct list_reading reading;
+    const struct json_field *list = &reading.fields[LIST_ITEMS];
+
+    (void)state;
+    read_list(&reading, "{\"items\":[{\"id\":1},{},{\"note\":\"a\",\"id\":9.0}],\"atomic\":true}");
+    check_row(reading.ok, "%s", reading.problem.detail);
+    assert_int_equal(list->item_count, 3);
+    assert_true(json_item(list, 0)[ITEM_ID].present);
+    assert_int_equal(json_item(list, 0)[ITEM_ID].integer, 1);
+    assert_false(json_item(list, 0)[ITEM_NOTE].present);
+    assert_false(json_item(list, 1)[ITEM_ID].present);
+    assert_int_equal(json_item(list, 2)[ITEM_ID].integer, 9);
+    assert_string_equal(json_item(list, 2)[ITEM_NOTE].string, "a");
+    assert_true(reading.fields[LIST_ATOMIC].truth);
+    finish_list(&reading);
+
+    read_list(&reading, "{\"atomic\":false}");
+    assert_true(reading.ok && reading.fields[LIST_ATOMIC].present);
+    assert_false(list->present || reading.fields[LIST_ATOMIC].truth);
+    finish_list(&reading);
+}
+
+static void test_what_is_wrong_with_an_object_is_told_with_its_place(void **state)
+{
+    static const struct {
+        const char *body;
+        const char *field;
+        const char *detail;
+    } rows[] = {
+        {"{\"items\":[]}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":[{},{},{},{}]}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":{}}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":{\"id\":1}}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":null}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":\"a\"}", "items", "an array of 1 to 3 objects"},
+        {"{\"items\":[1]}", "items[0]", "expected an object"},
+        {"{\"items\":[{},null]}", "items[1]", "expected an object"},
+        {"{\"items\":[{},[]]}", "items[1]", "expected an object"},
+        {"{\"items\":[{},{},{\"id\":10}]}", "items[2].id", "from 1 to 9"},
+        {"{\"items\":[{\"note\":\"ab\"},{\"note\":\"\"}]}", "items[1].note", "1 to 5 characters"},
+        {"{\"items\":[{\"note\":\"ab\"},{\"size\":1}]}", "items[1].size", "unknown field"},
+        {"{\"items\":[{\"items\":[{}]}]}", "items[0].items", "unknown field"},
+        {"{\"atomic\":1}", "atomic", "true or false"},
+        {"{\"atomic\":\"true\"}", "atomic", "true or false"},
+        {"{\"atomic\":null}", "atomic", "true or false"},
+        {"{\"items\":[{\"id\":1,\"id\":1}]}", "", "a JSON object"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct list_reading reading;
+
+        read_list(&reading, rows[i].body);
+        check_row(!reading.ok, "taken: %s", rows[i].body);
+        assert_string_equal(reading.problem.field, rows[i].field);
+        assert_contains(reading.problem.detail, rows[i].detail);
+        finish_list(&reading);
+    }
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
 /* Names and messages that do not fit are cut, also in the middle of a character; the JSON made of
  * them stays JSON. */
 static void test_long_names_are_cut(void **state)
@@ -408,6 +510,8 @@ int main(void)
         cmocka_unit_test(test_bodies_that_are_no_object_are_refused),
         cmocka_unit_test(test_depth_is_bounded),
         cmocka_unit_test(test_brackets_in_strings_are_no_depth),
+        cmocka_unit_test(test_arrays_of_objects),
+        cmocka_unit_test(test_what_is_wrong_with_an_object_is_told_with_its_place),
         cmocka_unit_test(test_long_names_are_cut),
     };
 
