@@ -72,11 +72,16 @@ static bool problem_set(struct json_problem *problem, const char *field, const c
     return false;
 }
 
-/* How deep brackets nest outside of strings; jansson itself recurses up to 2048 levels. */
-static int nesting_depth(const char *body, size_t len)
+/* The form of a body, as far as it can be seen without parsing it. */
+struct form {
+    int depth;     /* of brackets; jansson itself recurses up to 2048 levels */
+    size_t values; /* at least as many as there are; names count with their values */
+};
+
+static struct form form_of(const char *body, size_t len)
 {
+    struct form form = {.values = 1};
     int depth = 0;
-    int deepest = 0;
     bool in_string = false;
 
     for (size_t i = 0; i < len; i++) {
@@ -89,13 +94,33 @@ static int nesting_depth(const char *body, size_t len)
         } else if (body[i] == '"') {
             in_string = true;
         } else if (body[i] == '[' || body[i] == '{') {
+            form.values++;
             depth++;
-            deepest = depth > deepest ? depth : deepest;
+            form.depth = depth > form.depth ? depth : form.depth;
         } else if (body[i] == ']' || body[i] == '}') {
             depth--;
+        } else if (body[i] == ',') {
+            form.values++;
         }
     }
-    return deepest;
+    return form;
+}
+
+/* Is it worth parsing? */
+static bool check_form(const char *body, size_t len, struct json_problem *problem)
+{
+    struct form form = form_of(body, len);
+    char detail[sizeof(problem->detail)];
+
+    if (form.depth > JSON_DEPTH_MAX) {
+        snprintf(detail, sizeof(detail), "expected JSON nested at most %d deep", JSON_DEPTH_MAX);
+        return problem_set(problem, "", detail);
+    }
+    if (form.values > JSON_VALUES_MAX) {
+        snprintf(detail, sizeof(detail), "expected JSON of at most %d values", JSON_VALUES_MAX);
+        return problem_set(problem, "", detail);
+    }
+    return true;
 }
 
 /* Adds a string of the body, and returns its length with both quotes. */
@@ -315,9 +340,8 @@ bool json_read_object(const char *body, size_t len, struct json_field *fields,
     json_t *object;
     bool ok;
 
-    if (nesting_depth(body, len) > JSON_DEPTH_MAX) {
-        snprintf(detail, sizeof(detail), "expected JSON nested at most %d deep", JSON_DEPTH_MAX);
-        return problem_set(ret_problem, "", detail);
+    if (!check_form(body, len, ret_problem)) {
+        return false;
     }
     copy_with_exact_numbers(&text, body, len);
     object = json_loadb(strbuf_text(&text), text.len, JSON_REJECT_DUPLICATES, &error);

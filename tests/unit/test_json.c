@@ -350,6 +350,36 @@ static void test_depth_is_bounded(void **state)
     assert_contains(problem.detail, "nested at most 8 deep");
 }
 
+/* {"stock":[1,1,...]} with `values` in all; the objects and arrays count too */
+static bool read_many(int values, struct json_problem *ret_problem)
+{
+    struct strbuf body = STRBUF_EMPTY;
+    struct reading reading;
+
+    strbuf_adds(&body, "{\"stock\":[1");
+    for (int i = 3; i < values; i++) {
+        strbuf_adds(&body, ",1");
+    }
+    strbuf_adds(&body, "]}");
+    read_bytes(&reading, body.text, body.len);
+    *ret_problem = reading.problem;
+    finish(&reading);
+    strbuf_finish(&body);
+    return reading.ok;
+}
+
+static void test_the_number_of_values_is_bounded(void **state)
+{
+    struct json_problem problem;
+
+    (void)state;
+    assert_false(read_many(JSON_VALUES_MAX, &problem)); /* read, and found not to be a number */
+    assert_string_equal(problem.field, "stock");
+    assert_false(read_many(JSON_VALUES_MAX + 1, &problem));
+    assert_string_equal(problem.field, "");
+    assert_contains(problem.detail, "at most 10000 values");
+}
+
 static void test_brackets_in_strings_are_no_depth(void **state)
 {
     struct reading reading;
@@ -359,6 +389,9 @@ static void test_brackets_in_strings_are_no_depth(void **state)
     assert_true(reading.ok);
     finish(&reading);
     read_bytes(&reading, BYTES("{\"reason\":\"\\\"[[[[[[[[[\"}"));
+    assert_true(reading.ok);
+    finish(&reading);
+    read_bytes(&reading, BYTES("{\"reason\":\"\\\",,,,,,,,,\"}"));
     assert_true(reading.ok);
     finish(&reading);
 }
@@ -509,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_with_a_field_is_told),
         cmocka_unit_test(test_bodies_that_are_no_object_are_refused),
         cmocka_unit_test(test_depth_is_bounded),
+        cmocka_unit_test(test_the_number_of_values_is_bounded),
         cmocka_unit_test(test_brackets_in_strings_are_no_depth),
         cmocka_unit_test(test_arrays_of_objects),
         cmocka_unit_test(test_what_is_wrong_with_an_object_is_told_with_its_place),
