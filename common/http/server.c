@@ -29,6 +29,7 @@
 /* Read behind an answer that refused a body, so that the client gets to read the answer. */
 #define DISCARD_BYTES_MAX 1048576
 #define DISCARD_MS_MAX 1000
+#define KEPT_BODY_BYTES_MAX 131072
 #define BUSY_PERCENT 75    /* of the threads: from there on `Connection: close` */
 #define RESERVE_DIVISOR 16 /* one thread in so many is kept for saying 503 */
 #define SILENT_MS 100      /* longer than a client's first bytes are under way */
@@ -392,6 +393,14 @@ static void refuse_head(const struct http_request *request, struct http_response
     }
 }
 
+/* Few bodies are large, so a thread does not keep the memory of one. */
+static void forget_large_body(struct thread_buffers *buffers)
+{
+    if (buffers->body.capacity > KEPT_BODY_BYTES_MAX) {
+        strbuf_finish(&buffers->body);
+    }
+}
+
 static bool read_body(struct http_server *server, struct mg_connection *connection,
                       struct http_request *request, size_t len, struct strbuf *buffer,
                       struct http_response *response)
@@ -564,6 +573,7 @@ static int on_request(struct mg_connection *connection)
     response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
                       !client_keeps_alive(request, info->http_version);
     finish(server, connection, buffers, route, true);
+    forget_large_body(buffers);
     if (response->close) {
         if (response->status >= 400) {
             discard_body(server, connection);

@@ -29,10 +29,10 @@ struct service_settings {
 extern const char *const service_log_levels[];
 
 /* The rows of these in a service's table of options; `base` is the offset of the struct above in
- * the service's own. */
+ * the service's own, and `body_bytes_max` the default of that setting. */
 #define SERVICE_AT(base, member) ((base) + offsetof(struct service_settings, member))
 /* clang-format off */
-#define SERVICE_OPTIONS(base)                                                                      \
+#define SERVICE_OPTIONS(base, body_bytes_max)                                                      \
     {"http", "host", CONFIG_STRING, SERVICE_AT(base, http_host), "0.0.0.0",                        \
      .help = "Address of the public port."},                                                       \
     {"http", "port", CONFIG_INT, SERVICE_AT(base, http_port), "8080",                              \
@@ -53,7 +53,7 @@ extern const char *const service_log_levels[];
      1, 600000,                                                                                    \
      .help = "How long a client may take to send a head, or a body, or to take in an "             \
              "answer."},                                                                           \
-    {"http", "body_bytes_max", CONFIG_INT, SERVICE_AT(base, http_body_bytes_max), "65536",         \
+    {"http", "body_bytes_max", CONFIG_INT, SERVICE_AT(base, http_body_bytes_max), body_bytes_max,  \
      0, 16777216,                                                                                  \
      .help = "Largest body of a request."},                                                        \
     {"http", "drain_ms", CONFIG_INT, SERVICE_AT(base, http_drain_ms), "5000",                      \

@@ -214,7 +214,7 @@ class Bench:
         return self.writer.request("POST", self.path(operation), {"delta": 1}, {"If-Match": '"2"'})
 
     def status_413(self, operation):
-        return self.raw(operation, JSON, b" " * 70_000)
+        return self.raw(operation, JSON + [("Content-Length", "1048577")])
 
     def status_415(self, operation):
         return self.raw(operation, [("Content-Type", "text/plain")], b'{"delta":1}')

@@ -24,7 +24,7 @@ DEFAULTS = [
     ("http", "keep_alive_timeout_ms", 75000, 75000),
     ("http", "request_timeout_ms", 2000, 2000),
     ("http", "read_timeout_ms", 5000, 5000),
-    ("http", "body_bytes_max", 65536, 65536),
+    ("http", "body_bytes_max", 65536, 1048576),
     ("http", "drain_ms", 5000, 5000),
     ("ops", "host", "0.0.0.0", "0.0.0.0"),
     ("ops", "port", 9090, 9090),
