@@ -311,6 +311,16 @@ static struct json_field *find_field(struct json_field *fields, const char *name
     return fields->name == NULL ? NULL : fields;
 }
 
+static bool has_required(const struct json_field *fields, struct json_problem *problem)
+{
+    for (; fields->name != NULL; fields++) {
+        if (fields->is_required && !fields->present) {
+            return problem_set(problem, fields->name, "expected this field");
+        }
+    }
+    return true;
+}
+
 static bool read_fields(json_t *object, struct json_field *fields, struct json_problem *problem)
 {
     const char *name;
@@ -328,7 +338,7 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
         }
         field->present = true;
     }
-    return true;
+    return has_required(fields, problem);
 }
 
 bool json_read_object(const char *body, size_t len, struct json_field *fields,

@@ -26,6 +26,7 @@ struct json_field {
     int64_t min; /* of an integer, of the length of a string in characters, or of an array */
     int64_t max;
     const struct json_field *item_fields; /* JSON_FIELD_OBJECTS: the fields of each; borrowed */
+    bool is_required;
     /* Set by json_read_object: */
     bool present;
     bool truth;
@@ -50,9 +51,10 @@ struct json_problem {
 #define JSON_VALUES_MAX 10000
 
 /* Reads an object strictly: valid UTF-8, no duplicate and no unknown fields, each of its type and
- * range, within JSON_DEPTH_MAX and JSON_VALUES_MAX. A whole number may be written as 5.0 or 0.5e1
- * too, as in JSON Schema. On false *ret_problem tells the first thing that is wrong; fields read
- * until then are set. json_fields_finish is due in either case. */
+ * range and none of those that are required missing, within JSON_DEPTH_MAX and JSON_VALUES_MAX. A
+ * whole number may be written as 5.0 or 0.5e1 too, as in JSON Schema. On false *ret_problem tells
+ * the first thing that is wrong; fields read until then are set. json_fields_finish is due in
+ * either case. */
 bool json_read_object(const char *body, size_t len, struct json_field *fields,
                       struct json_problem *ret_problem);
 

@@ -496,6 +496,45 @@ static void test_what_is_wrong_with_an_object_is_told_with_its_place(void **stat
     }
 }
 
+static void test_required_fields(void **state)
+{
+    static const struct json_field item[] = {
+        {.name = "id", .type = JSON_FIELD_INT, .min = 1, .max = 9, .is_required = true},
+        {.name = "note", .type = JSON_FIELD_STRING, .min = 1, .max = 5},
+        {.name = NULL},
+    };
+    static const struct {
+        const char *body;
+        const char *missing; /* NULL: none */
+    } rows[] = {
+        {"{}", "items"},
+        {"{\"items\":[{\"id\":1}]}", NULL},
+        {"{\"items\":[{\"id\":1},{\"id\":2,\"note\":\"a\"}]}", NULL},
+        {"{\"items\":[{}]}", "items[0].id"},
+        {"{\"items\":[{\"id\":1},{\"note\":\"a\"}]}", "items[1].id"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct json_field fields[] = {{.name = "items",
+                                       .type = JSON_FIELD_OBJECTS,
+                                       .min = 1,
+                                       .max = 3,
+                                       .item_fields = item,
+                                       .is_required = true},
+                                      {.name = NULL}};
+        struct json_problem problem;
+        bool ok = json_read_object(rows[i].body, strlen(rows[i].body), fields, &problem);
+
+        check_row(ok == (rows[i].missing == NULL), "%s", rows[i].body);
+        if (!ok) {
+            assert_string_equal(problem.field, rows[i].missing);
+            assert_contains(problem.detail, "expected this field");
+        }
+        json_fields_finish(fields);
+    }
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 /* Names and messages that do not fit are cut, also in the middle of a character; the JSON made of
@@ -546,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_brackets_in_strings_are_no_depth),
         cmocka_unit_test(test_arrays_of_objects),
         cmocka_unit_test(test_what_is_wrong_with_an_object_is_told_with_its_place),
+        cmocka_unit_test(test_required_fields),
         cmocka_unit_test(test_long_names_are_cut),
     };
 
