@@ -1,0 +1,92 @@
+"""./dev bench write: it reads the figures right, leaves the stock as it was, and refuses to measure
+a PostgreSQL that may lose commits."""
+
+import math
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support.stack import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from lib import bench_write  # noqa: E402
+
+DURABLE = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "wal_sync_method": "fdatasync",
+}
+
+
+def figures(rate):
+    return bench_write.Figures(rate, 1.0, 2.0, 100, 8.0)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
+def test_commits_that_may_be_lost(name):
+    assert bench_write.why_not_durable(DURABLE) is None
+    assert bench_write.why_not_durable(DURABLE | {"synchronous_commit": "remote_apply"}) is None
+    assert bench_write.why_not_durable(DURABLE | {name: "off"}) == f"{name} is off"
+
+
+@pytest.mark.quick
+def test_percentiles_are_times_that_were_measured():
+    lines = [f"0 {n} {n * 1000} 0 1764000000 1" for n in range(100, 0, -1)]
+    times_ms = bench_write.pgbench_times_ms(lines)
+    assert bench_write.percentile(times_ms, 0.5) == 50
+    assert bench_write.percentile(times_ms, 0.99) == 99
+    assert bench_write.percentile([7.0], 0.99) == bench_write.percentile([7.0], 0.5) == 7
+
+
+@pytest.mark.quick
+def test_figures_of_wrk():
+    assert bench_write.wrk_figures("Running\nfigures 500 2000000 1500 9000 0\n") == (250, 1.5, 9)
+    for bad in ("figures 500 2000000 1500 9000 1\n", "figures 0 2000000 0 0 0\n", "Running\n"):
+        with pytest.raises(SystemExit, match="bench: "):
+            bench_write.wrk_figures(bad)
+
+
+@pytest.mark.quick
+def test_a_histogram_is_summed_over_its_series():
+    text = 'f_sum{a="1"} 5\nf_sum{a="2"} 7\nf_count{a="1"} 2\nf_count{a="2"} 1\nff_sum 9\n'
+    assert bench_write.sum_and_count(text, "f") == (12, 3)
+    assert math.isnan(bench_write.sum_and_count(text, "g")[0])
+
+
+@pytest.mark.quick
+def test_the_summary_compares_the_best_client_counts():
+    found = {
+        ("hot", 1): (figures(100), figures(80)),
+        ("hot", 64): (figures(50), figures(1000)),
+        ("uniform", 16): (figures(200), figures(300)),
+    }
+    assert list(bench_write.summary(found)) == [
+        "hot: at its best (64 clients) 10.00 times pgbench at its best (1 clients)",
+        "hot: at its best 20.00 times, with 64 clients 20.00 times pgbench with 64 clients",
+        "hot: one client alone 0.80 times pgbench",
+        "uniform: at its best (16 clients) 1.50 times pgbench at its best (16 clients)",
+    ]
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk (./dev packages load) is not installed")
+def test_a_run(stack, database):
+    before = database.product(1)
+    result = subprocess.run(
+        [ROOT / "dev", *"bench write --rows hot,uniform --clients 2 --rounds 1".split()],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result
+    rows = [line.split("|") for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows] == ["", "hot", "uniform"]
+    for row in rows[1:]:
+        assert float(row[3].replace(",", "")) > 0 and float(row[4].replace(",", "")) > 0, row
+        assert all(float(cell.replace(",", "")) > 0 for cell in row[9:11]), row  # flushed the WAL
+    assert result.stdout.count("times pgbench at its best") == 2
+    after = database.product(1)
+    assert after["stock"] == before["stock"] and after["version"] > before["version"]
