@@ -136,10 +136,29 @@ static size_t copy_string(struct strbuf *out, const char *body, size_t len)
     return i;
 }
 
-/* Adds a number of the body in the form that jansson keeps exactly, and returns its length. jansson
+/* The decimals of JSON_FIELD_MONEY, and how much of it a double holds exactly. */
+#define MONEY_PLACES 2
+#define MONEY_MAX PARSE_JSON_INT_MAX
+
+/* Adds a number that is not whole: hundredths, if it is that many exactly, as "1250.0"; else 0.5.
+ * So a real number means hundredths to us, and 0.5 none. */
+static void add_hundredths(struct strbuf *out, const char *text, size_t len)
+{
+    int64_t value;
+
+    if (parse_json_decimal(text, len, MONEY_PLACES, &value) == PARSE_WHOLE && value <= MONEY_MAX &&
+        value >= -MONEY_MAX) {
+        strbuf_add_int(out, value);
+        strbuf_adds(out, ".0");
+    } else {
+        strbuf_adds(out, "0.5");
+    }
+}
+
+/* Adds a number of the body in a form that jansson keeps exactly, and returns its length. jansson
  * reads 5.0 and 1e1 as doubles, and refuses a body for a number beyond 64 bits or beyond a double:
- * so a whole number is written as such, and any other as 0.5, which stands for "not a whole number"
- * and lets its field be named. Jansson refuses other texts. */
+ * so a whole number is written as such, and any other as add_hundredths does, which lets its field
+ * be named. Jansson refuses other texts. */
 static size_t copy_number(struct strbuf *out, const char *body, size_t len)
 {
     static const char of_numbers[] = "+-.0123456789eE";
@@ -157,7 +176,7 @@ static size_t copy_number(struct strbuf *out, const char *body, size_t len)
         strbuf_add_int(out, value);
         break;
     case PARSE_NOT_WHOLE:
-        strbuf_adds(out, "0.5");
+        add_hundredths(out, body, i);
         break;
     }
     return i;
@@ -212,6 +231,41 @@ static bool read_string(struct json_field *field, const json_t *value, struct js
         return problem_set(problem, field->name, detail);
     }
     field->string = fs_strdup(json_string_value(value));
+    return true;
+}
+
+/* The hundredths of a value in the form of copy_number, or of a string; false when there are none.
+ */
+static bool take_hundredths(const json_t *value, int64_t *ret_hundredths)
+{
+    double real;
+
+    if (json_is_integer(value)) {
+        return !__builtin_mul_overflow(json_integer_value(value), 100, ret_hundredths);
+    }
+    if (json_is_string(value)) {
+        return parse_json_decimal(json_string_value(value), json_string_length(value), MONEY_PLACES,
+                                  ret_hundredths) == PARSE_WHOLE;
+    }
+    real = json_real_value(value); /* 0 of another type */
+    *ret_hundredths = (int64_t)real;
+    return json_is_real(value) && (double)*ret_hundredths == real;
+}
+
+static bool read_money(struct json_field *field, const json_t *value, struct json_problem *problem)
+{
+    char detail[sizeof(problem->detail)];
+    int64_t hundredths = 0;
+
+    if (!take_hundredths(value, &hundredths) || hundredths < field->min ||
+        hundredths > field->max) {
+        snprintf(detail, sizeof(detail),
+                 "expected a number from %lld.%02lld to %lld.%02lld with at most two decimals",
+                 (long long)(field->min / 100), (long long)(field->min % 100),
+                 (long long)(field->max / 100), (long long)(field->max % 100));
+        return problem_set(problem, field->name, detail);
+    }
+    field->integer = hundredths;
     return true;
 }
 
@@ -294,6 +348,8 @@ static bool read_value(struct json_field *field, const json_t *value, struct jso
         return read_int(field, value, problem);
     case JSON_FIELD_STRING:
         return read_string(field, value, problem);
+    case JSON_FIELD_MONEY:
+        return read_money(field, value, problem);
     case JSON_FIELD_BOOL:
         return read_bool(field, value, problem);
     case JSON_FIELD_OBJECTS:
@@ -332,6 +388,9 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
 
         if (field == NULL) {
             return problem_set(problem, name, "unknown field");
+        }
+        if (field->is_nullable && json_is_null(value)) {
+            continue;
         }
         if (!read_value(field, value, problem)) {
             return false;

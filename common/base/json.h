@@ -15,6 +15,7 @@ void json_add_string(struct strbuf *buf, const char *text);
 enum json_field_type {
     JSON_FIELD_INT,
     JSON_FIELD_STRING,
+    JSON_FIELD_MONEY, /* a number of at most two decimals, or a string that holds one */
     JSON_FIELD_BOOL,
     JSON_FIELD_OBJECTS, /* an array of objects that have the same fields */
 };
@@ -23,14 +24,16 @@ enum json_field_type {
 struct json_field {
     const char *name;
     enum json_field_type type;
-    int64_t min; /* of an integer, of the length of a string in characters, or of an array */
+    int64_t min; /* of an integer, of hundredths, of the length of a string in characters, or of an
+                    array */
     int64_t max;
+    bool is_nullable;                     /* null is the same as leaving it out */
     const struct json_field *item_fields; /* JSON_FIELD_OBJECTS: the fields of each; borrowed */
     bool is_required;
     /* Set by json_read_object: */
     bool present;
     bool truth;
-    int64_t integer;
+    int64_t integer;          /* of JSON_FIELD_MONEY: hundredths */
     char *string;             /* owned; json_fields_finish frees it, and the next */
     struct json_field *items; /* the fields of one object behind those of another; json_item */
     size_t item_count;
@@ -52,9 +55,9 @@ struct json_problem {
 
 /* Reads an object strictly: valid UTF-8, no duplicate and no unknown fields, each of its type and
  * range and none of those that are required missing, within JSON_DEPTH_MAX and JSON_VALUES_MAX. A
- * whole number may be written as 5.0 or 0.5e1 too, as in JSON Schema. On false *ret_problem tells
- * the first thing that is wrong; fields read until then are set. json_fields_finish is due in
- * either case. */
+ * whole number may be written as 5.0 or 0.5e1 too, as in JSON Schema, and money is exact: no double
+ * is rounded. On false *ret_problem tells the first thing that is wrong; fields read until then are
+ * set. json_fields_finish is due in either case. */
 bool json_read_object(const char *body, size_t len, struct json_field *fields,
                       struct json_problem *ret_problem);
 

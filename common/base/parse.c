@@ -111,6 +111,11 @@ static int digit_of(const struct number *number, size_t place)
 
 enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_value)
 {
+    return parse_json_decimal(text, len, 0, ret_value);
+}
+
+enum parse_number parse_json_decimal(const char *text, size_t len, int places, int64_t *ret_value)
+{
     struct number number;
     size_t count;
     int64_t zeros; /* to be put behind the digits */
@@ -120,7 +125,7 @@ enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_v
         return PARSE_NO_NUMBER;
     }
     count = number.whole_len + number.fraction_len;
-    zeros = number.exponent - (int64_t)number.fraction_len;
+    zeros = number.exponent - (int64_t)number.fraction_len + places;
     for (; count > 0 && digit_of(&number, count - 1) == 0; count--) {
         zeros++;
     }
@@ -128,7 +133,7 @@ enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_v
         *ret_value = 0;
         return PARSE_WHOLE;
     }
-    if (zeros < 0) { /* the last digit that counts stands behind the point */
+    if (zeros < 0) { /* the last digit that counts stands behind the places */
         return PARSE_NOT_WHOLE;
     }
     for (size_t i = 0; i < count; i++) {

@@ -24,6 +24,10 @@ enum parse_number {
  * and 5.0000000000000001 for a whole number. */
 enum parse_number parse_json_number(const char *text, size_t len, int64_t *ret_value);
 
+/* The same for the number times 10^places: 12.5 with two places is 1250, and whole. `places` is 0
+ * to 9. */
+enum parse_number parse_json_decimal(const char *text, size_t len, int places, int64_t *ret_value);
+
 /* Decimal seconds with up to six decimals and maybe a '-', as PostgreSQL writes an epoch, in
  * microseconds; false for any other text, "Infinity" among them, and for what does not fit. */
 bool parse_seconds_us(const char *text, int64_t *ret_us);

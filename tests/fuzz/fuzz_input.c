@@ -50,6 +50,8 @@ static void read_json(const char *bytes, size_t len)
         {.name = "reason", .type = JSON_FIELD_STRING, .min = 1, .max = 10},
         {.name = "items", .type = JSON_FIELD_OBJECTS, .min = 1, .max = 3, .item_fields = item},
         {.name = "atomic", .type = JSON_FIELD_BOOL},
+        {.name = "price", .type = JSON_FIELD_MONEY, .min = 0, .max = 999999999999},
+        {.name = "sku", .type = JSON_FIELD_STRING, .min = 1, .max = 64, .is_nullable = true},
         {.name = NULL},
     };
     struct json_problem problem;
@@ -63,6 +65,7 @@ static void read_json(const char *bytes, size_t len)
         must(!fields[2].present || (*fields[2].string != '\0' && strlen(fields[2].string) <= 40));
         must(!fields[2].present || parse_is_utf8(fields[2].string, strlen(fields[2].string)));
         check_items(&fields[3]);
+        must(fields[5].integer >= 0 && fields[5].integer <= 999999999999);
     } else { /* the way it is told to the client */
         must(*problem.detail != '\0');
         http_bad_field(&request, &response, problem.field, problem.detail);

@@ -176,6 +176,95 @@ static void test_strings(void **state)
     }
 }
 
+static void read_price(const char *body, struct json_field fields[2], bool *ret_ok,
+                       struct json_problem *ret_problem)
+{
+    fields[0] = (struct json_field){
+        .name = "price", .type = JSON_FIELD_MONEY, .min = 0, .max = 999999999999};
+    fields[1] = (struct json_field){.name = NULL};
+    *ret_ok = json_read_object(body, strlen(body), fields, ret_problem);
+    json_fields_finish(fields);
+}
+
+static void test_money_is_exact(void **state)
+{
+    static const struct {
+        const char *body;
+        int64_t hundredths; /* -1: refused */
+    } rows[] = {
+        {"{\"price\":0}", 0},
+        {"{\"price\":12}", 1200},
+        {"{\"price\":12.5}", 1250},
+        {"{\"price\":12.50}", 1250},
+        {"{\"price\":0.29}", 29},
+        {"{\"price\":4.35}", 435},
+        {"{\"price\":125e-2}", 125},
+        {"{\"price\":\"12.50\"}", 1250},
+        {"{\"price\":\"12\"}", 1200},
+        {"{\"price\":\"0.29\"}", 29},
+        {"{\"price\":9999999999.99}", 999999999999},
+        {"{\"price\":\"9999999999.99\"}", 999999999999},
+        {"{\"price\":10000000000}", -1},
+        {"{\"price\":9999999999.995}", -1},
+        {"{\"price\":9999999999.9900000000000001}", -1},
+        {"{\"price\":1e300}", -1},
+        {"{\"price\":9223372036854775807}", -1},
+        {"{\"price\":-0.01}", -1},
+        {"{\"price\":-1}", -1},
+        {"{\"price\":0.001}", -1},
+        {"{\"price\":0.5e-2}", -1},
+        {"{\"price\":\"\"}", -1},
+        {"{\"price\":\" 1\"}", -1},
+        {"{\"price\":\"1,00\"}", -1},
+        {"{\"price\":\"1.001\"}", -1},
+        {"{\"price\":\"NaN\"}", -1},
+        {"{\"price\":null}", -1},
+        {"{\"price\":true}", -1},
+        {"{\"price\":[1]}", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct json_field fields[2];
+        struct json_problem problem = {.field = ""};
+        bool ok;
+
+        read_price(rows[i].body, fields, &ok, &problem);
+        check_row(ok == (rows[i].hundredths >= 0), "%s: %s", rows[i].body, problem.detail);
+        check_row(!ok || fields[0].integer == rows[i].hundredths, "%s: %lld", rows[i].body,
+                  (long long)fields[0].integer);
+        check_row(ok || (strcmp(problem.field, "price") == 0 &&
+                         strcmp(problem.detail, "expected a number from 0.00 to 9999999999.99 with "
+                                                "at most two decimals") == 0),
+                  "%s: %s %s", rows[i].body, problem.field, problem.detail);
+    }
+}
+
+static void test_money_is_no_other_number(void **state)
+{
+    struct reading reading;
+
+    (void)state;
+    read_bytes(&reading, BYTES("{\"stock\":12.5}"));
+    assert_false(reading.ok);
+    assert_string_equal(reading.problem.field, "stock");
+    finish(&reading);
+}
+
+static void test_null_where_it_is_taken(void **state)
+{
+    struct json_field fields[] = {
+        {.name = "sku", .type = JSON_FIELD_STRING, .min = 1, .max = 64, .is_nullable = true},
+        {.name = NULL}};
+    struct json_problem problem;
+
+    (void)state;
+    assert_true(json_read_object(BYTES("{\"sku\":null}"), fields, &problem));
+    assert_false(fields[0].present);
+    assert_null(fields[0].string);
+    json_fields_finish(fields);
+}
+
 static void test_several_fields_and_none(void **state)
 {
     struct reading reading;
@@ -577,6 +666,9 @@ int main(void)
         cmocka_unit_test(test_all_pairs_of_bytes_make_json),
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_money_is_exact),
+        cmocka_unit_test(test_money_is_no_other_number),
+        cmocka_unit_test(test_null_where_it_is_taken),
         cmocka_unit_test(test_several_fields_and_none),
         cmocka_unit_test(test_what_is_wrong_with_a_field_is_told),
         cmocka_unit_test(test_bodies_that_are_no_object_are_refused),

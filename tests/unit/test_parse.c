@@ -160,6 +160,44 @@ static void test_json_numbers(void **state)
     }
 }
 
+static void test_json_decimals(void **state)
+{
+    static const struct {
+        const char *text;
+        int places;
+        enum parse_number what;
+        int64_t value;
+    } rows[] = {
+        {"0", 2, PARSE_WHOLE, 0},
+        {"12", 2, PARSE_WHOLE, 1200},
+        {"12.5", 2, PARSE_WHOLE, 1250},
+        {"12.50", 2, PARSE_WHOLE, 1250},
+        {"-0.01", 2, PARSE_WHOLE, -1},
+        {"12.500", 2, PARSE_WHOLE, 1250},
+        {"125e-1", 2, PARSE_WHOLE, 1250},
+        {"0.29", 2, PARSE_WHOLE, 29}, /* a double times 100 is 28.999999999999996 */
+        {"9999999999.99", 2, PARSE_WHOLE, 999999999999},
+        {"92233720368547758.07", 2, PARSE_WHOLE, INT64_MAX},
+        {"92233720368547758.08", 2, PARSE_NOT_WHOLE, 0},
+        {"12.505", 2, PARSE_NOT_WHOLE, 0},
+        {"12.500000000000000000001", 2, PARSE_NOT_WHOLE, 0},
+        {"1e-3", 2, PARSE_NOT_WHOLE, 0},
+        {"1e-3", 3, PARSE_WHOLE, 1},
+        {"12.", 2, PARSE_NO_NUMBER, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        int64_t value = 4242;
+
+        check_row(parse_json_decimal(rows[i].text, strlen(rows[i].text), rows[i].places, &value) ==
+                      rows[i].what,
+                  "%s", rows[i].text);
+        check_row(value == (rows[i].what == PARSE_WHOLE ? rows[i].value : 4242), "%s: %lld",
+                  rows[i].text, (long long)value);
+    }
+}
+
 static void test_ids(void **state)
 {
     int64_t id = 4242;
@@ -293,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_number_ends_at_len),
         cmocka_unit_test(test_json_numbers),
+        cmocka_unit_test(test_json_decimals),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_percent_decoding),
