@@ -47,10 +47,6 @@ bool http_wants_continue(const struct http_request *request)
 /* Must the body be refused for how it comes? Then the response says so. */
 static bool check_transfer(const struct http_request *request, struct http_response *response)
 {
-    if (http_header(request, HTTP_TRANSFER_ENCODING) != NULL) {
-        return refuse(request, response, HTTP_LENGTH_REQUIRED,
-                      "Transfer-Encoding is not taken; send a Content-Length");
-    }
     if (http_header(request, HTTP_EXPECT) != NULL &&
         (!http_wants_continue(request) || http_header_count(request, HTTP_EXPECT) > 1)) {
         return refuse(request, response, HTTP_EXPECTATION_FAILED,
@@ -65,19 +61,31 @@ static bool check_transfer(const struct http_request *request, struct http_respo
     return true;
 }
 
+/* 0 when there is none. */
+static bool read_length(const struct http_request *request, struct http_response *response,
+                        int64_t *ret_len)
+{
+    const struct http_header *length = http_header_first(request, HTTP_CONTENT_LENGTH);
+
+    *ret_len = 0;
+    return length == NULL ||
+           (http_header_count(request, HTTP_CONTENT_LENGTH) == 1 &&
+            parse_int(length->value, length->value_len, 0, INT64_MAX, ret_len)) ||
+           refuse_length(request, response);
+}
+
 bool http_content_length(const struct http_request *request, int64_t max,
                          struct http_response *response, size_t *ret_len)
 {
-    const struct http_header *length = http_header_first(request, HTTP_CONTENT_LENGTH);
     char detail[96];
-    int64_t len = 0;
+    int64_t len;
 
-    if (!check_transfer(request, response)) {
-        return false;
+    if (http_header(request, HTTP_TRANSFER_ENCODING) != NULL) {
+        return refuse(request, response, HTTP_LENGTH_REQUIRED,
+                      "Transfer-Encoding is not taken; send a Content-Length");
     }
-    if (length != NULL && (http_header_count(request, HTTP_CONTENT_LENGTH) > 1 ||
-                           !parse_int(length->value, length->value_len, 0, INT64_MAX, &len))) {
-        return refuse_length(request, response);
+    if (!check_transfer(request, response) || !read_length(request, response, &len)) {
+        return false;
     }
     if (len > max) {
         snprintf(detail, sizeof(detail), "expected a body of at most %" PRId64 " bytes", max);
@@ -87,7 +95,41 @@ bool http_content_length(const struct http_request *request, int64_t max,
     return true;
 }
 
-/* --- JSON ------------------------------------------------------------------------------------- */
+/* A message with both a length and chunks might be an attempt to smuggle a request past a proxy
+ * (RFC 9112 section 6.3). */
+static bool check_chunks(const struct http_request *request, struct http_response *response)
+{
+    if (http_header_count(request, HTTP_TRANSFER_ENCODING) > 1 ||
+        strcasecmp(http_header(request, HTTP_TRANSFER_ENCODING), "chunked") != 0 ||
+        http_header(request, HTTP_CONTENT_LENGTH) != NULL) {
+        return refuse(request, response, HTTP_LENGTH_REQUIRED,
+                      "expected either a Content-Length, or Transfer-Encoding: chunked");
+    }
+    return true;
+}
+
+bool http_stream_length(const struct http_request *request, struct http_response *response,
+                        bool *ret_is_chunked, int64_t *ret_len)
+{
+    bool is_chunked = http_header(request, HTTP_TRANSFER_ENCODING) != NULL;
+
+    if (!check_transfer(request, response)) {
+        return false;
+    }
+    if (!is_chunked && http_header(request, HTTP_CONTENT_LENGTH) == NULL) {
+        return refuse(request, response, HTTP_LENGTH_REQUIRED,
+                      "expected a body, with a Content-Length or in chunks");
+    }
+    if ((is_chunked && !check_chunks(request, response)) ||
+        !read_length(request, response, ret_len)) {
+        return false;
+    }
+    *ret_is_chunked = is_chunked;
+    return true;
+}
+
+/* --- media types --------------------------------------------------------------------------------
+ */
 
 static const char *skip_blanks(const char *p)
 {
@@ -118,12 +160,12 @@ static bool check_parameter(const char **p)
            (len == 5 && strncasecmp(value, "utf-8", 5) == 0);
 }
 
-static bool is_json(const char *type)
+/* Is it this media type, in UTF-8? */
+static bool is_type(const char *type, const char *expected)
 {
-    static const char json[] = "application/json";
-    const char *p = type + strlen(json);
+    const char *p = type + strlen(expected);
 
-    if (strncasecmp(type, json, strlen(json)) != 0) {
+    if (strncasecmp(type, expected, strlen(expected)) != 0) {
         return false;
     }
     for (p = skip_blanks(p); *p == ';'; p = skip_blanks(p)) {
@@ -144,10 +186,21 @@ bool http_check_json(const struct http_request *request, struct http_response *r
                      "expected a body and its Content-Length", NULL);
         return false;
     }
-    if (http_header_count(request, HTTP_CONTENT_TYPE) == 1 && is_json(type)) {
+    if (http_header_count(request, HTTP_CONTENT_TYPE) == 1 && is_type(type, "application/json")) {
         return true;
     }
     http_problem(request, response, HTTP_UNSUPPORTED_MEDIA_TYPE,
                  "expected Content-Type: application/json, in UTF-8", NULL);
+    return false;
+}
+
+bool http_check_ndjson(const struct http_request *request, struct http_response *response)
+{
+    if (http_header_count(request, HTTP_CONTENT_TYPE) == 1 &&
+        is_type(http_header(request, HTTP_CONTENT_TYPE), "application/x-ndjson")) {
+        return true;
+    }
+    http_problem(request, response, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                 "expected Content-Type: application/x-ndjson, in UTF-8", NULL);
     return false;
 }

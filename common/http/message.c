@@ -177,6 +177,7 @@ void http_response_reset(struct http_response *response)
     response->status = 0;
     response->content_type = NULL;
     response->close = false;
+    response->is_cut = false;
     strbuf_clear(&response->headers);
     strbuf_clear(&response->body);
 }
@@ -263,29 +264,50 @@ static void add_number_header(struct strbuf *out, const char *name_and_colon, si
     strbuf_add(out, "\r\n", 2);
 }
 
-size_t http_write_answer(const struct http_request *request, const struct http_response *response,
-                         struct strbuf *out)
+static void add_first_lines(const struct http_response *response, struct strbuf *out)
 {
-    bool has_body = response->content_type != NULL;
-
-    strbuf_clear(out);
     strbuf_adds(out, "HTTP/1.1 ");
     strbuf_add_int(out, response->status);
     strbuf_addc(out, ' ');
     strbuf_adds(out, http_reason(response->status));
     strbuf_add(out, "\r\n", 2);
     strbuf_adds(out, date_header());
-    if (has_body) {
+    if (response->content_type != NULL) {
         strbuf_adds(out, "Content-Type: ");
         strbuf_adds(out, response->content_type);
         strbuf_add(out, "\r\n", 2);
-        add_number_header(out, "Content-Length: ", response->body.len);
     }
+}
+
+static void add_last_lines(const struct http_request *request, const struct http_response *response,
+                           struct strbuf *out)
+{
     strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
     strbuf_adds(out, "X-Request-Id: ");
     strbuf_adds(out, request->id);
     strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n"
                                      : "\r\nConnection: keep-alive\r\n\r\n");
+}
+
+void http_write_chunked_head(const struct http_request *request,
+                             const struct http_response *response, struct strbuf *out)
+{
+    add_first_lines(response, out);
+    strbuf_adds(out, "Transfer-Encoding: chunked\r\n");
+    add_last_lines(request, response, out);
+}
+
+size_t http_write_answer(const struct http_request *request, const struct http_response *response,
+                         struct strbuf *out)
+{
+    bool has_body = response->content_type != NULL;
+
+    strbuf_clear(out);
+    add_first_lines(response, out);
+    if (has_body) {
+        add_number_header(out, "Content-Length: ", response->body.len);
+    }
+    add_last_lines(request, response, out);
     /* a HEAD is told the length that a GET would get (RFC 9110 section 9.3.2) */
     if (!has_body || strcmp(request->method, "HEAD") == 0) {
         return 0;

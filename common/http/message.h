@@ -50,6 +50,8 @@ struct http_text {
     size_t len;
 };
 
+struct http_stream;
+
 struct http_request {
     const char *method;
     const char *path;                         /* as it came: not percent-decoded */
@@ -60,8 +62,9 @@ struct http_request {
     uint8_t count[HTTP_NAMES]; /* per name: how many headers have it */
     const char *body;
     size_t body_len;
-    int64_t start_us;    /* monotonic; when the head had been read */
-    int64_t deadline_us; /* monotonic; counted from when the body had been read too */
+    struct http_stream *stream; /* of a route that is streamed: then it has no body; else NULL */
+    int64_t start_us;           /* monotonic; when the head had been read */
+    int64_t deadline_us;        /* monotonic; counted from when the body had been read too */
     char id[HTTP_REQUEST_ID_SIZE];
     char trace_id[HTTP_TRACE_ID_SIZE];            /* of traceparent (W3C Trace Context), or "" */
     struct http_header headers[HTTP_HEADERS_MAX]; /* last, for it need not be zeroed */
@@ -72,7 +75,8 @@ struct http_response {
     const char *content_type; /* NULL: no body */
     struct strbuf headers;    /* "Name: value\r\n" lines beside those the server adds */
     struct strbuf body;
-    bool close; /* end the connection after this response */
+    bool close;  /* end the connection after this response */
+    bool is_cut; /* of a streamed answer that was begun: it ends without its end */
 };
 
 /* An empty request with these three, which are borrowed. Leaves the room for headers as it is. */
@@ -109,6 +113,10 @@ struct strbuf *http_start_json(struct http_response *response, int status);
 
 /* The reason phrase of a status code (RFC 9110 section 15); of an unknown one that of its class. */
 const char *http_reason(int status);
+
+/* Adds the head of an answer whose body follows in chunks (RFC 9112 section 7.1). */
+void http_write_chunked_head(const struct http_request *request,
+                             const struct http_response *response, struct strbuf *out);
 
 /* Writes head and body into `out` as they go over the wire. Returns how many bytes of it are body:
  * none in an answer to HEAD, and none in a 304. */

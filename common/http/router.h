@@ -15,6 +15,7 @@ struct http_route {
     const char *method; /* GET answers HEAD too; NULL ends a table */
     const char *path;   /* e.g. "/api/products/{id}"; also the route's name in metrics and logs */
     http_handler *handle;
+    bool is_streamed; /* the handler reads the body as it arrives (stream.h) */
 };
 
 /* A route of the whole system, whichever service answers it. */

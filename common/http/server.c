@@ -10,6 +10,7 @@
 #include "common/http/head.h"
 #include "common/http/problem.h"
 #include "common/http/sockets.h"
+#include "common/http/stream.h"
 #include "common/http/traffic.h"
 
 #include <assert.h>
@@ -83,6 +84,7 @@ struct thread_buffers {
     const char *head_start; /* where the library's buffer begins, as far as this thread has seen */
     struct http_request request;
     struct http_response response;
+    struct http_stream stream;
     struct strbuf body;
     struct strbuf out;
 };
@@ -394,10 +396,14 @@ static void refuse_head(const struct http_request *request, struct http_response
 }
 
 /* Few bodies are large, so a thread does not keep the memory of one. */
-static void forget_large_body(struct thread_buffers *buffers)
+static void forget_large_bodies(struct thread_buffers *buffers)
 {
-    if (buffers->body.capacity > KEPT_BODY_BYTES_MAX) {
-        strbuf_finish(&buffers->body);
+    struct strbuf *bodies[] = {&buffers->body, &buffers->response.body, &buffers->out};
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++) {
+        if (bodies[i]->capacity > KEPT_BODY_BYTES_MAX) {
+            strbuf_finish(bodies[i]);
+        }
     }
 }
 
@@ -475,6 +481,84 @@ static enum head_fault take_head(struct http_request *request, const struct mg_r
     return head_fault(&reader, info->http_version);
 }
 
+/* --- streamed requests ------------------------------------------------------------------------ */
+
+struct stream_end {
+    struct http_server *server;
+    struct mg_connection *connection;
+};
+
+static int read_stream(void *arg, char *bytes, size_t len)
+{
+    const struct stream_end *end = arg;
+    struct socket_guarded guarded;
+    int got;
+
+    socket_guard_begin_stream(end->server->guard, &guarded,
+                              socket_of(end->server, end->connection));
+    got = mg_read(end->connection, bytes, len);
+    socket_guard_end(end->server->guard, &guarded);
+    return got;
+}
+
+static bool write_stream(void *arg, const char *bytes, size_t len)
+{
+    const struct stream_end *end = arg;
+
+    return mg_write(end->connection, bytes, len) == (int)len;
+}
+
+/* May this streamed request be handled? Sets how its body comes. The connection ends behind a body
+ * in chunks, because the library is lenient about their form: a proxy in front might see its end
+ * elsewhere. */
+static bool begin_stream(struct http_server *server, const char *http_version,
+                         const struct http_request *request, struct http_stream *stream)
+{
+    if (strcmp(http_version, "1.1") != 0) {
+        http_problem(request, stream->response, HTTP_VERSION_NOT_SUPPORTED,
+                     "expected HTTP/1.1, because the answer may come in chunks", NULL);
+        stream->response->close = true;
+        return false;
+    }
+    if (!http_stream_length(request, stream->response, &stream->is_chunked, &stream->left)) {
+        return false;
+    }
+    stream->wants_continue = http_wants_continue(request);
+    stream->response->close = stream->is_chunked || lifecycle_is_draining() || is_busy(server) ||
+                              !client_keeps_alive(request, http_version);
+    return true;
+}
+
+/* Handles a request that reads its body itself. */
+static void answer_streamed(struct http_server *server, struct mg_connection *connection,
+                            const struct http_route *route, struct http_request *request,
+                            struct thread_buffers *buffers)
+{
+    struct stream_end end = {.server = server, .connection = connection};
+    struct http_stream *stream = &buffers->stream;
+
+    *stream = (struct http_stream){
+        .request = request,
+        .response = &buffers->response,
+        .out = &buffers->out,
+        .io = {.arg = &end, .read = read_stream, .write = write_stream},
+        .request_timeout_ms = server->options.request_timeout_ms,
+    };
+    if (begin_stream(server, mg_get_request_info(connection)->http_version, request, stream)) {
+        request->stream = stream;
+        request->deadline_us = http_stream_deadline_us(stream);
+        route->handle(request, &buffers->response, server->options.context);
+    }
+    if (stream->end != HTTP_STREAM_WHOLE || stream->is_broken || buffers->response.is_cut) {
+        buffers->response.close = true;
+    }
+    if (stream->is_begun) {
+        http_stream_finish(stream, !buffers->response.is_cut);
+    }
+}
+
+/* --- one request, whole ----------------------------------------------------------------------- */
+
 /* Routes, reads the body and handles. Returns the route, or NULL when none was found or the request
  * was refused before it was looked for. */
 static const struct http_route *answer(struct http_server *server, struct mg_connection *connection,
@@ -494,8 +578,11 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
     /* The body is read also when there is no route: the next request stands behind it. */
     route =
         http_find_route(server->options.routes, server->options.known_routes, request, response);
-    if (http_content_length(request, server->options.body_bytes_max, response, &len) &&
-        read_body(server, connection, request, len, &buffers->body, response) && route != NULL) {
+    if (route != NULL && route->is_streamed) {
+        answer_streamed(server, connection, route, request, buffers);
+    } else if (http_content_length(request, server->options.body_bytes_max, response, &len) &&
+               read_body(server, connection, request, len, &buffers->body, response) &&
+               route != NULL) {
         request->deadline_us = clock_after_ms(server->options.request_timeout_ms);
         route->handle(request, response, server->options.context);
     }
@@ -508,9 +595,14 @@ static void finish(struct http_server *server, struct mg_connection *connection,
                    struct thread_buffers *buffers, const struct http_route *route, bool is_timed)
 {
     const struct http_request *request = &buffers->request;
-    size_t body_bytes = http_write_answer(request, &buffers->response, &buffers->out);
-    bool is_sent = mg_write(connection, buffers->out.text, buffers->out.len) > 0;
+    size_t body_bytes = 0;
 
+    if (request->stream != NULL && request->stream->is_begun) {
+        body_bytes = request->stream->sent;
+    } else {
+        body_bytes = http_write_answer(request, &buffers->response, &buffers->out);
+        body_bytes = mg_write(connection, buffers->out.text, buffers->out.len) > 0 ? body_bytes : 0;
+    }
     if (server->traffic != NULL) {
         traffic_note(server->traffic,
                      &(struct traffic_answer){
@@ -518,7 +610,7 @@ static void finish(struct http_server *server, struct mg_connection *connection,
                          .route = route,
                          .peer = mg_get_request_info(connection)->remote_addr,
                          .status = buffers->response.status,
-                         .body_bytes = is_sent ? body_bytes : 0,
+                         .body_bytes = body_bytes,
                          .took_us = is_timed ? clock_mono_us() - request->start_us : -1,
                      });
     }
@@ -573,9 +665,10 @@ static int on_request(struct mg_connection *connection)
     response->close = response->close || lifecycle_is_draining() || is_busy(server) ||
                       !client_keeps_alive(request, info->http_version);
     finish(server, connection, buffers, route, true);
-    forget_large_body(buffers);
+    forget_large_bodies(buffers);
     if (response->close) {
-        if (response->status >= 400) {
+        if (response->status >= 400 ||
+            (request->stream != NULL && request->stream->end != HTTP_STREAM_WHOLE)) {
             discard_body(server, connection);
         }
         mg_disable_connection_keep_alive(connection);

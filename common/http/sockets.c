@@ -2,6 +2,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/lifecycle.h"
 #include "common/base/thread.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define DRAIN_AFTER_MS 500
 #define LOOK_MS 50 /* how often deadlines are looked at */
 /* Looked at: more than a service has threads and connections to stores. */
 #define DESCRIPTORS_MAX 8192
@@ -129,7 +131,8 @@ static void *run(void *arg)
 
         for (const struct socket_guarded *guarded = guard->guarded; guarded != NULL;
              guarded = guarded->next) {
-            if (guarded->deadline_us <= now_us) {
+            if (guarded->deadline_us <= now_us ||
+                (guarded->drain_us <= now_us && lifecycle_is_draining())) {
                 shutdown(guarded->socket, SHUT_RD);
             }
         }
@@ -164,10 +167,8 @@ void socket_guard_destroy(struct socket_guard *guard)
     free(guard);
 }
 
-void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket,
-                        int64_t deadline_us)
+static void add_guarded(struct socket_guard *guard, struct socket_guarded *guarded)
 {
-    *guarded = (struct socket_guarded){.socket = socket, .deadline_us = deadline_us};
     pthread_mutex_lock(&guard->lock);
     guarded->next = guard->guarded;
     guarded->previous = &guard->guarded;
@@ -176,6 +177,22 @@ void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guard
     }
     guard->guarded = guarded;
     pthread_mutex_unlock(&guard->lock);
+}
+
+void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket,
+                        int64_t deadline_us)
+{
+    *guarded = (struct socket_guarded){
+        .socket = socket, .deadline_us = deadline_us, .drain_us = INT64_MAX};
+    add_guarded(guard, guarded);
+}
+
+void socket_guard_begin_stream(struct socket_guard *guard, struct socket_guarded *guarded,
+                               int socket)
+{
+    *guarded = (struct socket_guarded){
+        .socket = socket, .deadline_us = INT64_MAX, .drain_us = clock_after_ms(DRAIN_AFTER_MS)};
+    add_guarded(guard, guarded);
 }
 
 void socket_guard_end(struct socket_guard *guard, struct socket_guarded *guarded)

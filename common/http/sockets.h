@@ -16,6 +16,7 @@ struct socket_guard;
 struct socket_guarded {
     int socket;
     int64_t deadline_us;
+    int64_t drain_us; /* when it ends in a process that drains */
     struct socket_guarded *next;
     struct socket_guarded **previous;
 };
@@ -28,6 +29,11 @@ void socket_guard_destroy(struct socket_guard *guard);
 /* From here to socket_guard_end the socket (-1: none) stays open. */
 void socket_guard_begin(struct socket_guard *guard, struct socket_guarded *guarded, int socket,
                         int64_t deadline_us);
+/* The same without a deadline, but for a process that drains: then it is shut down when nothing has
+ * come for half a second. (A socket on which bytes come is better left to a reader that looks
+ * whether the process drains, because a client that is cut off while it sends loses the answer.) */
+void socket_guard_begin_stream(struct socket_guard *guard, struct socket_guarded *guarded,
+                               int socket);
 void socket_guard_end(struct socket_guard *guard, struct socket_guarded *guarded);
 
 /* The socket of this process that is connected to this peer, a numeric address, or -1. */

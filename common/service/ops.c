@@ -188,11 +188,11 @@ void ops_metrics(const struct http_request *request, struct http_response *respo
 }
 
 const struct http_route ops_routes[] = {
-    {"GET", "/livez", handle_alive},
-    {"GET", "/readyz", handle_readyz},
-    {"GET", "/startupz", handle_alive},
-    {"GET", "/version", handle_version},
-    {"GET", "/health", ops_health},
-    {"GET", "/metrics", ops_metrics},
-    {NULL, NULL, NULL},
+    {"GET", "/livez", handle_alive, false},
+    {"GET", "/readyz", handle_readyz, false},
+    {"GET", "/startupz", handle_alive, false},
+    {"GET", "/version", handle_version, false},
+    {"GET", "/health", ops_health, false},
+    {"GET", "/metrics", ops_metrics, false},
+    {NULL, NULL, NULL, false},
 };

@@ -7,11 +7,11 @@
 #include "common/service/ops.h"
 
 const struct http_route routes[] = {
-    {"GET", API_PRODUCT_STOCK, handle_product_stock},
-    {"GET", API_PRODUCT, handle_product},
-    {"GET", API_PRODUCTS, handle_products},
-    {"GET", API_STOCK, handle_stock},
-    {"GET", "/health", ops_health},
-    {"GET", "/metrics", ops_metrics},
-    {NULL, NULL, NULL},
+    {"GET", API_PRODUCT_STOCK, handle_product_stock, false},
+    {"GET", API_PRODUCT, handle_product, false},
+    {"GET", API_PRODUCTS, handle_products, false},
+    {"GET", API_STOCK, handle_stock, false},
+    {"GET", "/health", ops_health, false},
+    {"GET", "/metrics", ops_metrics, false},
+    {NULL, NULL, NULL, false},
 };

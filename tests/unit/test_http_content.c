@@ -68,6 +68,75 @@ static void test_lengths(void **state)
     }
 }
 
+static void test_lengths_of_streams(void **state)
+{
+    static const struct {
+        struct row_header headers[2];
+        int status; /* 0: taken */
+        bool is_chunked;
+        int64_t len;
+    } rows[] = {
+        {{{NULL, NULL}}, 411, false, 0},
+        {{{"Content-Length", "0"}}, 0, false, 0},
+        {{{"Content-Length", "9223372036854775807"}}, 0, false, INT64_MAX},
+        {{{"Content-Length", "9223372036854775808"}}, 400, false, 0},
+        {{{"Content-Length", "1"}, {"Content-Length", "1"}}, 400, false, 0},
+        {{{"Transfer-Encoding", "chunked"}}, 0, true, 0},
+        {{{"Transfer-Encoding", "Chunked"}}, 0, true, 0},
+        {{{"Transfer-Encoding", "gzip, chunked"}}, 411, false, 0},
+        {{{"Transfer-Encoding", "identity"}}, 411, false, 0},
+        {{{"Transfer-Encoding", ""}}, 411, false, 0},
+        {{{"Transfer-Encoding", "chunked"}, {"Transfer-Encoding", "chunked"}}, 411, false, 0},
+        {{{"Transfer-Encoding", "chunked"}, {"Content-Length", "1"}}, 411, false, 0},
+        {{{"Transfer-Encoding", "chunked"}, {"Expect", "100-continue"}}, 0, true, 0},
+        {{{"Transfer-Encoding", "chunked"}, {"Expect", "x"}}, 417, false, 0},
+        {{{"Transfer-Encoding", "chunked"}, {"Content-Encoding", "gzip"}}, 415, false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with(rows[i].headers, FS_ARRAY_LEN(rows[i].headers));
+        struct http_response response = {.status = 0};
+        bool is_chunked = false;
+        int64_t len = 0;
+
+        check_row(http_stream_length(&request, &response, &is_chunked, &len) ==
+                      (rows[i].status == 0),
+                  "row %zu", i);
+        check_row(response.status == rows[i].status, "row %zu: %d", i, response.status);
+        check_row(rows[i].status != 0 || (is_chunked == rows[i].is_chunked && len == rows[i].len),
+                  "row %zu: %d, %lld", i, is_chunked, (long long)len);
+        assert_true(response.close == (rows[i].status != 0));
+        http_response_finish(&response);
+    }
+}
+
+static void test_media_type_of_lines(void **state)
+{
+    static const struct {
+        struct row_header headers[2];
+        bool taken;
+    } rows[] = {
+        {{{"Content-Type", "application/x-ndjson"}}, true},
+        {{{"Content-Type", "application/x-ndjson; charset=utf-8"}}, true},
+        {{{"Content-Type", "application/x-ndjson; charset=utf-16"}}, false},
+        {{{"Content-Type", "application/json"}}, false},
+        {{{NULL, NULL}}, false},
+        {{{"Content-Type", "application/x-ndjson"}, {"Content-Type", "application/x-ndjson"}},
+         false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with(rows[i].headers, FS_ARRAY_LEN(rows[i].headers));
+        struct http_response response = {.status = 0};
+
+        check_row(http_check_ndjson(&request, &response) == rows[i].taken, "row %zu", i);
+        assert_int_equal(response.status, rows[i].taken ? 0 : 415);
+        http_response_finish(&response);
+    }
+}
+
 static void test_a_refused_coding_names_the_one_that_is_taken(void **state)
 {
     static const struct row_header gzip = {"Content-Encoding", "gzip"};
@@ -159,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_lengths_of_streams),
+        cmocka_unit_test(test_media_type_of_lines),
         cmocka_unit_test(test_a_refused_coding_names_the_one_that_is_taken),
         cmocka_unit_test(test_media_types),
         cmocka_unit_test(test_a_body_has_a_length),

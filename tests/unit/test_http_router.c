@@ -75,12 +75,12 @@ static void test_paths(void **state)
 enum { PRODUCTS, PRODUCT, PRODUCT_STOCK, UPDATE_STOCK, HEALTH };
 
 static const struct http_route all_routes[] = {
-    [PRODUCTS] = {"GET", "/api/products", answer},
-    [PRODUCT] = {"GET", "/api/products/{id}", answer},
-    [PRODUCT_STOCK] = {"GET", "/api/products/{id}/stock", answer},
-    [UPDATE_STOCK] = {"POST", "/api/products/{id}/update-stock", answer},
-    [HEALTH] = {"GET", "/health", answer},
-    {NULL, NULL, NULL},
+    [PRODUCTS] = {"GET", "/api/products", answer, false},
+    [PRODUCT] = {"GET", "/api/products/{id}", answer, false},
+    [PRODUCT_STOCK] = {"GET", "/api/products/{id}/stock", answer, false},
+    [UPDATE_STOCK] = {"POST", "/api/products/{id}/update-stock", answer, false},
+    [HEALTH] = {"GET", "/health", answer, false},
+    {NULL, NULL, NULL, false},
 };
 
 /* A system of two services, with a path that both of them have. */
@@ -93,10 +93,10 @@ static const struct http_known_route system_routes[] = {
     {NULL, NULL, NULL},
 };
 static const struct http_route writer_routes[] = {
-    {"POST", "/api/products/{id}/update-stock", answer},
-    {"POST", "/api/orders", answer},
-    {"DELETE", "/api/orders", answer}, /* of its own: the system does not know of it */
-    {NULL, NULL, NULL},
+    {"POST", "/api/products/{id}/update-stock", answer, false},
+    {"POST", "/api/orders", answer, false},
+    {"DELETE", "/api/orders", answer, false}, /* of its own: the system does not know of it */
+    {NULL, NULL, NULL, false},
 };
 
 static struct http_request request_of(const char *method, const char *path)

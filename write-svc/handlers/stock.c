@@ -192,8 +192,8 @@ static void handle_update_stock(const struct http_request *request, struct http_
 }
 
 const struct http_route handlers_routes[] = {
-    {"POST", API_UPDATE_STOCK, handle_update_stock},
-    {"GET", "/health", ops_health},
-    {"GET", "/metrics", ops_metrics},
-    {NULL, NULL, NULL},
+    {"POST", API_UPDATE_STOCK, handle_update_stock, false},
+    {"GET", "/health", ops_health, false},
+    {"GET", "/metrics", ops_metrics, false},
+    {NULL, NULL, NULL, false},
 };
