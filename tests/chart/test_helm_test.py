@@ -60,6 +60,8 @@ service=read-svc
 case $RULE_MATCH:$method:$path in
   path:*:/api/products/*/update-stock | path:*:/api/catalog/*) service=write-svc ;;
   path:*:/api/orders | path:*:/api/orders/*/cancel) service=write-svc ;;
+  path:*:/api/reservations | path:*:/api/reservations/*/*) service=write-svc ;;
+  path:*:/api/stock/changes) service=write-svc ;;
   method:POST:* | method:PUT:*) service=write-svc ;;
 esac
 printf . >>"$COUNTS/fs-faststock-$service.$method"

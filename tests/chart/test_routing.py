@@ -9,19 +9,37 @@ from rendering import MODES, kinds, one, render
 
 PRODUCTS = Path(__file__).parents[2] / "common/products"
 
-READS = ["/api/products", "/api/products/1", "/api/products/1/stock", "/api/stock", "/api/orders/1"]
+READS = [
+    "/api/products",
+    "/api/products/1",
+    "/api/products/1/stock",
+    "/api/products/1/movements",
+    "/api/stock",
+    "/api/changes",
+    "/api/orders/1",
+    "/api/reservations/1",
+]
 WRITES = [
     "/api/products/1/update-stock",
     "/api/orders",
     "/api/orders/1/cancel",
+    "/api/reservations",
+    "/api/reservations/1/confirm",
+    "/api/reservations/1/release",
+    "/api/stock/changes",
     "/api/catalog/products",
     "/api/catalog/products/7",
+    "/api/catalog/import",
 ]
 NOT_WRITES = [
     "/api/products/1/update-stocks",
     "/api/products/1/2/update-stock",
     "/api/products/1/update-stock/x",
     "/api/ordersX",
+    "/api/reservationsX",
+    "/api/reservations/1/confirmed",
+    "/api/reservations/1/2/release",
+    "/api/stock/changes/1",
 ]
 OUTSIDE = ["/", "/metrics", "/health", "/apix"]
 
@@ -43,16 +61,21 @@ def route_ingress_nginx(objects, request):
 
 
 def route_f5(objects, request):
-    """A minion with path-regex gives `location ~ "^path"`, one without a prefix location; nginx
-    takes the first that matches of the former, else the longest of the latter."""
-    prefixes = []
+    """A minion gives `location = "path"` with path-regex `exact`, `location ~ "^path"` with
+    `case_sensitive`, a prefix location without; nginx takes the first kind before the first that
+    matches of the second, else the longest of the third."""
+    found = []
     for ingress, path, service in paths(kinds(objects, "Ingress")):
-        if ingress["metadata"]["annotations"].get("nginx.org/path-regex") == "case_sensitive":
-            if re.match(path, request):
-                return service
-        elif request.startswith(path):  # by characters, whatever the pathType
-            prefixes.append((len(path), service))
-    return max(prefixes, default=(0, None))[1]
+        kind = ingress["metadata"]["annotations"].get("nginx.org/path-regex")
+        if kind == "exact":
+            matches, rank = request == path, 10_000
+        elif kind == "case_sensitive":
+            matches, rank = re.match(path, request), 1_000
+        else:
+            matches, rank = request.startswith(path), len(path)  # whatever the pathType
+        if matches:
+            found.append((rank, service))
+    return max(found, default=(0, None), key=lambda match: match[0])[1]
 
 
 def route_gateway(objects, request, method="GET"):
@@ -132,6 +155,36 @@ def test_gateway_by_method():
         for path in WRITES
         for method in ("POST", "PATCH", "DELETE")
     } == {"write-svc"}
+
+
+def test_an_import_may_be_long_and_nothing_else():
+    nginx = "nginx.ingress.kubernetes.io/"
+    ingress = one(render(), "Ingress", "-write-svc-import")["metadata"]["annotations"]
+    assert (ingress[nginx + "proxy-body-size"], ingress[nginx + "proxy-read-timeout"]) == (
+        "0",
+        "600",
+    )
+    assert ingress[nginx + "proxy-request-buffering"] == "off"
+    for other in ("-write-svc", "-read-svc"):
+        ingress = one(render(), "Ingress", other)["metadata"]["annotations"]
+        assert nginx + "proxy-body-size" not in ingress
+        assert ingress[nginx + "proxy-read-timeout"] == "5"
+    minion = one(render(*MODES["f5"]), "Ingress", "-write-svc-import")["metadata"]["annotations"]
+    assert minion["nginx.org/client-max-body-size"] == "0"
+    assert minion["nginx.org/proxy-read-timeout"] == "600s"
+    for mode in ("gateway", "gateway-method"):
+        (route,) = kinds(render(*MODES[mode]), "HTTPRoute")
+        timeouts = [rule["timeouts"]["request"] for rule in route["spec"]["rules"]]
+        assert timeouts == ["600s", "5s", "5s"]
+        (match,) = route["spec"]["rules"][0]["matches"]
+        assert match["path"] == {"type": "Exact", "value": "/api/catalog/import"}
+
+
+def test_the_import_comes_before_the_catalogue():
+    """Longest first, so the Ingress of the import is asked before that of the catalogue."""
+    found = {path: i["metadata"]["name"] for i, path, _ in paths(kinds(render(), "Ingress"))}
+    matching = [path for path in found if re.match(path, "/api/catalog/import", re.I)]
+    assert found[max(matching, key=len)] == "fs-faststock-write-svc-import"
 
 
 def test_rate_limit():

@@ -363,9 +363,15 @@ request_timeout_ms
 {{- define "faststock.writePaths" -}}
 - pattern: /api/products/[^/]+/update-stock
 - pattern: /api/orders/[^/]+/cancel
+- pattern: /api/reservations/[^/]+/(confirm|release)
 - exact: /api/orders
+- exact: /api/reservations
+- exact: /api/stock/changes
 - prefix: /api/catalog
 {{- end -}}
+
+{{/* One of these, whose body may be of any length and whose answer takes as long. */}}
+{{- define "faststock.importPath" -}}/api/catalog/import{{- end -}}
 
 {{/* The same as regular expressions that are matched from the start of a path. */}}
 {{- define "faststock.writePatterns" -}}
