@@ -343,7 +343,18 @@ wait_ready() { # NAME: until it answers; dies with its log when it ends or does 
     ! is_running pgbouncer || wait_until 10 ask_pgbouncer ||
       die "PgBouncer does not reach PostgreSQL; ./dev logs pgbouncer"
   fi
+  case $name in postgres | pgbouncer) wait_for_writers ;; esac
   rm -f "$(leaving_mark_of "$name")"
+}
+
+# Each writer asks for its store again by itself, a moment after that is back.
+wait_for_writers() {
+  local name
+  for name in "${NAMES[@]}"; do
+    [[ $name == write-* ]] && is_running postgres && is_running pgbouncer && is_running "$name" ||
+      continue
+    wait_until 10 is_answering "$name" || die "$name does not reach PostgreSQL; ./dev logs $name"
+  done
 }
 
 make_database() {

@@ -1,0 +1,48 @@
+-- Everything that changes stock, in one function that judges a batch of commands, so that many
+-- changes of one product cost one round trip, one transaction and one flush of the WAL.
+--
+-- A *command* is what one request asks for. Command i is kinds[i] with its *items*, the next
+-- item_counts[i] of the item arrays:
+--
+--   kind          items                        subject, details
+--   change        one                          an amount to add, or (item_absolute) the new stock
+--   changes_each  many, each judged on its own
+--   changes_all   many, all or nothing
+--   order         many: amount is a quantity
+--   reserve       many: amount is a quantity   subject: for how many seconds
+--   confirm       none: those of the           subject: the reservation
+--   release       reservation
+--   expire
+--   cancel        none: those of the order     subject: the order
+--   create        none                         details: {"name","price","stock","sku"}
+--   edit          one: the product, amount 0   details: {"name","price"}, each optional
+--   delete        one: the product, amount 0
+--
+-- item_versions[j], when not NULL, must be the version of the product.
+--
+-- Commands are judged in their order, each on the state that the ones before it left. One that is
+-- refused leaves no trace. There is one row for each command, with `ord`, and one for each product
+-- that changed, as it is at the end, with `id`. Of a command it tells:
+--   outcome  applied, or why it was refused: not_found, insufficient_stock, version_mismatch,
+--            out_of_range (stock and reserved together would exceed 2^53 - 1), reserved (a product
+--            of which units are held is not deleted), sku_taken, not_held (the reservation was
+--            confirmed or released), expired, cancelled (the order was), locked, key_busy,
+--            key_reused, refused (changes_all)
+--   result   JSON: on success the body of the answer, else the further members of the problem
+--   etag     the version of the product, or NULL
+--
+-- Locks are taken in one order by all batches, so they cannot deadlock each other: keys (never
+-- waited for), reservations, orders and products, each by id; the lane last. A product that another
+-- transaction holds makes the batch wait for lock_timeout, and fail. With `waits` false nothing is
+-- waited for, and only the commands that need such a row are refused (locked).
+--
+-- Repeated requests: the answer of a command with a key is kept with it. A command with a key that
+-- is kept is not done again: is_replayed, with the kept answer, or key_reused if the fingerprint is
+-- another. key_busy: its first request is being judged at this moment.
+--
+-- Lanes: a batch moves its lane on, from any lower number to its own, and keeps its answers there.
+-- See write_batch_end.
+
+-- Times as the services show them.
+CREATE FUNCTION json_time(at timestamptz) RETURNS text LANGUAGE sql STABLE
+RETURN to_char(at AT TIME ZONE 'UTC', '"""YYYY-MM-DD"T"HH24:MI:SS.US"Z"""');
