@@ -1,15 +1,15 @@
-/* write-svc: takes stock changes, makes them durable in PostgreSQL, and publishes them to Redis.
+/* write-svc: takes changes, makes them durable in PostgreSQL, and publishes them to Redis.
  *
  *     http_server -> handlers -> auth
- *                             -> inventory -> transaction (PostgreSQL), then publisher (Redis)
+ *                             -> writes -> lane -> transaction (PostgreSQL), then publisher (Redis)
  *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
 #include "write-svc/auth.h"
 #include "write-svc/handlers/handlers.h"
-#include "write-svc/inventory.h"
 #include "write-svc/publisher.h"
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
+#include "write-svc/writes.h"
 
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
@@ -66,6 +66,18 @@ static struct pg_store *open_direct(const struct settings *s)
     return pg_store_create(&options);
 }
 
+static struct writes *open_writes(const struct settings *s, struct pg_store *database,
+                                  struct publisher *publisher)
+{
+    struct writes_options options = {.database = database,
+                                     .publisher = publisher,
+                                     .lanes = (int)s->writes_lanes,
+                                     .batch_max = (size_t)s->writes_batch_max,
+                                     .waiting_max = (size_t)s->writes_waiting_max};
+
+    return writes_create(&options);
+}
+
 _Static_assert(READINESS_WHY_SIZE == OPS_NOTE_SIZE, "a reason fits");
 
 static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
@@ -81,9 +93,9 @@ static int serve(const struct settings *s, struct auth *auth)
     struct relay *relay =
         direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct publisher *publisher = publisher_create(cache);
-    struct inventory *inventory = inventory_create(database, publisher);
+    struct writes *writes = open_writes(s, database, publisher);
     struct readiness *readiness = readiness_create(database);
-    struct handlers handlers = {.auth = auth, .inventory = inventory};
+    struct handlers handlers = {.auth = auth, .writes = writes};
     const struct ops_dependency dependencies[] = {
         {"postgres", stores_database_state, database, stores_database_note},
         {cache == NULL ? NULL : "redis", stores_cache_state, cache, stores_cache_note},
@@ -100,7 +112,7 @@ static int serve(const struct settings *s, struct auth *auth)
     status = service_run(&s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
-    inventory_destroy(inventory);
+    writes_destroy(writes);
     publisher_destroy(publisher);
     relay_destroy(relay);
     pg_store_destroy(direct);

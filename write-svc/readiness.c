@@ -42,19 +42,25 @@ void readiness_destroy(struct readiness *readiness)
  * none of its caller's on the tables. */
 static const char check_sql[] =
     "SELECT CASE"
-    " WHEN f.oid IS NULL THEN 'the function change_stock is not there, or the role '"
+    " WHEN f.oid IS NULL THEN 'the function write_batch is not there, or the role '"
     "  || current_user || ' may not use its schema: apply the migrations (sql/migrate)'"
     " WHEN NOT has_function_privilege(f.oid, 'EXECUTE')"
-    "  THEN 'the role ' || current_user || ' may not EXECUTE the function change_stock'"
+    "  THEN 'the role ' || current_user || ' may not EXECUTE the function write_batch'"
     " WHEN p.prosecdef THEN NULL"
-    " WHEN NOT (has_table_privilege(to_regclass('products'), 'SELECT')"
-    "  AND has_any_column_privilege(to_regclass('products'), 'UPDATE'))"
-    "  THEN 'the role ' || current_user || ' may not SELECT and UPDATE products'"
-    " WHEN NOT has_any_column_privilege(to_regclass('stock_movements'), 'INSERT')"
-    "  THEN 'the role ' || current_user || ' may not INSERT into stock_movements'"
+    " ELSE (SELECT 'the role ' || current_user || ' lacks the right ' || r.name || ' on ' || r.of"
+    "  FROM (VALUES (1, 'products', 'SELECT, INSERT, UPDATE'), (2, 'stock_movements', 'INSERT'),"
+    "   (3, 'orders', 'SELECT, INSERT, UPDATE'), (4, 'order_items', 'SELECT, INSERT'),"
+    "   (5, 'reservations', 'SELECT, INSERT, UPDATE'),"
+    "   (6, 'reservation_items', 'SELECT, INSERT'),"
+    "   (7, 'idempotency_keys', 'SELECT, INSERT'),"
+    "   (8, 'write_lanes', 'SELECT, INSERT, UPDATE')) AS t (n, name, rights)"
+    "  CROSS JOIN LATERAL (SELECT t.name AS of, name FROM"
+    "   unnest(string_to_array(t.rights, ', ')) AS name) AS r"
+    "  WHERE NOT has_any_column_privilege(to_regclass(r.of), r.name) ORDER BY t.n, r.name LIMIT 1)"
     " END"
     " FROM (SELECT to_regprocedure("
-    "  'change_stock(bigint[],bigint[],boolean[],bigint[],text[])') AS oid) AS f"
+    "  'write_batch(bigint,bigint,boolean,text[],bigint[],text[],text[],text[],int[],bigint[],'"
+    "  || 'bigint[],boolean[],bigint[],text[])') AS oid) AS f"
     " LEFT JOIN pg_proc AS p ON p.oid = f.oid";
 
 static void set_missing(struct readiness *readiness, const char *missing)

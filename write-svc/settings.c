@@ -14,6 +14,13 @@ const struct config_option settings_options[] = {
          "relay."},
     REDIS_OPTIONS(offsetof(struct settings, stores), "4"),
     CACHE_OPTIONS(offsetof(struct settings, stores)),
+    {"writes", "lanes", CONFIG_INT, offsetof(struct settings, writes_lanes), "4", 1, 64,
+     .help = "Batches under way at a time; the changes of one product share a lane. Each uses a "
+             "connection of database.pool_size."},
+    {"writes", "batch_max", CONFIG_INT, offsetof(struct settings, writes_batch_max), "256", 1, 1000,
+     .help = "Writes of one transaction."},
+    {"writes", "waiting_max", CONFIG_INT, offsetof(struct settings, writes_waiting_max), "2000", 1,
+     1000000, .help = "Writes that may wait in a lane; more are refused (503)."},
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
      .help =
          "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is "

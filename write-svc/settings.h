@@ -9,7 +9,10 @@ struct settings {
     struct service_settings service;
     struct store_settings stores;
     const char *database_direct_url; /* "": no relay */
-    const char *auth_tokens_file;    /* "": writes need no token */
+    int64_t writes_lanes;
+    int64_t writes_batch_max;
+    int64_t writes_waiting_max;
+    const char *auth_tokens_file; /* "": writes need no token */
 };
 
 extern const struct config_option settings_options[];

@@ -78,7 +78,7 @@ static void log_failure(const struct pg_error *error)
 enum transaction_end transaction_run(struct transactions *transactions,
                                      const struct pg_statement *statement,
                                      const char *const *params, int64_t deadline_us,
-                                     struct pg_result **ret_rows)
+                                     struct pg_result **ret_rows, struct pg_error *ret_error)
 {
     struct pg_error error = {.failure = PG_FAILURE_PASSING};
     enum status status = STATUS_FAILED;
@@ -93,5 +93,6 @@ enum transaction_end transaction_run(struct transactions *transactions,
     if (status == STATUS_FAILED) {
         log_failure(&error);
     }
+    *ret_error = status == STATUS_FAILED ? error : (struct pg_error){.sqlstate = ""};
     return transaction_judge(status, &error);
 }

@@ -28,12 +28,12 @@ struct transactions *transactions_create(struct pg_store *database);
 void transactions_destroy(struct transactions *transactions); /* NULL is fine */
 
 /* Runs a statement with its parameters, and again when PostgreSQL aborts it in favour of another.
- * On TRANSACTION_COMMITTED the rows are to be freed with pg_result_free. A refusal is logged here.
- */
+ * On TRANSACTION_COMMITTED the rows are to be freed with pg_result_free. A refusal is logged here;
+ * `ret_error` says what PostgreSQL refused it with, and has no sqlstate when it was not that. */
 enum transaction_end transaction_run(struct transactions *transactions,
                                      const struct pg_statement *statement,
                                      const char *const *params, int64_t deadline_us,
-                                     struct pg_result **ret_rows);
+                                     struct pg_result **ret_rows, struct pg_error *ret_error);
 
 /* How a statement ended that came to `status`; `error` counts with STATUS_FAILED only. */
 enum transaction_end transaction_judge(enum status status, const struct pg_error *error);

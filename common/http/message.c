@@ -25,6 +25,7 @@ static const struct {
     [HTTP_CONTENT_TYPE] = {NAMED("Content-Type")},
     [HTTP_EXPECT] = {NAMED("Expect")},
     [HTTP_HOST] = {NAMED("Host")},
+    [HTTP_IDEMPOTENCY_KEY] = {NAMED("Idempotency-Key")},
     [HTTP_IF_MATCH] = {NAMED("If-Match")},
     [HTTP_IF_NONE_MATCH] = {NAMED("If-None-Match")},
     [HTTP_MIN_VERSION] = {NAMED("Min-Version")},

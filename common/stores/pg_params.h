@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PG_PARAMS_MAX 8
+#define PG_PARAMS_MAX 16
 
 struct pg_params {
     struct strbuf texts; /* one behind the other, each with a NUL */

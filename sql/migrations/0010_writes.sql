@@ -17,7 +17,8 @@ ALTER TABLE products
     CHECK (deleted_at IS NULL OR reserved = 0) NOT VALID;
 
 COMMENT ON COLUMN products.sku IS
-  '1 to 64 printable ASCII characters without a comma, because a comma stands between them in lists.';
+  '1 to 64 printable ASCII characters, none of them a comma, because a comma stands between SKUs '
+  'in lists.';
 
 -- A deleted product sets its SKU free.
 CREATE UNIQUE INDEX products_sku ON products (sku) WHERE sku IS NOT NULL AND deleted_at IS NULL;

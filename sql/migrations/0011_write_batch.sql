@@ -80,7 +80,7 @@ RETURNS TABLE (id bigint, sku text, name text, price numeric, stock bigint, rese
                deleted_at timestamptz,
                ord int, outcome text, result text, etag bigint, is_replayed boolean)
 LANGUAGE plpgsql
-SET lock_timeout = '1000ms'  -- a request waits two seconds, so the others of its batch have one left
+SET lock_timeout = '1000ms'  -- half of what a request waits, so its batch can be made again
 SET plan_cache_mode = force_generic_plan  -- else a batch of one spends half its time on planning
 AS $$
 #variable_conflict use_column

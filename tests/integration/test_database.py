@@ -266,14 +266,17 @@ def test_a_writer_without_rights_says_so(stack, database, tmp_path):
                 return reply.status == 503 and part in reply.json().get("reason", "")
 
             eventually(
-                lambda: says("faststock_viewer may not SELECT and UPDATE products"),
+                lambda: says("faststock_viewer lacks the right INSERT on products"),
                 "it says what is missing",
             )
             assert service.ops.get("/readyz").json()["dependencies"]["postgres"]["state"] == "up"
             assert service.client.update_stock(1, {"delta": 0}).status >= 500
-            database.rows("GRANT SELECT, UPDATE ON products TO faststock_viewer")
+            database.rows(
+                "GRANT SELECT, INSERT, UPDATE ON products, orders, order_items, reservations,"
+                " reservation_items, idempotency_keys, write_lanes TO faststock_viewer"
+            )
             eventually(
-                lambda: says("faststock_viewer may not INSERT into stock_movements"),
+                lambda: says("faststock_viewer lacks the right INSERT on stock_movements"),
                 "it says what else is missing",
             )
             database.rows("GRANT INSERT ON stock_movements TO faststock_viewer")
@@ -318,7 +321,7 @@ def test_a_reason_that_the_database_cannot_hold_is_bad_input(stack, tmp_path):
                 == 6
             )
             assert (
-                scrape(service.client).value("faststock_stock_changes_total", outcome="bad_reason")
+                scrape(service.client).value("faststock_writes_total", outcome="unstorable")
                 == 1
             )
         assert [movement["reason"] for movement in own.movements(id)] == [None, "caf\u00e9"]

@@ -41,7 +41,11 @@ OF_READ = {
     "faststock_catalog_age_seconds": "gauge",
 }
 OF_WRITE = {
-    "faststock_stock_changes_total": "counter",
+    "faststock_writes_total": "counter",
+    "faststock_write_batch_commands": "histogram",
+    "faststock_write_wait_seconds": "histogram",
+    "faststock_write_replays_total": "counter",
+    "faststock_write_lookups_total": "counter",
     "faststock_publish_total": "counter",
     "faststock_relay_active": "gauge",
     "faststock_relay_age_seconds": "gauge",

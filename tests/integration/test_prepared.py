@@ -37,7 +37,7 @@ def test_a_statement_that_the_server_has_lost_is_prepared_again(own, tmp_path):
     own.rows(
         "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " INSERT INTO seen SELECT count(*) FROM pg_prepared_statements WHERE name LIKE "
-        "'change_stock%%';"
+        "'write_batch%%';"
         " DEALLOCATE ALL; RETURN NULL; END $$"
     )
     own.rows("CREATE TRIGGER lose AFTER UPDATE ON products EXECUTE FUNCTION lose()")
@@ -58,7 +58,7 @@ def test_a_statement_that_the_server_has_lost_is_prepared_again(own, tmp_path):
 
 def test_a_migration_that_changes_a_result(own, tmp_path):
     ids = own.create_products(20, stock=3)
-    with service("read-svc", tmp_path, own.url, pool_size=3) as reader:
+    with service("read-svc", tmp_path, own.url, pool_size=1) as reader:
         for type in ("varchar(200)", "text"):
             read_all(reader, ids)
             with Change(reader.ops) as change:

@@ -78,6 +78,7 @@ static void test_known_names(void **state)
         {"Content-Type", HTTP_CONTENT_TYPE},
         {"Expect", HTTP_EXPECT},
         {"Host", HTTP_HOST},
+        {"Idempotency-Key", HTTP_IDEMPOTENCY_KEY},
         {"If-Match", HTTP_IF_MATCH},
         {"If-None-Match", HTTP_IF_NONE_MATCH},
         {"Min-Version", HTTP_MIN_VERSION},

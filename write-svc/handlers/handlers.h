@@ -1,16 +1,16 @@
-/* The API of write-svc: HTTP on one side, the inventory on the other. */
+/* The API of write-svc: HTTP on one side, commands on the other. */
 #ifndef FASTSTOCK_WRITE_SVC_HANDLERS_HANDLERS_H
 #define FASTSTOCK_WRITE_SVC_HANDLERS_HANDLERS_H
 
 #include "write-svc/auth.h"
-#include "write-svc/inventory.h"
+#include "write-svc/writes.h"
 
 #include "common/http/router.h"
 
 /* The context that the routes want. */
 struct handlers {
     struct auth *auth;
-    struct inventory *inventory;
+    struct writes *writes;
 };
 
 extern const struct http_route handlers_routes[];

@@ -1,3 +1,4 @@
+#include "write-svc/handlers/answers.h"
 #include "write-svc/handlers/checks.h"
 #include "write-svc/handlers/handlers.h"
 
@@ -8,10 +9,6 @@
 #include "common/products/api.h"
 #include "common/service/ops.h"
 
-#include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
-
 #define REASON_CHARACTERS_MAX 200
 
 /* --- update-stock ----------------------------------------------------------------------------- */
@@ -20,7 +17,7 @@ enum { FIELD_STOCK, FIELD_DELTA, FIELD_REASON, FIELDS };
 
 /* The change that the path, If-Match and the body ask for; the reason stays in `fields`. */
 static bool read_change(const struct http_request *request, struct http_response *response,
-                        struct json_field *fields, struct stock_change *change)
+                        struct json_field *fields, struct write_item *change)
 {
     if (!parse_id(request->params[0].start, request->params[0].len, &change->product_id)) {
         http_bad_field(request, response, "id",
@@ -55,106 +52,6 @@ static bool read_change(const struct http_request *request, struct http_response
     return true;
 }
 
-static const struct http_problem_type insufficient_stock = {409, "insufficient-stock",
-                                                            "Insufficient stock"};
-static const struct http_problem_type out_of_range = {409, "out-of-range", "Stock out of range"};
-static const struct http_problem_type version_mismatch = {412, "precondition-failed",
-                                                          "Precondition failed"};
-static const struct http_problem_type refused_by_store = {500, "refused-by-store",
-                                                          "Refused by a store"};
-
-/* The state for which a change was refused, as members of the problem. */
-static void refuse_with_stock(const struct http_request *request, struct http_response *response,
-                              const struct stock_result *result,
-                              const struct http_problem_type *problem, const char *detail)
-{
-    char members[96];
-
-    snprintf(members, sizeof(members), ",\"stock\":%" PRId64 ",\"version\":%" PRId64, result->stock,
-             result->version);
-    http_problem_of(request, response, problem, detail, members);
-}
-
-static void answer_refused(const struct http_request *request, struct http_response *response,
-                           const struct stock_result *result)
-{
-    switch (result->outcome) {
-    case STOCK_NOT_FOUND:
-        http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
-        break;
-    case STOCK_INSUFFICIENT:
-        refuse_with_stock(request, response, result, &insufficient_stock,
-                          "the stock would fall below zero");
-        break;
-    case STOCK_VERSION_MISMATCH:
-        refuse_with_stock(request, response, result, &version_mismatch,
-                          "the product is not at the version of If-Match");
-        break;
-    case STOCK_OUT_OF_RANGE:
-        refuse_with_stock(request, response, result, &out_of_range,
-                          "the stock would exceed 9007199254740991");
-        break;
-    case STOCK_UNKNOWN:
-        http_problem(request, response, HTTP_UNAVAILABLE,
-                     "PostgreSQL did not confirm the change: it may or may not have been made",
-                     NULL);
-        break;
-    case STOCK_UNAVAILABLE:
-        http_problem(request, response, HTTP_UNAVAILABLE,
-                     "PostgreSQL is away, too busy, or refuses for now; nothing was changed", NULL);
-        break;
-    case STOCK_LOCKED:
-        http_problem(request, response, HTTP_UNAVAILABLE,
-                     "another change of this product takes long; nothing was changed", NULL);
-        break;
-    case STOCK_BAD_REASON:
-        http_bad_field(request, response, "reason",
-                       "the encoding of the database lacks a character of it");
-        break;
-    case STOCK_REFUSED:
-        http_problem_of(
-            request, response, &refused_by_store,
-            "PostgreSQL refused the change, and will until an operator has looked at the "
-            "log; nothing was changed",
-            NULL);
-        break;
-    case STOCK_APPLIED:
-    case STOCK_OUTCOMES:
-        assert(false); /* no refusal */
-    }
-}
-
-static void answer_applied(struct http_response *response, int64_t product_id,
-                           const struct stock_result *result)
-{
-    strbuf_addf(http_start_json(response, 200),
-                "{\"id\":%" PRId64 ",\"stock\":%" PRId64 ",\"version\":%" PRId64
-                ",\"delta\":%" PRId64 "}",
-                product_id, result->stock, result->version, result->delta);
-    http_add_etag(response, result->version);
-    http_add_header(response, "Cache-Control", "no-store");
-}
-
-/* Of several tags in If-Match one version is asked for at a time. A mismatch tells the product's
- * version: if that is in the list, it is asked for next. Versions only rise, so none is asked for
- * twice. */
-static struct stock_result change_matching(struct handlers *handlers,
-                                           const struct http_request *request,
-                                           struct stock_change *change)
-{
-    for (;;) {
-        struct stock_result result =
-            inventory_change(handlers->inventory, change, request->deadline_us);
-
-        if (result.outcome != STOCK_VERSION_MISMATCH ||
-            result.version == change->expected_version ||
-            http_if_match(request, result.version, NULL) != ETAG_FOUND) {
-            return result;
-        }
-        change->expected_version = result.version;
-    }
-}
-
 static void handle_update_stock(const struct http_request *request, struct http_response *response,
                                 void *context)
 {
@@ -174,19 +71,14 @@ static void handle_update_stock(const struct http_request *request, struct http_
                           .max = REASON_CHARACTERS_MAX},
         [FIELDS] = {.name = NULL},
     };
-    struct stock_change change = {.expected_version = 0};
+    struct write_item change = {.expected_version = 0};
+    struct write_command command = {.kind = WRITE_CHANGE, .items = &change, .item_count = 1};
 
     if (!checks_token(request, response, handlers->auth)) {
         return;
     }
     if (read_change(request, response, fields, &change)) {
-        struct stock_result result = change_matching(handlers, request, &change);
-
-        if (result.outcome == STOCK_APPLIED) {
-            answer_applied(response, change.product_id, &result);
-        } else {
-            answer_refused(request, response, &result);
-        }
+        answers_write(request, response, handlers, &command, 200);
     }
     json_fields_finish(fields);
 }

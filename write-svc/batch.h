@@ -1,0 +1,41 @@
+/* A batch: commands as the parameters of write_batch, and its rows as their results and the
+ * products that changed. For one thread. */
+#ifndef FASTSTOCK_WRITE_SVC_BATCH_H
+#define FASTSTOCK_WRITE_SVC_BATCH_H
+
+#include "write-svc/command.h"
+
+#include "common/products/product.h"
+#include "common/stores/pg.h"
+#include "common/stores/pg_params.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern const struct pg_statement batch_statement;
+
+/* The parameters of batch_statement. `waits`: for rows that another transaction holds, see
+ * sql/migrations/0011. The caller calls pg_params_finish. */
+void batch_params(struct pg_params *params, int64_t lane, int64_t number, bool waits,
+                  const struct write_command *const *commands, size_t count);
+
+/* How a batch of a lane ended (write_batch_end); its parameters are the lane and the number. */
+extern const struct pg_statement batch_end_statement;
+
+enum batch_end {
+    BATCH_MADE,
+    BATCH_NOT_MADE,
+    BATCH_LOST /* the lane is not there, or ahead: nobody knows */
+};
+enum batch_end batch_read_end(const struct pg_result *rows);
+
+/* The results of the commands, in their order. One of which the rows do not tell, or tell something
+ * that this version does not know, is WRITE_UNKNOWN, because the batch is committed. */
+void batch_read_results(const struct pg_result *rows, struct write_result *results, size_t count);
+
+/* The products of the rows; each is a reference of the caller's, or NULL for one that cannot be
+ * shown. The array is the caller's too; NULL when there is none. */
+struct product **batch_read_products(const struct pg_result *rows, size_t *ret_count);
+
+#endif
