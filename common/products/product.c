@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const char state_letters[] = {
-    [PRODUCT_PRESENT] = 'p', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
+    [PRODUCT_PRESENT] = 'q', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
 
 static struct product *product_new(enum product_state state, int64_t id, int64_t version,
                                    int64_t stock, int64_t read_us, const char *json,
@@ -41,17 +41,31 @@ static void add_time(struct strbuf *json, const char *name, int64_t wall_us)
     strbuf_addf(json, ",\"%s\":\"%s\"", name, text);
 }
 
+/* The JSON up to the SKU, with which product_has_sku compares. */
+static void begin_json(struct strbuf *json, int64_t id, const char *sku)
+{
+    strbuf_adds(json, "{\"id\":");
+    strbuf_add_int(json, id);
+    strbuf_adds(json, ",\"sku\":");
+    if (sku == NULL) {
+        strbuf_adds(json, "null");
+    } else {
+        json_add_string(json, sku);
+    }
+}
+
 struct product *product_present(const struct product_row *row, int64_t read_us)
 {
     struct strbuf json = STRBUF_EMPTY;
     struct product *product;
 
-    strbuf_adds(&json, "{\"id\":");
-    strbuf_add_int(&json, row->id);
+    begin_json(&json, row->id, row->sku);
     strbuf_adds(&json, ",\"name\":");
     json_add_string(&json, row->name);
     strbuf_addf(&json, ",\"price\":%s,\"stock\":", row->price);
     strbuf_add_int(&json, row->stock);
+    strbuf_adds(&json, ",\"reserved\":");
+    strbuf_add_int(&json, row->reserved);
     strbuf_adds(&json, ",\"version\":");
     strbuf_add_int(&json, row->version);
     add_time(&json, "createdAt", row->created_us);
@@ -93,6 +107,34 @@ void product_unref(struct product *product)
     if (before == 1) {
         free(product);
     }
+}
+
+bool product_has_sku(const struct product *product, const char *sku)
+{
+    struct strbuf head = STRBUF_EMPTY;
+    bool is_same;
+
+    begin_json(&head, product->id, sku);
+    strbuf_addc(&head, ',');
+    is_same = head.len <= product->json_len && memcmp(head.text, product->json, head.len) == 0;
+    strbuf_finish(&head);
+    return is_same;
+}
+
+void product_add_sku(const struct product *product, struct strbuf *out)
+{
+    static const char name[] = ",\"sku\":";
+    const char *start = strstr(product->json, name);
+    size_t len;
+
+    assert(product->state == PRODUCT_PRESENT);
+    if (start == NULL) { /* Redis holds a JSON that is not ours */
+        strbuf_adds(out, "null");
+        return;
+    }
+    start += strlen(name);
+    len = strcspn(start, ","); /* of which a SKU has none */
+    strbuf_add(out, start, len);
 }
 
 void product_encode(const struct product *product, struct strbuf *out)

@@ -6,6 +6,7 @@
 #include "common/base/strbuf.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,14 +25,16 @@ struct product {
     int64_t read_us; /* PostgreSQL's clock when the row was read or written, since 1970: all changes
                         committed before are in it, unless it is a replica's row */
     size_t json_len; /* 0 unless present */
-    char json[];     /* {"id":...,"name":...,...}, and NUL */
+    char json[];     /* {"id":...,"sku":...,...}, and NUL */
 };
 
 /* What a row holds; `price` is the decimal text PostgreSQL gives. */
 struct product_row {
     int64_t id;
+    const char *sku; /* NULL: it has none */
     int64_t version;
     int64_t stock;
+    int64_t reserved;
     const char *name;
     const char *price;
     int64_t created_us;
@@ -46,14 +49,27 @@ struct product *product_missing(int64_t id, int64_t read_us);
 struct product *product_ref(struct product *product);
 void product_unref(struct product *product); /* NULL is fine */
 
+/* Is the product present, and is this its SKU? (A product's SKU never changes.) */
+bool product_has_sku(const struct product *product, const char *sku);
+
+/* Adds the SKU of a product that is present as JSON, or null. */
+void product_add_sku(const struct product *product, struct strbuf *out);
+
 /* The form in which a product lies in Redis: a line "version state stock read_us", the version
  * first and padded to PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then the
  * JSON.
  *
+ * The letter of the state also names the form of the JSON. Both versions of a service share one
+ * Redis in a rolling update, under the same keys, because a state under another key would not be
+ * replaced by the writers of the other version. Each copies the JSON into its answers unread, so an
+ * entry of the other form must be a miss: it is, because a version cannot decode an entry with a
+ * letter that it does not know. A change of the JSON therefore takes a new letter for
+ * PRODUCT_PRESENT ('p' stood for the one without "sku" and "reserved"). Until the update ends, a
+ * product that both versions read is loaded from PostgreSQL whenever the other one filled Redis.
+ *
  * No reader judges by read_us yet. It stays, because the age of a cached answer is to be bounded by
  * the later of its read and a watermark (docs/ARCHITECTURE.md, "Not there yet"), and because a
- * change of this form is not free: the old and the new version of a service share one Redis while
- * they are exchanged, and each takes an entry in a form that it does not know for a miss. */
+ * change of this form is not free. */
 #define PRODUCT_VERSION_DIGITS 20
 void product_encode(const struct product *product, struct strbuf *out);
 

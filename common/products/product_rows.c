@@ -12,8 +12,10 @@
 /* In the order of PRODUCT_ROWS_COLUMNS. */
 enum {
     COLUMN_ID,
+    COLUMN_SKU,
     COLUMN_VERSION,
     COLUMN_STOCK,
+    COLUMN_RESERVED,
     COLUMN_NAME,
     COLUMN_PRICE,
     COLUMN_CREATED,
@@ -78,8 +80,10 @@ struct product *product_rows_take(const struct pg_result *result, int row)
 {
     int64_t read_us = product_rows_read_us(result);
     struct product_row values = {.id = product_rows_id(result, row),
+                                 .sku = pg_text(result, row, COLUMN_SKU),
                                  .version = product_rows_version(result, row),
                                  .stock = product_rows_stock(result, row),
+                                 .reserved = pg_int(result, row, COLUMN_RESERVED),
                                  .name = pg_text(result, row, COLUMN_NAME),
                                  .price = pg_text(result, row, COLUMN_PRICE)};
 

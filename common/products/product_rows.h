@@ -31,13 +31,14 @@
  * snapshot was taken. */
 /* clang-format off */
 #define PRODUCT_ROWS_COLUMNS                                                                       \
-    "product.id, product.version, product.stock, product.name, product.price,"                     \
+    "product.id, product.sku, product.version, product.stock, product.reserved, product.name,"     \
+    " product.price,"                                                                              \
     " extract(epoch FROM product.created_at), extract(epoch FROM product.updated_at),"             \
     " product.deleted_at IS NOT NULL, extract(epoch FROM now())"
 /* clang-format on */
 
 /* The column behind these. */
-#define PRODUCT_ROWS_NEXT 9
+#define PRODUCT_ROWS_NEXT 11
 
 /* How many rows hold products, in a result whose products are joined to a mark. */
 int product_rows_count(const struct pg_result *result);

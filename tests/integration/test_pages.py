@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.http_client import PRODUCT_FIELDS
 from support.metrics_text import Change, scrape
 from support.service_process import ServiceProcess
 from support.timing import eventually
@@ -93,7 +94,7 @@ def test_past_the_end(read, shelf, page):
 def test_a_listed_product_is_the_product(read, shelf):
     listed = read.get(f"/api/products?after={shelf[0] - 1}&limit=3").json()["data"]
     assert listed == [read.product(id).json() for id in shelf[:3]]
-    assert list(listed[0]) == ["id", "name", "price", "stock", "version", "createdAt", "updatedAt"]
+    assert list(listed[0]) == PRODUCT_FIELDS
 
 
 def test_after_walks_the_whole_catalogue(read, shelf, database):

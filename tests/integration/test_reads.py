@@ -1,11 +1,13 @@
 """Reads of single products, of stock, and the headers that every read has."""
 
 import re
+import uuid
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 
+from support.http_client import PRODUCT_FIELDS
 from support.metrics_text import Change, scrape
 from support.problems import assert_problem
 from support.timing import eventually
@@ -13,7 +15,6 @@ from support.timing import eventually
 pytestmark = pytest.mark.quick
 
 RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
-PRODUCT_FIELDS = ["id", "name", "price", "stock", "version", "createdAt", "updatedAt"]
 
 
 def parse_time(text):
@@ -38,16 +39,49 @@ def test_product_is_what_the_database_holds(read, database):
     assert_common_read_headers(reply)
     body, row = reply.json(), database.product(id)
     assert list(body) == PRODUCT_FIELDS
-    assert {key: body[key] for key in ("id", "name", "stock", "version")} == {
+    assert {key: body[key] for key in ("id", "sku", "name", "stock", "reserved", "version")} == {
         "id": id,
+        "sku": None,
         "name": 'Käse "alt" \\ 🧀\t<b>',
         "stock": 7,
+        "reserved": 0,
         "version": 1,
     }
     assert reply.header("ETag") == '"1"'
     for field, column in (("createdAt", "created_at"), ("updatedAt", "updated_at")):
         assert abs(parse_time(body[field]) - row[column]) < timedelta(milliseconds=1)
     assert abs(datetime.now(timezone.utc) - parse_time(body["createdAt"])) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("sku", ["A", "x" * 32, "Mug \"12\"\\5 <'&;=%+#>", "~! -"])
+def test_sku_and_reserved_from_every_tier(stack, database, sku):
+    """From PostgreSQL, from Redis, and as the publication of a change put it there."""
+    sku = f"{sku}{uuid.uuid4().hex}"
+    id = database.create_product(stock=7, sku=sku)
+    database.reserve(id, 3)
+    stack.wait_for_relay()
+    for source in ("detail=db", "detail=redis"):
+        reply = stack.reads[0].product(id)
+        assert reply.header("Cache-Status").endswith(source)
+        assert reply.json()["sku"] == sku
+        assert (reply.json()["stock"], reply.json()["reserved"]) == (4, 3)
+    assert stack.writes[0].update_stock(id, {"delta": 1}).status == 200
+    reply = stack.reads[0].product(id)
+    assert reply.header("Cache-Status").endswith("detail=redis")
+    assert (reply.json()["sku"], reply.json()["stock"], reply.json()["reserved"]) == (sku, 5, 3)
+
+
+def test_an_entry_of_the_form_before_is_a_miss(stack, database, cache):
+    """Readers of the version before share one Redis with these in a rolling update."""
+    id = database.create_product(stock=7)
+    cache.make_warm(id)
+    entry = cache.redis.get(cache.key(id))
+    assert entry[20:23] == b" q ", "the letter of this version's form"
+    cache.redis.set(cache.key(id), entry[:20] + b" p 7 1\n{\"id\":%d,\"stock\":7}" % id)
+    reply = stack.reads[0].product(id)
+    assert reply.header("Cache-Status").endswith("detail=db")
+    assert list(reply.json()) == PRODUCT_FIELDS
+    assert cache.redis.get(cache.key(id))[20:23] == b" q "
 
 
 @pytest.mark.parametrize(

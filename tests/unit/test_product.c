@@ -8,15 +8,18 @@
 #include <string.h>
 
 static const struct product_row row = {.id = 7,
+                                       .sku = "A-\"1\"",
                                        .version = 3,
                                        .stock = 42,
+                                       .reserved = 5,
                                        .name = "Caf\xC3\xA9 \"two\"",
                                        .price = "12.50",
                                        .created_us = 0,
                                        .updated_us = 1000001};
 
 static const char row_json[] =
-    "{\"id\":7,\"name\":\"Caf\xC3\xA9 \\\"two\\\"\",\"price\":12.50,\"stock\":42,\"version\":3,"
+    "{\"id\":7,\"sku\":\"A-\\\"1\\\"\",\"name\":\"Caf\xC3\xA9 \\\"two\\\"\",\"price\":12.50,"
+    "\"stock\":42,\"reserved\":5,\"version\":3,"
     "\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
     "\"updatedAt\":\"1970-01-01T00:00:01.000001Z\"}";
 
@@ -113,8 +116,9 @@ static void test_encoding(void **state)
                   "09223372036854775807 d 0 9223372036854775807\n");
     check_encoded(product_missing(9, 98), "00000000000000000000 m 0 98\n");
     check_encoded(product_present(&minimal, 0),
-                  "00000000000000000001 p 0 0\n"
-                  "{\"id\":1,\"name\":\"\",\"price\":0.00,\"stock\":0,\"version\":1,"
+                  "00000000000000000001 q 0 0\n"
+                  "{\"id\":1,\"sku\":null,\"name\":\"\",\"price\":0.00,\"stock\":0,"
+                  "\"reserved\":0,\"version\":1,"
                   "\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
                   "\"updatedAt\":\"1970-01-01T00:00:00.000000Z\"}");
 }
@@ -265,12 +269,63 @@ static void test_malformed_bytes_are_refused(void **state)
     }
 }
 
+/* Both versions of a service share one Redis in a rolling update. */
+static void test_the_form_before_is_a_miss(void **state)
+{
+    (void)state;
+    assert_null(decode_exactly(
+        1, BYTES("00000000000000000001 p 0 0\n{\"id\":1,\"name\":\"\",\"price\":0.00,\"stock\":0,"
+                 "\"version\":1,\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
+                 "\"updatedAt\":\"1970-01-01T00:00:00.000000Z\"}")));
+}
+
+static void test_skus_are_compared(void **state)
+{
+    struct product_row other = row;
+    struct product *product = product_present(&row, 1);
+    struct product *deleted = product_deleted(7, 4, 1);
+    struct product *none;
+
+    (void)state;
+    other.sku = NULL;
+    none = product_present(&other, 1);
+    assert_true(product_has_sku(product, "A-\"1\""));
+    assert_false(product_has_sku(product, "A-\"1"));
+    assert_false(product_has_sku(product, "A-"));
+    assert_false(product_has_sku(product, "A-\"1\"\""));
+    assert_false(product_has_sku(product, "a-\"1\""));
+    assert_false(product_has_sku(none, "null"));
+    assert_false(product_has_sku(deleted, "A-\"1\""));
+    product_unref(product);
+    product_unref(deleted);
+    product_unref(none);
+}
+
+static void test_skus_are_shown(void **state)
+{
+    struct product_row other = row;
+    struct product *product = product_present(&row, 1);
+    struct product *none;
+    struct strbuf text = STRBUF_EMPTY;
+
+    (void)state;
+    other.sku = NULL;
+    none = product_present(&other, 1);
+    product_add_sku(product, &text);
+    strbuf_addc(&text, ' ');
+    product_add_sku(none, &text);
+    assert_string_equal(text.text, "\"A-\\\"1\\\"\" null");
+    strbuf_finish(&text);
+    product_unref(product);
+    product_unref(none);
+}
+
 /* A present product has its JSON, the others have none: else an answer would be empty, or that of a
  * product gone. */
 static void test_json_belongs_to_present_products_only(void **state)
 {
     (void)state;
-    assert_null(decode_exactly(8, BYTES("00000000000000000005 p 3 99\n")));
+    assert_null(decode_exactly(8, BYTES("00000000000000000005 q 3 99\n")));
     assert_null(decode_exactly(8, BYTES("00000000000000000005 d 0 99\n{\"id\":8}")));
     assert_null(decode_exactly(8, BYTES("00000000000000000000 m 0 99\n{\"id\":8}")));
 }
@@ -287,6 +342,9 @@ int main(void)
         cmocka_unit_test(test_every_cut_of_the_first_line_is_refused),
         cmocka_unit_test(test_cuts_within_the_version_are_refused),
         cmocka_unit_test(test_malformed_bytes_are_refused),
+        cmocka_unit_test(test_the_form_before_is_a_miss),
+        cmocka_unit_test(test_skus_are_compared),
+        cmocka_unit_test(test_skus_are_shown),
         cmocka_unit_test(test_json_belongs_to_present_products_only),
     };
 

@@ -38,11 +38,35 @@ class Database:
         (row,) = self.rows(sql, *args)
         return row
 
-    def create_product(self, name="A thing", price="9.99", stock=0):
+    def create_product(self, name="A thing", price="9.99", stock=0, sku=None):
         """A new product's id. No service has heard of it: it is in no cache."""
         return self.row(
-            "SELECT id FROM create_product(%s, %s::numeric, %s::bigint)", name, price, stock
+            "WITH made AS (INSERT INTO products (name, price, stock, sku)"
+            " VALUES (%s, %s, %s, %s) RETURNING *), moved AS (INSERT INTO stock_movements"
+            " (product_id, version, delta, stock_after, kind, created_at)"
+            " SELECT id, version, stock, stock, 'created', updated_at FROM made)"
+            " SELECT id FROM made",
+            name,
+            price,
+            stock,
+            sku,
         )["id"]
+
+    def reserve(self, id, units, reservation=None):
+        """Takes units of a product into reserve, as a reservation does."""
+        self.rows(
+            "WITH changed AS (UPDATE products SET stock = stock - %s, reserved = reserved + %s,"
+            " version = version + 1, updated_at = clock_timestamp() WHERE id = %s RETURNING *)"
+            " INSERT INTO stock_movements (product_id, version, delta, stock_after, kind,"
+            " reserved_delta, reservation_id, created_at)"
+            " SELECT id, version, -%s, stock, 'reserve', %s, %s, updated_at FROM changed",
+            units,
+            units,
+            id,
+            units,
+            units,
+            reservation,
+        )
 
     def create_products(self, count, stock=0):
         """New products with ids in rising order."""

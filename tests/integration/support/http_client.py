@@ -11,6 +11,19 @@ from support.timing import scaled
 
 TIMEOUT = scaled(10)
 
+# Of a product, in the order of its JSON.
+PRODUCT_FIELDS = [
+    "id",
+    "sku",
+    "name",
+    "price",
+    "stock",
+    "reserved",
+    "version",
+    "createdAt",
+    "updatedAt",
+]
+
 
 class Reply:
     """One reply, read to its end. `json()` keeps decimals exact."""
