@@ -2,12 +2,14 @@
  *
  *     http/server -> handlers -> catalog        which products there are
  *                             -> products_read  their states: flights -> tier_redis, tier_database
+ *                             -> skus           which product has a SKU, then its state
  */
 #include "read-svc/catalog.h"
 #include "read-svc/handlers/answers.h"
 #include "read-svc/handlers/routes.h"
 #include "read-svc/products_read.h"
 #include "read-svc/settings.h"
+#include "read-svc/skus.h"
 
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
@@ -79,6 +81,7 @@ static int serve(const struct settings *s)
                                 open_database(s, "postgres-replica", s->database_replica_url)};
     struct handlers handlers;
     struct products_read *read;
+    struct skus *skus;
     struct ops_dependency dependencies[4] = {
         {"postgres", stores_database_state, stores.database, stores_database_note}};
     struct ops_options ops = {.service = SERVICE,
@@ -106,11 +109,13 @@ static int serve(const struct settings *s)
                                         .cache_workers = (int)s->stores.redis.size,
                                         .database_workers = (int)s->stores.database.size,
                                         .database_timeout_ms = s->stores.database.timeout_ms});
-    handlers = (struct handlers){.catalog = stores.catalog, .read = read};
+    skus = skus_create(read, stores.database);
+    handlers = (struct handlers){.catalog = stores.catalog, .read = read, .skus = skus};
     ops_init(&ops);
 
     status = service_run(&s->service, routes, &handlers);
 
+    skus_destroy(skus);
     products_read_destroy(read);
     catalog_destroy(stores.catalog);
     pg_store_destroy(stores.replica);

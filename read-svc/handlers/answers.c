@@ -25,17 +25,28 @@ static void add_read_headers(struct http_response *response, const char *status)
     http_add_header(response, "Cache-Status", status);
 }
 
+struct strbuf *answers_start(struct http_response *response, enum tier_source source)
+{
+    struct strbuf *body = http_start_json(response, 200);
+
+    add_read_headers(response, cache_status(source));
+    return body;
+}
+
 struct strbuf *answers_start_list(struct http_response *response, const struct flights_item *items,
                                   size_t count)
 {
-    struct strbuf *body = http_start_json(response, 200);
     enum tier_source worst = TIER_REDIS;
+    struct strbuf *body;
 
     for (size_t i = 0; i < count; i++) {
         worst = items[i].source > worst ? items[i].source : worst;
     }
-    /* of the worst tier, so that it does not promise too much of the others */
-    add_read_headers(response, count > 0 ? cache_status(worst) : "faststock; hit; detail=catalog");
+    if (count > 0) { /* of the worst tier, so that it does not promise too much of the others */
+        return answers_start(response, worst);
+    }
+    body = http_start_json(response, 200);
+    add_read_headers(response, "faststock; hit; detail=catalog");
     return body;
 }
 
@@ -78,7 +89,7 @@ void answers_add_array(struct strbuf *body, const struct flights_item *items, si
 
     strbuf_addc(body, '[');
     for (size_t i = 0; i < count; i++) {
-        if (items[i].product->state == PRODUCT_PRESENT) {
+        if (items[i].product != NULL && items[i].product->state == PRODUCT_PRESENT) {
             strbuf_adds(body, separator);
             render(body, items[i].product);
             separator = ",";

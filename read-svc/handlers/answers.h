@@ -6,6 +6,7 @@
 
 #include "read-svc/catalog.h"
 #include "read-svc/products_read.h"
+#include "read-svc/skus.h"
 
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
@@ -18,6 +19,7 @@
 struct handlers {
     struct catalog *catalog;
     struct products_read *read;
+    struct skus *skus;
 };
 
 /* Appends a product that is present, as JSON. */
@@ -37,11 +39,14 @@ bool answers_load(struct handlers *handlers, const struct http_request *request,
                   struct http_response *response, struct flights_item *items, size_t count);
 void answers_release(struct flights_item *items, size_t count);
 
+/* Starts a 200 with the headers of a read that this tier answered; the caller adds the body. */
+struct strbuf *answers_start(struct http_response *response, enum tier_source source);
+
 /* Starts a 200 with the headers of a list of these items; the caller adds the body. */
 struct strbuf *answers_start_list(struct http_response *response, const struct flights_item *items,
                                   size_t count);
 
-/* Appends a JSON array of the products that are present. */
+/* Appends a JSON array of the products that are present; an item may have none. */
 void answers_add_array(struct strbuf *body, const struct flights_item *items, size_t count,
                        answers_render *render);
 

@@ -1,6 +1,7 @@
 #include "read-svc/handlers/products.h"
 
 #include "read-svc/handlers/answers.h"
+#include "read-svc/handlers/skus.h"
 
 #include "common/base/parse.h"
 #include "common/http/problem.h"
@@ -130,7 +131,7 @@ void handle_products(const struct http_request *request, struct http_response *r
                      void *context)
 {
     struct http_query_param params[] = {
-        {.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = NULL}};
+        {.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = "sku"}, {.name = NULL}};
     int64_t page;
     int64_t limit;
     int64_t after;
@@ -139,7 +140,14 @@ void handle_products(const struct http_request *request, struct http_response *r
         read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
         read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, LIMIT_DEFAULT, &limit) &&
         read_number(request, response, &params[2], 0, INT64_MAX, 0, &after)) {
-        if (params[0].value != NULL && params[2].value != NULL) {
+        bool is_page =
+            params[0].value != NULL || params[1].value != NULL || params[2].value != NULL;
+
+        if (params[3].value != NULL && is_page) {
+            http_bad_field(request, response, "sku", "expected without page, after and limit");
+        } else if (params[3].value != NULL) {
+            skus_answer(request, response, context, "sku", params[3].value, render_product);
+        } else if (params[0].value != NULL && params[2].value != NULL) {
             http_bad_field(request, response, "after", "expected either page or after, not both");
         } else if (params[2].value != NULL) {
             answer_page_after(request, response, context, after, limit);

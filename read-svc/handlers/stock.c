@@ -1,6 +1,7 @@
 #include "read-svc/handlers/stock.h"
 
 #include "read-svc/handlers/answers.h"
+#include "read-svc/handlers/skus.h"
 
 #include "common/base/parse.h"
 #include "common/http/problem.h"
@@ -14,6 +15,20 @@ static void render_stock(struct strbuf *body, const struct product *product)
 {
     strbuf_adds(body, "{\"id\":");
     strbuf_add_int(body, product->id);
+    strbuf_adds(body, ",\"stock\":");
+    strbuf_add_int(body, product->stock);
+    strbuf_adds(body, ",\"version\":");
+    strbuf_add_int(body, product->version);
+    strbuf_addc(body, '}');
+}
+
+/* With the SKU, because a client that asked by SKU knows no id. */
+static void render_named_stock(struct strbuf *body, const struct product *product)
+{
+    strbuf_adds(body, "{\"id\":");
+    strbuf_add_int(body, product->id);
+    strbuf_adds(body, ",\"sku\":");
+    product_add_sku(product, body);
     strbuf_adds(body, ",\"stock\":");
     strbuf_add_int(body, product->stock);
     strbuf_adds(body, ",\"version\":");
@@ -95,16 +110,20 @@ static void answer_stocks(const struct http_request *request, struct http_respon
 
 void handle_stock(const struct http_request *request, struct http_response *response, void *context)
 {
-    struct http_query_param params[] = {{.name = "ids"}, {.name = NULL}};
+    struct http_query_param params[] = {{.name = "ids"}, {.name = "skus"}, {.name = NULL}};
     struct flights_item items[IDS_MAX];
     size_t count;
 
     if (http_read_query(request, params, response)) {
-        if (params[0].value != NULL && read_ids(params[0].value, items, &count)) {
+        if (params[0].value != NULL && params[1].value != NULL) {
+            http_bad_field(request, response, "skus", "expected either ids or skus, not both");
+        } else if (params[1].value != NULL) {
+            skus_answer(request, response, context, "skus", params[1].value, render_named_stock);
+        } else if (params[0].value != NULL && read_ids(params[0].value, items, &count)) {
             answer_stocks(request, response, context, items, count);
         } else {
             http_bad_field(request, response, "ids",
-                           "expected 1 to 100 product ids with commas between them");
+                           "expected 1 to 100 product ids with commas between them, or skus");
         }
     }
     http_query_finish(params);

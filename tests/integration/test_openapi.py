@@ -3,6 +3,7 @@ validated."""
 
 import functools
 import subprocess
+import uuid
 
 import jsonschema
 import pytest
@@ -271,6 +272,14 @@ def test_both_kinds_of_pages(bench):
         "after=0&limit=100",
     ):
         DOCUMENT.check("listProducts", bench.reader.get(f"/api/products?{query}"))
+
+
+def test_reads_by_sku(bench):
+    sku = uuid.uuid4().hex
+    bench.database.create_product(sku=sku)
+    for query in (sku, "unknown", f"{sku},unknown"):
+        DOCUMENT.check("listProducts", bench.reader.get(f"/api/products?sku={query}"))
+        DOCUMENT.check("getStockOfMany", bench.reader.get(f"/api/stock?skus={query}"))
 
 
 def test_each_operations_port_has_the_operations(stack):
