@@ -220,6 +220,12 @@ class Bench:
     def status_415(self, operation):
         return self.raw(operation, [("Content-Type", "text/plain")], b'{"delta":1}')
 
+    def status_422(self, operation):
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        path = self.path(operation)
+        self.writer.request("POST", path, {"delta": 1}, headers)
+        return self.writer.request("POST", path, {"delta": 2}, headers)
+
     def status_429(self, operation):
         return self.limited[operation]
 
