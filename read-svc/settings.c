@@ -1,7 +1,7 @@
 #include "read-svc/settings.h"
 
 const struct config_option settings_options[] = {
-    SERVICE_OPTIONS(offsetof(struct settings, service), "65536"),
+    SERVICE_OPTIONS(offsetof(struct settings, service), "128", "65536"),
     DATABASE_OPTIONS(offsetof(struct settings, stores), "4", "1000"),
     {"database", "replica_url", CONFIG_URL, offsetof(struct settings, database_replica_url), "",
      .url = &pg_url_kind, .secret = true, .alias = "DATABASE_REPLICA_URL",

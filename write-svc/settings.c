@@ -1,11 +1,14 @@
 #include "write-svc/settings.h"
 
+/* A request that waits in a lane costs a thread and little else, and a flash sale has hundreds. */
+#define THREADS "512"
+
 /* What 1,000 stock changes take, each with the longest SKU and a reason of 200 characters of four
  * bytes, is 1,006,029 bytes. */
 #define BODY_BYTES_MAX "1048576"
 
 const struct config_option settings_options[] = {
-    SERVICE_OPTIONS(offsetof(struct settings, service), BODY_BYTES_MAX),
+    SERVICE_OPTIONS(offsetof(struct settings, service), THREADS, BODY_BYTES_MAX),
     DATABASE_OPTIONS(offsetof(struct settings, stores), "8", "2000"),
     {"database", "direct_url", CONFIG_URL, offsetof(struct settings, database_direct_url), "",
      .url = &pg_url_kind, .secret = true, .alias = "DIRECT_URL",

@@ -29,16 +29,16 @@ struct service_settings {
 extern const char *const service_log_levels[];
 
 /* The rows of these in a service's table of options; `base` is the offset of the struct above in
- * the service's own, and `body_bytes_max` the default of that setting. */
+ * the service's own, and the other two are the defaults of those settings. */
 #define SERVICE_AT(base, member) ((base) + offsetof(struct service_settings, member))
 /* clang-format off */
-#define SERVICE_OPTIONS(base, body_bytes_max)                                                      \
+#define SERVICE_OPTIONS(base, threads, body_bytes_max)                                             \
     {"http", "host", CONFIG_STRING, SERVICE_AT(base, http_host), "0.0.0.0",                        \
      .help = "Address of the public port."},                                                       \
     {"http", "port", CONFIG_INT, SERVICE_AT(base, http_port), "8080",                              \
      1, 65535, .alias = "PORT",                                                                    \
      .help = "Public port: /api."},                                                                \
-    {"http", "threads", CONFIG_INT, SERVICE_AT(base, http_threads), "128",                         \
+    {"http", "threads", CONFIG_INT, SERVICE_AT(base, http_threads), threads,                       \
      4, 4096,                                                                                      \
      .help = "One thread per connection: more than the keep-alive connections of all "             \
              "proxies in front."},                                                                 \

@@ -36,8 +36,8 @@ def test_connection_budget_of_the_replica():
 
 
 def test_threads_and_clients_of_pgbouncer():
-    message = refusal(*to_set(readSvc__config__http__threads=400))
-    assert "402" in message and "Raise pgbouncer.maxClientConn by 146" in message
+    message = refusal(*to_set(readSvc__config__http__threads=700))
+    assert "702" in message and "Raise pgbouncer.maxClientConn by 102" in message
 
 
 def test_grace_period():

@@ -20,7 +20,7 @@ SERVICES = ["read-svc", "write-svc"]
 DEFAULTS = [
     ("http", "host", "0.0.0.0", "0.0.0.0"),
     ("http", "port", 8080, 8080),
-    ("http", "threads", 128, 128),
+    ("http", "threads", 128, 512),
     ("http", "keep_alive_timeout_ms", 75000, 75000),
     ("http", "request_timeout_ms", 2000, 2000),
     ("http", "read_timeout_ms", 5000, 5000),
