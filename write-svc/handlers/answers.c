@@ -6,6 +6,8 @@
 #include "common/http/problem.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(DIGEST_SIZE == WRITE_FINGERPRINT_SIZE, "a fingerprint is a digest");
@@ -245,7 +247,8 @@ enum write_outcome answers_write(const struct http_request *request, struct http
     return outcome;
 }
 
-bool answers_made_id(const struct http_response *response, int64_t *ret_id)
+/* The id of what was made: the body of the answer begins with {"id":N. */
+static bool read_made_id(const struct http_response *response, int64_t *ret_id)
 {
     static const char head[] = "{\"id\":";
     const char *start = response->body.text + strlen(head);
@@ -253,4 +256,17 @@ bool answers_made_id(const struct http_response *response, int64_t *ret_id)
     return response->body.len > strlen(head) &&
            memcmp(response->body.text, head, strlen(head)) == 0 &&
            parse_id(start, strspn(start, "0123456789"), ret_id);
+}
+
+void answers_create(const struct http_request *request, struct http_response *response,
+                    struct handlers *handlers, struct write_command *command, const char *path)
+{
+    char location[64];
+    int64_t id;
+
+    if (answers_write(request, response, handlers, command, 201) == WRITE_APPLIED &&
+        read_made_id(response, &id)) {
+        snprintf(location, sizeof(location), "%s/%" PRId64, path, id);
+        http_add_header(response, "Location", location);
+    }
 }

@@ -6,9 +6,6 @@
 
 #include "common/http/message.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
 /* Runs the command of a request, and answers. Applied: `status` with the body that the database
  * made, and an ETag when it is about one product; refused: the problem. A malformed Idempotency-Key
  * is a 400, and then the command is not run.
@@ -19,8 +16,9 @@ enum write_outcome answers_write(const struct http_request *request, struct http
                                  struct handlers *handlers, struct write_command *command,
                                  int status);
 
-/* The id of what was made: the body of such an answer begins with {"id":N. False when it does not.
+/* The same for a command that makes something: 201, and its Location, which is its id below `path`.
  */
-bool answers_made_id(const struct http_response *response, int64_t *ret_id);
+void answers_create(const struct http_request *request, struct http_response *response,
+                    struct handlers *handlers, struct write_command *command, const char *path);
 
 #endif

@@ -1,7 +1,10 @@
 #include "write-svc/handlers/checks.h"
 
+#include "common/base/parse.h"
 #include "common/http/content.h"
 #include "common/http/problem.h"
+
+#include <stdio.h>
 
 bool checks_token(const struct http_request *request, struct http_response *response,
                   struct auth *auth)
@@ -12,6 +15,20 @@ bool checks_token(const struct http_request *request, struct http_response *resp
     http_problem(request, response, HTTP_UNAUTHORIZED,
                  "expected 'Authorization: Bearer' with a known token", NULL);
     http_add_header(response, "WWW-Authenticate", "Bearer");
+    return false;
+}
+
+bool checks_read_id(const struct http_request *request, struct http_response *response,
+                    const char *what, int64_t *ret_id)
+{
+    char detail[96];
+
+    if (parse_id(request->params[0].start, request->params[0].len, ret_id)) {
+        return true;
+    }
+    snprintf(detail, sizeof(detail), "expected %s, a whole number from 1 to 9223372036854775807",
+             what);
+    http_bad_field(request, response, "id", detail);
     return false;
 }
 
@@ -29,4 +46,11 @@ bool checks_read_json(const struct http_request *request, struct http_response *
         return false;
     }
     return true;
+}
+
+bool checks_read_nothing(const struct http_request *request, struct http_response *response)
+{
+    struct json_field none[] = {{.name = NULL}};
+
+    return request->body_len == 0 || checks_read_json(request, response, none);
 }

@@ -9,13 +9,24 @@
 #include "common/http/message.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* May this client write? */
 bool checks_token(const struct http_request *request, struct http_response *response,
                   struct auth *auth);
 
+/* The id in the path. `what` names it, e.g. "an order id". */
+bool checks_read_id(const struct http_request *request, struct http_response *response,
+                    const char *what, int64_t *ret_id);
+
 /* Reads the body, a JSON object, into `fields`, which json_fields_finish frees in either case. */
 bool checks_read_json(const struct http_request *request, struct http_response *response,
                       struct json_field *fields);
+
+/* For a request that says all by its path: there is no body, or an empty object. */
+bool checks_read_nothing(const struct http_request *request, struct http_response *response);
+
+/* Of the reason that a stock change may have, in characters. */
+#define CHECKS_REASON_LENGTH_MAX 200
 
 #endif

@@ -15,4 +15,6 @@ struct handlers {
 
 extern const struct http_route handlers_routes[];
 
+http_handler handle_update_stock;
+
 #endif

@@ -6,10 +6,6 @@
 #include "common/base/parse.h"
 #include "common/http/etag.h"
 #include "common/http/problem.h"
-#include "common/products/api.h"
-#include "common/service/ops.h"
-
-#define REASON_CHARACTERS_MAX 200
 
 /* --- update-stock ----------------------------------------------------------------------------- */
 
@@ -19,9 +15,7 @@ enum { FIELD_STOCK, FIELD_DELTA, FIELD_REASON, FIELDS };
 static bool read_change(const struct http_request *request, struct http_response *response,
                         struct json_field *fields, struct write_item *change)
 {
-    if (!parse_id(request->params[0].start, request->params[0].len, &change->product_id)) {
-        http_bad_field(request, response, "id",
-                       "expected a product id, a whole number from 1 to 9223372036854775807");
+    if (!checks_read_id(request, response, "a product id", &change->product_id)) {
         return false;
     }
     switch (http_if_match(request, 0, &change->expected_version)) {
@@ -52,8 +46,8 @@ static bool read_change(const struct http_request *request, struct http_response
     return true;
 }
 
-static void handle_update_stock(const struct http_request *request, struct http_response *response,
-                                void *context)
+void handle_update_stock(const struct http_request *request, struct http_response *response,
+                         void *context)
 {
     struct handlers *handlers = context;
     struct json_field fields[] = {
@@ -68,7 +62,7 @@ static void handle_update_stock(const struct http_request *request, struct http_
         [FIELD_REASON] = {.name = "reason",
                           .type = JSON_FIELD_STRING,
                           .min = 0,
-                          .max = REASON_CHARACTERS_MAX},
+                          .max = CHECKS_REASON_LENGTH_MAX},
         [FIELDS] = {.name = NULL},
     };
     struct write_item change = {.expected_version = 0};
@@ -82,10 +76,3 @@ static void handle_update_stock(const struct http_request *request, struct http_
     }
     json_fields_finish(fields);
 }
-
-const struct http_route handlers_routes[] = {
-    {"POST", API_UPDATE_STOCK, handle_update_stock, false},
-    {"GET", "/health", ops_health, false},
-    {"GET", "/metrics", ops_metrics, false},
-    {NULL, NULL, NULL, false},
-};
