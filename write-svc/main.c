@@ -2,15 +2,13 @@
  *
  *     http_server -> handlers -> auth
  *                             -> writes -> lane -> transaction (PostgreSQL), then publisher (Redis)
- *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published
- *     sweeper: PostgreSQL, then publisher, for reservations whose time is over */
+ *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
 #include "write-svc/auth.h"
 #include "write-svc/handlers/handlers.h"
 #include "write-svc/publisher.h"
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
-#include "write-svc/sweeper.h"
 #include "write-svc/writes.h"
 
 #include "common/base/lifecycle.h"
@@ -96,7 +94,6 @@ static int serve(const struct settings *s, struct auth *auth)
         direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct publisher *publisher = publisher_create(cache);
     struct writes *writes = open_writes(s, database, publisher);
-    struct sweeper *sweeper = sweeper_create(database, publisher, s->writes_key_ttl_hours);
     struct readiness *readiness = readiness_create(database);
     struct handlers handlers = {.auth = auth, .writes = writes};
     const struct ops_dependency dependencies[] = {
@@ -115,7 +112,6 @@ static int serve(const struct settings *s, struct auth *auth)
     status = service_run(&s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
-    sweeper_destroy(sweeper);
     writes_destroy(writes);
     publisher_destroy(publisher);
     relay_destroy(relay);
