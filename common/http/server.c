@@ -542,11 +542,10 @@ static void answer_streamed(struct http_server *server, struct mg_connection *co
         .response = &buffers->response,
         .out = &buffers->out,
         .io = {.arg = &end, .read = read_stream, .write = write_stream},
-        .request_timeout_ms = server->options.request_timeout_ms,
     };
     if (begin_stream(server, mg_get_request_info(connection)->http_version, request, stream)) {
         request->stream = stream;
-        request->deadline_us = http_stream_deadline_us(stream);
+        request->deadline_us = clock_after_ms(server->options.request_timeout_ms);
         route->handle(request, &buffers->response, server->options.context);
     }
     if (stream->end != HTTP_STREAM_WHOLE || stream->is_broken || buffers->response.is_cut) {

@@ -1,6 +1,5 @@
 #include "common/http/stream.h"
 
-#include "common/base/clock.h"
 #include "common/base/lifecycle.h"
 #include "common/http/head.h"
 #include "common/http/problem.h"
@@ -64,11 +63,6 @@ size_t http_stream_read(struct http_stream *stream, char *bytes, size_t size)
     }
     stream->was_read = true;
     return got > 0 ? (size_t)got : 0;
-}
-
-int64_t http_stream_deadline_us(const struct http_stream *stream)
-{
-    return clock_after_ms(stream->request_timeout_ms);
 }
 
 void http_stream_problem(struct http_stream *stream, const char *members)

@@ -51,7 +51,6 @@ struct http_stream {
     struct http_response *response;
     struct strbuf *out; /* room to write a chunk in */
     struct http_stream_io io;
-    int64_t request_timeout_ms;
     int64_t left;    /* of the body */
     bool is_chunked; /* then `left` does not count */
     bool wants_continue;
@@ -67,9 +66,6 @@ struct http_stream {
  * was cut are given out, unless it comes in chunks. */
 #define HTTP_STREAM_READ_MAX 4096
 size_t http_stream_read(struct http_stream *stream, char *bytes, size_t size);
-
-/* A deadline for a part of the work: request_timeout_ms from now. */
-int64_t http_stream_deadline_us(const struct http_stream *stream);
 
 /* Makes the response the problem that tells why a body ended early. `members` as http_problem. */
 void http_stream_problem(struct http_stream *stream, const char *members);

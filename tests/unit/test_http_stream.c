@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/http/stream.h"
 
 #include <string.h>
@@ -58,7 +57,6 @@ static void bench_init(struct bench *bench, const char *sends)
                                          .response = &bench->response,
                                          .out = &bench->out,
                                          .io = {&bench->client, read_client, write_client},
-                                         .request_timeout_ms = 1000,
                                          .left = (int64_t)strlen(sends)};
 }
 
