@@ -2,9 +2,11 @@
  *
  *     http_server -> handlers -> auth
  *                             -> writes -> lane -> transaction (PostgreSQL), then publisher (Redis)
+ *                             -> importer, in the same way, for many products at a time
  *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
 #include "write-svc/auth.h"
 #include "write-svc/handlers/handlers.h"
+#include "write-svc/importer.h"
 #include "write-svc/publisher.h"
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
@@ -94,8 +96,9 @@ static int serve(const struct settings *s, struct auth *auth)
         direct == NULL ? NULL : relay_create(direct, cache, s->stores.cache_ttl_ms);
     struct publisher *publisher = publisher_create(cache);
     struct writes *writes = open_writes(s, database, publisher);
+    struct importer *importer = importer_create(database, publisher);
     struct readiness *readiness = readiness_create(database);
-    struct handlers handlers = {.auth = auth, .writes = writes};
+    struct handlers handlers = {.auth = auth, .writes = writes, .importer = importer};
     const struct ops_dependency dependencies[] = {
         {"postgres", stores_database_state, database, stores_database_note},
         {cache == NULL ? NULL : "redis", stores_cache_state, cache, stores_cache_note},
@@ -112,6 +115,7 @@ static int serve(const struct settings *s, struct auth *auth)
     status = service_run(&s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
+    importer_destroy(importer);
     writes_destroy(writes);
     publisher_destroy(publisher);
     relay_destroy(relay);

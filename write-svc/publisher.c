@@ -17,12 +17,11 @@
 static struct metric_family publish_counter = METRIC_COUNTER(
     "faststock_publish_total", "Committed states sent to Redis, by what came of it.", "result");
 
-enum series { STORED, OLDER, ERROR, SKIPPED, SERIES };
+enum series { STORED, OLDER, FORGOTTEN, ERROR, SKIPPED, SERIES };
 
 static const struct metric_row series_rows[SERIES] = {
-    [STORED] = {&publish_counter, {"stored"}},
-    [OLDER] = {&publish_counter, {"older"}},
-    [ERROR] = {&publish_counter, {"error"}},
+    [STORED] = {&publish_counter, {"stored"}},       [OLDER] = {&publish_counter, {"older"}},
+    [FORGOTTEN] = {&publish_counter, {"forgotten"}}, [ERROR] = {&publish_counter, {"error"}},
     [SKIPPED] = {&publish_counter, {"skipped"}},
 };
 
@@ -117,6 +116,35 @@ void publisher_publish(struct publisher *publisher, struct product *const *produ
         metric_add(publisher->series[SKIPPED], shown_count);
     } else {
         note_failure(publisher, shown_count);
+    }
+}
+
+static void forget(struct publisher *publisher, const struct product_version *versions,
+                   size_t count)
+{
+    enum status status = STATUS_UNAVAILABLE;
+    size_t removed = 0;
+
+    if (publisher->cache != NULL) {
+        status = product_cache_drop_older(publisher->cache, versions, count,
+                                          clock_after_ms(PRODUCT_CACHE_PUBLISH_MS), &removed);
+    }
+    if (status == STATUS_OK) {
+        atomic_store(&publisher->failed_us, 0);
+        metric_add(publisher->series[FORGOTTEN], count);
+    } else if (status == STATUS_UNAVAILABLE) {
+        metric_add(publisher->series[SKIPPED], count);
+    } else {
+        note_failure(publisher, count);
+    }
+}
+
+void publisher_forget(struct publisher *publisher, const struct product_version *versions,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i += PRODUCT_CACHE_DROP_MAX) {
+        forget(publisher, versions + i,
+               count - i < PRODUCT_CACHE_DROP_MAX ? count - i : PRODUCT_CACHE_DROP_MAX);
     }
 }
 

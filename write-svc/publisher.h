@@ -28,6 +28,11 @@ void publisher_begin(struct publisher *publisher, int64_t deadline_us,
 void publisher_publish(struct publisher *publisher, struct product *const *products, size_t count,
                        const struct generation *generation);
 
+/* Takes out of Redis what is older than these committed versions, and puts nothing there; takes a
+ * second at most for each PRODUCT_CACHE_DROP_MAX. It holds for any generation of Redis. */
+void publisher_forget(struct publisher *publisher, const struct product_version *versions,
+                      size_t count);
+
 /* Open while Redis answers and publications fail: as BREAKER_OPEN, for readiness. `publisher` is
  * the struct publisher. (While Redis is away its own state says so.) */
 enum breaker_state publisher_state(void *publisher);

@@ -22,6 +22,9 @@ extern const struct api_route api_routes[];
 #define API_PRODUCT "/api/products/{id}"
 #define API_PRODUCT_STOCK "/api/products/{id}/stock"
 #define API_STOCK "/api/stock"
+#define API_CATALOG_PRODUCTS "/api/catalog/products"
+#define API_CATALOG_PRODUCT "/api/catalog/products/{id}"
+#define API_IMPORT "/api/catalog/import"
 #define API_UPDATE_STOCK "/api/products/{id}/update-stock"
 
 #endif

@@ -84,7 +84,8 @@ def test_reads_and_writes_are_told_apart_by_path(stack, database):
         assert {one.strip() for one in reply.header("Allow").split(",")} == allow
     assert_problem(stack.edge.get("/api/orders/1"), 404)
     assert_problem(stack.edge.post("/api/orders", {}), 404)
-    assert_problem(stack.edge.post("/api/catalog/products", {}), 404)
+    assert_problem(stack.edge.post("/api/catalog/products", {}), 400)
+    assert_problem(stack.edge.post("/api/catalog/nothing", {}), 404)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ OF_WRITE = {
     "faststock_write_wait_seconds": "histogram",
     "faststock_write_replays_total": "counter",
     "faststock_write_lookups_total": "counter",
+    "faststock_import_lines_total": "counter",
     "faststock_publish_total": "counter",
     "faststock_relay_active": "gauge",
     "faststock_relay_age_seconds": "gauge",
@@ -60,6 +61,7 @@ LATER_ROUTES = {
     "/api/orders/{id}/cancel",
     "/api/catalog/products",
     "/api/catalog/products/{id}",
+    "/api/catalog/import",
 }
 OPS_ROUTES = {"/health", "/metrics", "/livez", "/readyz", "/startupz", "/version"}
 

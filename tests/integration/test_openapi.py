@@ -8,6 +8,7 @@ import uuid
 import jsonschema
 import pytest
 
+from support.http_client import insist
 from support.openapi import Document
 from support.raw_http import RawConnection, exchange, request_bytes
 from support.service_process import ServiceProcess
@@ -23,7 +24,18 @@ READS = {
     "getStock": "/api/products/{id}/stock",
     "getStockOfMany": "/api/stock?ids={id}",
 }
-UPDATE = "/api/products/{id}/update-stock"
+# Method, path, and a body that is taken.
+WRITES = {
+    "updateStock": ("POST", "/api/products/{id}/update-stock", {"delta": 1}),
+    "createProduct": ("POST", "/api/catalog/products", {"name": "A thing", "price": 1, "stock": 2}),
+    "editProduct": ("PATCH", "/api/catalog/products/{id}", {"price": 9.5}),
+    "deleteProduct": ("DELETE", "/api/catalog/products/{id}", None),
+    "importProducts": (
+        "POST",
+        "/api/catalog/import",
+        b'{"sku":"of the document","name":"A thing","price":1,"stock":2}\n',
+    ),
+}
 
 
 # -- the document itself
@@ -112,7 +124,9 @@ def test_each_route_is_answered_by_its_service_and_by_it_alone(stack):
         target = path.replace("{id}", "0") + ("?ids=0&limit=0" if "{id}" not in path else "")
         own, other = (stack.reads, stack.writes)[:: 1 if service == "read-svc" else -1]
         for client in (*own, stack.edge):
-            assert client.request(method, target).status == 400, (method, path)
+            # of a path without an id it is the body that is refused
+            status = 400 if method == "GET" or "{id}" in path else 415
+            assert client.request(method, target).status == status, (method, path)
         for client in other:
             reply = client.request(method, target)
             assert reply.status == 404 and service in reply.json()["detail"], (method, path)
@@ -137,82 +151,114 @@ def bench(stack, database, unknown_id, tmp_path_factory):
     with ServiceProcess("read-svc", folder, nowhere, wait="alive") as storeless_read:
         with ServiceProcess("write-svc", folder, nowhere, wait="alive") as storeless_write:
             with ServiceProcess("write-svc", folder, guarded) as guarded_write:
-                yield Bench(
-                    stack, database, unknown_id, storeless_read, storeless_write, guarded_write
-                )
+                services = (storeless_read, storeless_write, guarded_write)
+                yield Bench(stack, database, unknown_id, services, folder)
 
 
 class Bench:
-    def __init__(self, stack, database, unknown_id, storeless_read, storeless_write, guarded_write):
+    def __init__(self, stack, database, unknown_id, services, folder):
         self.stack, self.database, self.unknown_id = stack, database, unknown_id
-        self.storeless_read, self.storeless_write, self.guarded_write = (
-            storeless_read,
-            storeless_write,
-            guarded_write,
-        )
+        self.storeless_read, self.storeless_write, self.guarded_write = services
         self.reader, self.writer = stack.reads[0], stack.writes[0]
+        self.folder = folder
 
     def reply(self, operation, status):
         """Provokes one status of one operation."""
         return getattr(self, f"status_{status}")(operation)
 
     def path(self, operation, id=None):
-        return {**READS, "updateStock": UPDATE}[operation].format(
-            id=id or self.database.create_product(stock=5)
-        )
+        template = READS.get(operation) or WRITES[operation][1]
+        return template.format(id=id or self.database.create_product(stock=5))
+
+    def write(self, operation, client=None, id=None, headers=None, **changed):
+        """A write that is taken, but for what is `changed` of its body."""
+        method, _, body = WRITES[operation]
+        headers = dict(headers or {})
+        if isinstance(body, bytes):
+            headers.setdefault("Content-Type", "application/x-ndjson")
+        elif changed:
+            body = {**(body or {}), **changed}
+        return (client or self.writer).request(method, self.path(operation, id), body, headers)
 
     def raw(self, operation, headers, body=b""):
-        client, method = (
-            (self.writer, "POST") if operation == "updateStock" else (self.reader, "GET")
-        )
+        client = self.writer if operation in WRITES else self.reader
+        method = WRITES[operation][0] if operation in WRITES else "GET"
         return exchange(client.base_url, request_bytes(method, self.path(operation), headers, body))
 
     def status_200(self, operation):
-        if operation == "updateStock":
-            return self.writer.post(self.path(operation), {"delta": 1})
+        if operation in WRITES:
+            return self.write(operation)
         if operation in READS:
             return self.reader.get(self.path(operation))
         _, path, _ = DOCUMENT.operations[operation]
         return self.stack.read_ops[0].get(path)
 
+    def status_201(self, operation):
+        return self.write(operation)
+
+    def status_204(self, operation):
+        return self.write(operation)
+
     def status_304(self, operation):
         return self.reader.get(self.path(operation), {"If-None-Match": '"1"'})
 
     def status_400(self, operation):
-        if operation == "updateStock":
-            return self.writer.post(self.path(operation), {"delta": "x"})
+        if operation == "importProducts":
+            return self.write(operation, headers={"Idempotency-Key": "k"})
+        if operation in WRITES:
+            return self.write(operation, id="0x", nothing=1)
         bad = {"listProducts": "/api/products?limit=0", "getStockOfMany": "/api/stock?ids=0"}
         return self.reader.get(bad.get(operation) or self.path(operation, id="0x"))
 
     def status_401(self, operation):
-        return self.guarded_write.client.post(self.path(operation), {"delta": 1})
+        return self.write(operation, self.guarded_write.client)
 
     def status_404(self, operation):
-        path = self.path(operation, id=self.unknown_id())
-        return (
-            self.writer.post(path, {"delta": 1})
-            if operation == "updateStock"
-            else self.reader.get(path)
-        )
+        if operation in WRITES:
+            return self.write(operation, id=self.unknown_id())
+        return self.reader.get(self.path(operation, id=self.unknown_id()))
 
     def status_408(self, operation):
+        media_type = "application/" + ("x-ndjson" if operation == "importProducts" else "json")
+        headers = [("Content-Type", media_type), ("Content-Length", "50")]
         with RawConnection(self.writer.base_url) as connection:
-            connection.send(
-                request_bytes("POST", self.path(operation), JSON + [("Content-Length", "50")])
-                + b'{"delta'
-            )
+            head = request_bytes(WRITES[operation][0], self.path(operation), headers)
+            connection.send(head + b'{"delta')
             return connection.read_reply()
 
     def status_409(self, operation):
-        return self.writer.post(self.path(operation), {"delta": -6})
+        if operation == "updateStock":
+            return self.write(operation, delta=-6)
+        if operation == "createProduct":
+            sku = str(uuid.uuid4())
+            assert self.write(operation, sku=sku).status == 201
+            return self.write(operation, sku=sku)
+        if operation == "deleteProduct":
+            id = self.database.create_product(stock=5)
+            self.database.rows("UPDATE products SET reserved = 1, stock = 4 WHERE id = %s", id)
+            try:
+                return self.write(operation, id=id)
+            finally:
+                self.database.rows("UPDATE products SET reserved = 0, stock = 5 WHERE id = %s", id)
+        return self.with_busy_key(lambda key: self.write(operation, headers=key))
+
+    def with_busy_key(self, write):
+        """The answer to a request while the first one with its key is being worked on."""
+        key, lock = str(uuid.uuid4()), "advisory_{}lock(hashtextextended(%s, 1))"
+        self.database.rows("SELECT pg_" + lock.format(""), key)
+        try:
+            return write({"Idempotency-Key": key})
+        finally:
+            self.database.rows("SELECT pg_" + lock.format("un"), key)
 
     def status_411(self, operation):
-        return self.raw(operation, JSON + [("Transfer-Encoding", "chunked")])
+        coding = "gzip" if operation == "importProducts" else "chunked"
+        return self.raw(operation, JSON + [("Transfer-Encoding", coding)])
 
     def status_412(self, operation):
         if operation in READS:
             return self.reader.get(self.path(operation), {"Min-Version": "2"})
-        return self.writer.request("POST", self.path(operation), {"delta": 1}, {"If-Match": '"2"'})
+        return self.write(operation, headers={"If-Match": '"2"'})
 
     def status_413(self, operation):
         return self.raw(operation, JSON + [("Content-Length", "1048577")])
@@ -222,9 +268,9 @@ class Bench:
 
     def status_422(self, operation):
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        path = self.path(operation)
-        self.writer.request("POST", path, {"delta": 1}, headers)
-        return self.writer.request("POST", path, {"delta": 2}, headers)
+        id = self.database.create_product(stock=5)
+        self.write(operation, id=id, headers=headers)
+        return self.write(operation, id=id, headers={**headers, "If-Match": "*"})
 
     def status_429(self, operation):
         return self.limited[operation]
@@ -236,24 +282,33 @@ class Bench:
             for _ in range(5):
                 edge.get("/api/products")
             replies = {operation: edge.get(self.path(operation)) for operation in READS}
-            replies["updateStock"] = edge.post(self.path("updateStock"), {"delta": 0})
+            replies.update({operation: self.write(operation, edge) for operation in WRITES})
             return replies
 
     def status_431(self, operation):
         return self.raw(operation, [("X-Big", "a" * 40_000)])
 
     def status_500(self, operation):
-        """A rule of the database's owner forbids the change."""
+        """A database that lacks the functions."""
+        if operation == "importProducts":
+            url = self.stack.env["DIRECT_URL"].rpartition("/")[0] + "/postgres"
+            settings = {"database": {"url": url}, "redis": {"url": ""}}
+            with ServiceProcess("write-svc", self.folder, settings, wait="alive") as service:
+                return insist(lambda: self.write(operation, service.client))
+        # a rule of the database's owner forbids the change
         id = self.database.create_product(stock=5)
-        with self.database.constraint(f"id <> {id} OR stock = 5"):
-            return self.writer.post(self.path(operation, id), {"delta": 1})
+        rule = f"(id <> {id} OR version = 1) AND name <> 'forbidden'"
+        with self.database.constraint(rule):
+            if operation == "createProduct":
+                return self.write(operation, name="forbidden")
+            return self.write(operation, id=id)
 
     def status_503(self, operation):
-        if operation not in READS and operation != "updateStock":
-            return self.storeless_write.ops.get(DOCUMENT.operations[operation][1])
-        if operation == "updateStock":
-            return self.storeless_write.client.post(self.path(operation), {"delta": 1})
-        return self.storeless_read.client.get(self.path(operation))
+        if operation in WRITES:
+            return self.write(operation, self.storeless_write.client)
+        if operation in READS:
+            return self.storeless_read.client.get(self.path(operation))
+        return self.storeless_write.ops.get(DOCUMENT.operations[operation][1])
 
 
 @pytest.mark.parametrize("operation, status", DOCUMENT.documented())
@@ -308,7 +363,7 @@ def test_allow_is_what_the_document_has(stack, database):
         }
         documented |= {"HEAD"} if "GET" in documented else set()
         for client in stack.services():
-            reply = client.request("DELETE", template.format(id=database.create_product()))
+            reply = client.request("PUT", template.format(id=database.create_product()))
             assert reply.status == 405
             assert {method.strip() for method in reply.header("Allow").split(",")} == documented
 

@@ -2,6 +2,7 @@
 
 #include "common/base/parse.h"
 #include "common/http/content.h"
+#include "common/http/etag.h"
 #include "common/http/problem.h"
 
 #include <stdio.h>
@@ -30,6 +31,29 @@ bool checks_read_id(const struct http_request *request, struct http_response *re
              what);
     http_bad_field(request, response, "id", detail);
     return false;
+}
+
+bool checks_read_if_match(const struct http_request *request, struct http_response *response,
+                          int64_t *ret_version)
+{
+    int64_t version = 0;
+
+    switch (http_if_match(request, 0, &version)) {
+    case ETAG_INVALID:
+        http_bad_field(request, response, "If-Match",
+                       "expected entity tags, e.g. \"7\" or \"7\", \"8\", or *");
+        return false;
+    case ETAG_NONE:
+    case ETAG_FOUND:
+        if (version == 0) {
+            version = INT64_MAX; /* tags that no version of ours has */
+        }
+        break;
+    case ETAG_ANY:
+        break;
+    }
+    *ret_version = version;
+    return true;
 }
 
 bool checks_read_json(const struct http_request *request, struct http_response *response,

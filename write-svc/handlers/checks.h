@@ -19,6 +19,10 @@ bool checks_token(const struct http_request *request, struct http_response *resp
 bool checks_read_id(const struct http_request *request, struct http_response *response,
                     const char *what, int64_t *ret_id);
 
+/* The version that If-Match asks for; 0: any. */
+bool checks_read_if_match(const struct http_request *request, struct http_response *response,
+                          int64_t *ret_version);
+
 /* Reads the body, a JSON object, into `fields`, which json_fields_finish frees in either case. */
 bool checks_read_json(const struct http_request *request, struct http_response *response,
                       struct json_field *fields);

@@ -3,6 +3,7 @@
 #define FASTSTOCK_WRITE_SVC_HANDLERS_HANDLERS_H
 
 #include "write-svc/auth.h"
+#include "write-svc/importer.h"
 #include "write-svc/writes.h"
 
 #include "common/http/router.h"
@@ -11,10 +12,15 @@
 struct handlers {
     struct auth *auth;
     struct writes *writes;
+    struct importer *importer;
 };
 
 extern const struct http_route handlers_routes[];
 
 http_handler handle_update_stock;
+http_handler handle_create_product;
+http_handler handle_edit_product;
+http_handler handle_delete_product;
+http_handler handle_import;
 
 #endif

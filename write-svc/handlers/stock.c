@@ -4,7 +4,6 @@
 
 #include "common/base/json.h"
 #include "common/base/parse.h"
-#include "common/http/etag.h"
 #include "common/http/problem.h"
 
 /* --- update-stock ----------------------------------------------------------------------------- */
@@ -15,24 +14,9 @@ enum { FIELD_STOCK, FIELD_DELTA, FIELD_REASON, FIELDS };
 static bool read_change(const struct http_request *request, struct http_response *response,
                         struct json_field *fields, struct write_item *change)
 {
-    if (!checks_read_id(request, response, "a product id", &change->product_id)) {
-        return false;
-    }
-    switch (http_if_match(request, 0, &change->expected_version)) {
-    case ETAG_INVALID:
-        http_bad_field(request, response, "If-Match",
-                       "expected entity tags, e.g. \"7\" or \"7\", \"8\", or *");
-        return false;
-    case ETAG_NONE:
-    case ETAG_FOUND:
-        if (change->expected_version == 0) {
-            change->expected_version = INT64_MAX; /* tags that no version of ours has */
-        }
-        break;
-    case ETAG_ANY:
-        break;
-    }
-    if (!checks_read_json(request, response, fields)) {
+    if (!checks_read_id(request, response, "a product id", &change->product_id) ||
+        !checks_read_if_match(request, response, &change->expected_version) ||
+        !checks_read_json(request, response, fields)) {
         return false;
     }
     if (fields[FIELD_STOCK].present == fields[FIELD_DELTA].present) {

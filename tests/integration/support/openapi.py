@@ -1,5 +1,6 @@
 """docs/openapi.yaml, and whether a reply agrees with it."""
 
+import json
 import re
 
 import jsonschema
@@ -80,8 +81,15 @@ class Document:
             return
         media_type = reply.header("Content-Type").partition(";")[0]
         assert media_type in response["content"], reply
-        if body and media_type not in TEXT_TYPES:
-            self.validate(reply.json(), response["content"][media_type]["schema"])
+        if not body or media_type in TEXT_TYPES:
+            return
+        schema = response["content"][media_type]["schema"]
+        if media_type == "application/x-ndjson":
+            assert reply.body.endswith(b"\n"), reply
+            for line in reply.body.splitlines():
+                self.validate(json.loads(line), schema)
+        else:
+            self.validate(reply.json(), schema)
 
     def _check_header(self, name, header, reply):
         text = reply.header(name)
