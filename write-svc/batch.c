@@ -2,8 +2,11 @@
 
 #include "common/base/alloc.h"
 #include "common/base/log.h"
+#include "common/products/cache.h"
+#include "common/products/product.h"
 #include "common/products/product_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The columns behind those of a product. */
@@ -31,6 +34,12 @@ const struct pg_statement batch_end_statement = {
     .param_count = 2,
     .sql = "SELECT " PRODUCT_ROWS_COLUMNS COMMAND_COLUMNS
            " FROM write_batch_end($1::bigint, $2::bigint) AS product"};
+
+const struct pg_statement batch_expire_statement = {
+    .name = "expire_reservations",
+    .param_count = 2,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS COMMAND_COLUMNS
+           " FROM expire_reservations($1::int, $2::boolean) AS product"};
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
@@ -170,16 +179,12 @@ void batch_read_results(const struct pg_result *rows, struct write_result *resul
     }
 }
 
-struct product **batch_read_products(const struct pg_result *rows, size_t *ret_count)
+/* The products of the rows: references, and NULL for one that cannot be shown. */
+static struct product **take_products(const struct pg_result *rows, size_t *ret_count)
 {
-    struct product **products;
+    struct product **products = fs_calloc((size_t)pg_rows(rows), sizeof(struct product *));
     size_t count = 0;
 
-    if (pg_rows(rows) == 0) {
-        *ret_count = 0;
-        return NULL;
-    }
-    products = fs_calloc((size_t)pg_rows(rows), sizeof(struct product *));
     for (int row = 0; row < pg_rows(rows); row++) {
         if (product_rows_has(rows, row)) {
             products[count++] = product_rows_take(rows, row);
@@ -187,4 +192,23 @@ struct product **batch_read_products(const struct pg_result *rows, size_t *ret_c
     }
     *ret_count = count;
     return products;
+}
+
+void batch_publish(const struct pg_result *rows, struct publisher *publisher,
+                   const struct generation *generation)
+{
+    size_t count = 0;
+    struct product **products = take_products(rows, &count);
+
+    for (size_t i = 0; i < count; i += PRODUCT_CACHE_BATCH_MAX) {
+        size_t left = count - i;
+
+        publisher_publish(publisher, products + i,
+                          left < PRODUCT_CACHE_BATCH_MAX ? left : PRODUCT_CACHE_BATCH_MAX,
+                          generation);
+    }
+    for (size_t i = 0; i < count; i++) {
+        product_unref(products[i]);
+    }
+    free(products);
 }

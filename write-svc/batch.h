@@ -4,8 +4,9 @@
 #define FASTSTOCK_WRITE_SVC_BATCH_H
 
 #include "write-svc/command.h"
+#include "write-svc/publisher.h"
 
-#include "common/products/product.h"
+#include "common/products/generation.h"
 #include "common/stores/pg.h"
 #include "common/stores/pg_params.h"
 
@@ -30,12 +31,16 @@ enum batch_end {
 };
 enum batch_end batch_read_end(const struct pg_result *rows);
 
+/* Ends reservations whose time is over (expire_reservations, sql/migrations/0014); its parameters
+ * are how many at most, and `waits`. Its rows are those of a batch. */
+extern const struct pg_statement batch_expire_statement;
+
 /* The results of the commands, in their order. One of which the rows do not tell, or tell something
  * that this version does not know, is WRITE_UNKNOWN, because the batch is committed. */
 void batch_read_results(const struct pg_result *rows, struct write_result *results, size_t count);
 
-/* The products of the rows; each is a reference of the caller's, or NULL for one that cannot be
- * shown. The array is the caller's too; NULL when there is none. */
-struct product **batch_read_products(const struct pg_result *rows, size_t *ret_count);
+/* Publishes the products of the rows. */
+void batch_publish(const struct pg_result *rows, struct publisher *publisher,
+                   const struct generation *generation);
 
 #endif

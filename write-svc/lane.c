@@ -240,25 +240,6 @@ static enum transaction_end find_row(struct lane *lane, int64_t deadline_us)
     return end == TRANSACTION_UNKNOWN ? TRANSACTION_UNAVAILABLE : end;
 }
 
-static void publish(struct lane *lane, const struct pg_result *rows,
-                    const struct generation *generation)
-{
-    size_t count;
-    struct product **products = batch_read_products(rows, &count);
-
-    for (size_t i = 0; i < count; i += PRODUCT_CACHE_BATCH_MAX) {
-        size_t left = count - i;
-
-        publisher_publish(lane->options.publisher, products + i,
-                          left < PRODUCT_CACHE_BATCH_MAX ? left : PRODUCT_CACHE_BATCH_MAX,
-                          generation);
-    }
-    for (size_t i = 0; i < count; i++) {
-        product_unref(products[i]);
-    }
-    free(products);
-}
-
 /* The batch is committed, and these rows tell it: publishes, then lets the requests go. */
 static void finish_batch(struct lane *lane, struct job **jobs, size_t count,
                          const struct pg_result *rows, const struct generation *generation)
@@ -266,7 +247,7 @@ static void finish_batch(struct lane *lane, struct job **jobs, size_t count,
     struct write_result *results = fs_calloc(count, sizeof(*results));
 
     batch_read_results(rows, results, count);
-    publish(lane, rows, generation);
+    batch_publish(rows, lane->options.publisher, generation);
     for (size_t i = 0; i < count; i++) {
         held_note(&lane->held, jobs[i]->command, results[i].outcome == WRITE_LOCKED);
         settle(jobs[i], results[i]);

@@ -3,7 +3,8 @@
  *     http_server -> handlers -> auth
  *                             -> writes -> lane -> transaction (PostgreSQL), then publisher (Redis)
  *                             -> importer, in the same way, for many products at a time
- *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published */
+ *     relay: ledger in PostgreSQL -> product_cache, for what was committed and not published
+ *     sweeper: PostgreSQL, then publisher, for reservations whose time is over */
 #include "write-svc/auth.h"
 #include "write-svc/handlers/handlers.h"
 #include "write-svc/importer.h"
@@ -11,6 +12,7 @@
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
 #include "write-svc/settings.h"
+#include "write-svc/sweeper.h"
 #include "write-svc/writes.h"
 
 #include "common/base/lifecycle.h"
@@ -97,6 +99,7 @@ static int serve(const struct settings *s, struct auth *auth)
     struct publisher *publisher = publisher_create(cache);
     struct writes *writes = open_writes(s, database, publisher);
     struct importer *importer = importer_create(database, publisher);
+    struct sweeper *sweeper = sweeper_create(database, publisher, s->writes_key_ttl_hours);
     struct readiness *readiness = readiness_create(database);
     struct handlers handlers = {.auth = auth, .writes = writes, .importer = importer};
     const struct ops_dependency dependencies[] = {
@@ -115,6 +118,7 @@ static int serve(const struct settings *s, struct auth *auth)
     status = service_run(&s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
+    sweeper_destroy(sweeper);
     importer_destroy(importer);
     writes_destroy(writes);
     publisher_destroy(publisher);

@@ -24,6 +24,8 @@ const struct config_option settings_options[] = {
      .help = "Writes of one transaction."},
     {"writes", "waiting_max", CONFIG_INT, offsetof(struct settings, writes_waiting_max), "2000", 1,
      1000000, .help = "Writes that may wait in a lane; more are refused (503)."},
+    {"writes", "key_ttl_hours", CONFIG_INT, offsetof(struct settings, writes_key_ttl_hours), "24",
+     1, 8760, .help = "How long the answer to a request with an Idempotency-Key is kept."},
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
      .help =
          "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is "

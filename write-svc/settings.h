@@ -12,6 +12,7 @@ struct settings {
     int64_t writes_lanes;
     int64_t writes_batch_max;
     int64_t writes_waiting_max;
+    int64_t writes_key_ttl_hours;
     const char *auth_tokens_file; /* "": writes need no token */
 };
 

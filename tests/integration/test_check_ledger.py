@@ -30,25 +30,6 @@ ENDS = [
 ]
 
 
-def run_batch(database, commands):
-    items = [item for _, _, items in commands for item in items]
-    rows = database.rows(
-        "SELECT outcome FROM write_batch(NULL, NULL, true, %s, %s::bigint[], %s, %s, %s, %s::int[],"
-        " %s::bigint[], %s::bigint[], %s::boolean[], %s::bigint[], %s::text[])"
-        " WHERE ord IS NOT NULL",
-        [kind for kind, _, _ in commands],
-        [subject for _, subject, _ in commands],
-        *([[None] * len(commands)] * 3),
-        [len(items) for _, _, items in commands],
-        [product for product, _ in items],
-        [amount for _, amount in items],
-        [False] * len(items),
-        [None] * len(items),
-        [None] * len(items),
-    )
-    assert [row["outcome"] for row in rows] == ["applied"] * len(commands)
-
-
 @contextlib.contextmanager
 def new_database(maintenance, name, template="template0"):
     """The URL of a new database on the stack's server."""
@@ -79,8 +60,8 @@ def history(stack):
         assert done.returncode == 0, done.stderr
         database = Database(url)
         assert database.create_products(3, stock=100) == [1, 2, 3]
-        run_batch(database, HISTORY)
-        run_batch(database, ENDS)
+        database.write_batch(HISTORY)
+        database.write_batch(ENDS)
         database.rows("UPDATE reservations SET expires_at = clock_timestamp() WHERE id = 4")
         ended = database.rows("SELECT outcome FROM expire_reservations(10, true) WHERE ord > 0")
         assert [row["outcome"] for row in ended] == ["applied"]

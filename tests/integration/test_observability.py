@@ -47,6 +47,8 @@ OF_WRITE = {
     "faststock_write_replays_total": "counter",
     "faststock_write_lookups_total": "counter",
     "faststock_import_lines_total": "counter",
+    "faststock_reservations_expired_total": "counter",
+    "faststock_idempotency_keys_removed_total": "counter",
     "faststock_publish_total": "counter",
     "faststock_relay_active": "gauge",
     "faststock_relay_age_seconds": "gauge",

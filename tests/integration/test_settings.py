@@ -47,6 +47,7 @@ DEFAULTS = [
     ("writes", "lanes", None, 4),
     ("writes", "batch_max", None, 256),
     ("writes", "waiting_max", None, 2000),
+    ("writes", "key_ttl_hours", None, 24),
     ("auth", "tokens_file", None, ""),
     ("log", "level", "info", "info"),
     ("log", "sample", 100, 100),

@@ -78,6 +78,27 @@ class Database:
         )
         return sorted(row["id"] for row in rows)
 
+    def write_batch(self, commands):
+        """Judges commands in one batch: (kind, subject, [(product, amount)...]); all must be
+        applied. Returns what they answer, as text."""
+        items = [item for _, _, items in commands for item in items]
+        rows = self.rows(
+            "SELECT outcome, result FROM write_batch(NULL, NULL, true, %s, %s::bigint[], %s, %s,"
+            " %s, %s::int[], %s::bigint[], %s::bigint[], %s::boolean[], %s::bigint[], %s::text[])"
+            " WHERE ord IS NOT NULL ORDER BY ord",
+            [kind for kind, _, _ in commands],
+            [subject for _, subject, _ in commands],
+            *([[None] * len(commands)] * 3),
+            [len(items) for _, _, items in commands],
+            [product for product, _ in items],
+            [amount for _, amount in items],
+            [False] * len(items),
+            [None] * len(items),
+            [None] * len(items),
+        )
+        assert [row["outcome"] for row in rows] == ["applied"] * len(commands)
+        return [row["result"] for row in rows]
+
     def product(self, id):
         return self.row("SELECT * FROM products WHERE id = %s", id)
 
