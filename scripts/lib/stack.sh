@@ -351,8 +351,8 @@ wait_ready() { # NAME: until it answers; dies with its log when it ends or does 
 wait_for_writers() {
   local name
   for name in "${NAMES[@]}"; do
-    [[ $name == write-* ]] && is_running postgres && is_running pgbouncer && is_running "$name" ||
-      continue
+    [[ $name == write-* ]] || continue
+    { is_running postgres && is_running pgbouncer && is_running "$name"; } || continue
     wait_until 10 is_answering "$name" || die "$name does not reach PostgreSQL; ./dev logs $name"
   done
 }
