@@ -1,6 +1,6 @@
 -- What orders, reservations, a catalogue with SKUs and repeated requests need. The services of the
 -- version before know none of it, and go on: they neither see the new columns nor write such rows.
--- The new constraints hold for each row that is written from now on; 0011 looks at the others.
+-- The new constraints hold for each row that is written from now on; 0016 looks at the others.
 
 SET LOCAL lock_timeout = '2s';
 
