@@ -198,8 +198,8 @@ def trap(stack, database, tmp_path):
         database.rows("CREATE SCHEMA trap")
         services.callback(lambda: database.rows("DROP SCHEMA trap CASCADE"))
         database.rows(
-            "CREATE VIEW trap.products AS SELECT id, name, price, version, created_at, updated_at, "
-            "deleted_at,"
+            "CREATE VIEW trap.products AS SELECT id, sku, name, price, reserved, version,"
+            " created_at, updated_at, deleted_at,"
             " CASE WHEN id = ANY(%s::bigint[]) THEN stock / (id - id) ELSE stock END AS stock FROM "
             "public.products",
             ids,
