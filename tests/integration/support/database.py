@@ -52,20 +52,14 @@ class Database:
             sku,
         )["id"]
 
-    def reserve(self, id, units, reservation=None):
-        """Takes units of a product into reserve, as a reservation does."""
+    def reserve(self, id, units):
+        """Takes units of a product into reserve, as a reservation does, for a day."""
         self.rows(
-            "WITH changed AS (UPDATE products SET stock = stock - %s, reserved = reserved + %s,"
-            " version = version + 1, updated_at = clock_timestamp() WHERE id = %s RETURNING *)"
-            " INSERT INTO stock_movements (product_id, version, delta, stock_after, kind,"
-            " reserved_delta, reservation_id, created_at)"
-            " SELECT id, version, -%s, stock, 'reserve', %s, %s, updated_at FROM changed",
-            units,
-            units,
+            "SELECT FROM write_batch(NULL, NULL, true, '{reserve}', '{86400}', '{NULL}', '{NULL}',"
+            " '{NULL}', '{1}', ARRAY[%s]::bigint[], ARRAY[%s]::bigint[], '{f}', '{NULL}',"
+            " '{NULL}')",
             id,
             units,
-            units,
-            reservation,
         )
 
     def create_products(self, count, stock=0):
