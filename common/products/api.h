@@ -3,10 +3,9 @@
  * docs/openapi.yaml are tested against it (`read-svc --print-routes`).
  *
  * An edge tells writes from reads by the method or by the path, because every write is a POST,
- * PATCH or DELETE and has paths of its own. By path it also sends the paths of orders and of the
- * catalogue to write-svc, which has no rows for them here: both services answer these with the
- * same 404, and an edge need not be changed together with the services on the day that they come.
- */
+ * PATCH or DELETE and has paths of its own. By path it also sends the paths of orders to write-svc,
+ * which has no rows for them here: both services answer these with the same 404, and an edge need
+ * not be changed together with the services on the day that they come. */
 #ifndef FASTSTOCK_COMMON_PRODUCTS_API_H
 #define FASTSTOCK_COMMON_PRODUCTS_API_H
 
