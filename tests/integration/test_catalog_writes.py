@@ -1,6 +1,7 @@
 """/api/catalog/products: products are created, edited and deleted; what readers see of it."""
 
 import itertools
+import json
 import uuid
 from decimal import Decimal
 
@@ -191,6 +192,27 @@ def test_a_created_product_was_cached_as_missing(stack, database, cache):
         for reader in stack.reads:
             assert reader.product(product["id"]).json() == product
         assert product["id"] <= newest + 1 or newest + 1 in made
+
+
+def test_an_sku_is_found_as_soon_as_it_is_there(stack):
+    """And no longer than that, by readers that have asked for it before."""
+    sku = an_sku()
+
+    def found():
+        replies = [reader.get(f"/api/products?sku={sku}").json() for reader in stack.reads]
+        return [[product["id"] for product in reply["data"]] for reply in replies]
+
+    for writer in stack.writes:
+        assert found() == [[], []]
+        first = create(writer, sku=sku)["id"]
+        assert found() == [[first], [first]]
+        assert delete(writer, first).status == 204
+        assert found() == [[], []]
+    line = json.dumps(new(sku=sku)).encode()
+    headers = {"Content-Type": "application/x-ndjson"}
+    reply = stack.writes[0].post("/api/catalog/import", line, headers)
+    second = json.loads(reply.body.splitlines()[0])["id"]
+    assert found() == [[second], [second]] and second != first
 
 
 def test_a_created_product_is_in_lists(stack):
