@@ -110,7 +110,8 @@ static int serve(const struct settings *s)
                                         .database_workers = (int)s->stores.database.size,
                                         .database_timeout_ms = s->stores.database.timeout_ms});
     skus = skus_create(read, stores.database);
-    handlers = (struct handlers){.catalog = stores.catalog, .read = read, .skus = skus};
+    handlers = (struct handlers){
+        .catalog = stores.catalog, .read = read, .skus = skus, .database = stores.database};
     ops_init(&ops);
 
     status = service_run(&s->service, routes, &handlers);

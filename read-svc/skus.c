@@ -1,8 +1,8 @@
 #include "read-svc/skus.h"
 
+#include "read-svc/rows.h"
+
 #include "common/base/alloc.h"
-#include "common/base/log.h"
-#include "common/stores/pg_params.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -148,7 +148,6 @@ static enum status ask_database(struct search *search)
 {
     struct pg_params params = PG_PARAMS_EMPTY;
     struct pg_result *result = NULL;
-    struct pg_error error;
     enum status status;
 
     pg_params_begin_array(&params);
@@ -158,13 +157,8 @@ static enum status ask_database(struct search *search)
         }
     }
     pg_params_end_array(&params);
-    status = pg_run(search->skus->database, &ids_statement, pg_params_values(&params),
-                    search->deadline_us, &result, &error);
-    pg_params_finish(&params);
-    if (status == STATUS_FAILED) {
-        log_error(log_msg("products cannot be found by SKU"), log_str("sqlstate", error.sqlstate),
-                  log_str("error", error.message));
-    }
+    status =
+        rows_ask(search->skus->database, &ids_statement, &params, search->deadline_us, &result);
     if (status == STATUS_OK) {
         take_ids(search, result);
         pg_result_free(result);

@@ -14,6 +14,10 @@
 /* "2026-01-02T03:04:05.123456Z" and its NUL. */
 #define CLOCK_RFC3339_SIZE 28
 
+/* The times that RFC 3339 shows, in microseconds since 1970: from the year 1 to before 10000. */
+#define CLOCK_SHOWN_FROM_US INT64_C(-62135596800000000)
+#define CLOCK_SHOWN_UNTIL_US INT64_C(253402300800000000)
+
 /* Now, on the clock that never jumps; only differences mean something. */
 int64_t clock_mono_us(void);
 

@@ -3,9 +3,9 @@
  * docs/openapi.yaml are tested against it (`read-svc --print-routes`).
  *
  * An edge tells writes from reads by the method or by the path, because every write is a POST,
- * PATCH or DELETE and has paths of its own. By path it also sends the paths of orders to write-svc,
- * which has no rows for them here: both services answer these with the same 404, and an edge need
- * not be changed together with the services on the day that they come. */
+ * PATCH or DELETE and has paths of its own. The list of orders, which is read at the path that
+ * makes them, is the exception: where an edge tells by path alone, write-svc sends the request on
+ * to API_ORDERS_BY_PATH. */
 #ifndef FASTSTOCK_COMMON_PRODUCTS_API_H
 #define FASTSTOCK_COMMON_PRODUCTS_API_H
 
@@ -21,6 +21,10 @@ extern const struct api_route api_routes[];
 #define API_PRODUCT "/api/products/{id}"
 #define API_PRODUCT_STOCK "/api/products/{id}/stock"
 #define API_STOCK "/api/stock"
+#define API_ORDERS "/api/orders"
+#define API_ORDERS_BY_PATH "/api/orders/" /* not in the table; of edges alone */
+#define API_ORDER "/api/orders/{id}"
+#define API_RESERVATION "/api/reservations/{id}"
 #define API_CATALOG_PRODUCTS "/api/catalog/products"
 #define API_CATALOG_PRODUCT "/api/catalog/products/{id}"
 #define API_IMPORT "/api/catalog/import"

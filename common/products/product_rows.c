@@ -1,13 +1,10 @@
 #include "common/products/product_rows.h"
 
+#include "common/base/clock.h"
 #include "common/base/parse.h"
 
 #include <assert.h>
 #include <string.h>
-
-/* The times that RFC 3339 shows: from the year 1 to before the year 10000. */
-#define SHOWN_FROM_US INT64_C(-62135596800000000)
-#define SHOWN_UNTIL_US INT64_C(253402300800000000)
 
 /* In the order of PRODUCT_ROWS_COLUMNS. */
 enum {
@@ -58,8 +55,8 @@ static bool take_time(const struct pg_result *result, int row, int column, int64
 {
     int64_t time_us;
 
-    if (!parse_seconds_us(pg_text(result, row, column), &time_us) || time_us < SHOWN_FROM_US ||
-        time_us >= SHOWN_UNTIL_US) {
+    if (!parse_seconds_us(pg_text(result, row, column), &time_us) ||
+        time_us < CLOCK_SHOWN_FROM_US || time_us >= CLOCK_SHOWN_UNTIL_US) {
         return false;
     }
     *ret_us = time_us;

@@ -98,6 +98,53 @@ void answers_add_array(struct strbuf *body, const struct flights_item *items, si
     strbuf_addc(body, ']');
 }
 
+/* --- requests --------------------------------------------------------------------------------- */
+
+bool answers_read_id(const struct http_request *request, struct http_response *response,
+                     const char *noun, int64_t *ret_id)
+{
+    char detail[96];
+
+    if (parse_id(request->params[0].start, request->params[0].len, ret_id)) {
+        return true;
+    }
+    snprintf(detail, sizeof(detail),
+             "expected a%s %s id, a whole number from 1 to 9223372036854775807",
+             noun[0] == 'o' ? "n" : "", noun);
+    http_bad_field(request, response, "id", detail);
+    return false;
+}
+
+bool answers_read_number(const struct http_request *request, struct http_response *response,
+                         const struct http_query_param *param, int64_t min, int64_t max,
+                         int64_t fallback, int64_t *ret_value)
+{
+    int64_t value = fallback;
+    char detail[96];
+
+    if (param->value != NULL && !parse_int(param->value, param->len, min, max, &value)) {
+        snprintf(detail, sizeof(detail), "expected a whole number from %" PRId64 " to %" PRId64,
+                 min, max);
+        http_bad_field(request, response, param->name, detail);
+        return false;
+    }
+    *ret_value = value;
+    return true;
+}
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+void answers_add_meta_after(struct strbuf *body, int64_t limit, int64_t next)
+{
+    strbuf_addf(body, "{\"limit\":%" PRId64 ",\"next\":", limit);
+    if (next > 0) {
+        strbuf_add_int(body, next);
+    } else {
+        strbuf_adds(body, "null");
+    }
+    strbuf_addc(body, '}');
+}
+
 /* --- one product ------------------------------------------------------------------------------ */
 
 static bool read_min_version(const struct http_request *request, struct http_response *response,
@@ -123,12 +170,8 @@ static bool read_item(const struct http_request *request, struct http_response *
     int64_t id;
     int64_t min_version;
 
-    if (!parse_id(request->params[0].start, request->params[0].len, &id)) {
-        http_bad_field(request, response, "id",
-                       "expected a product id, a whole number from 1 to 9223372036854775807");
-        return false;
-    }
-    if (!read_min_version(request, response, &min_version)) {
+    if (!answers_read_id(request, response, "product", &id) ||
+        !read_min_version(request, response, &min_version)) {
         return false;
     }
     *ret_item = (struct flights_item){.id = id, .min_version = min_version};

@@ -11,6 +11,8 @@
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
 #include "common/http/message.h"
+#include "common/http/query.h"
+#include "common/stores/pg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,10 +22,24 @@ struct handlers {
     struct catalog *catalog;
     struct products_read *read;
     struct skus *skus;
+    struct pg_store *database; /* the primary */
 };
 
 /* Appends a product that is present, as JSON. */
 typedef void answers_render(struct strbuf *body, const struct product *product);
+
+/* The id in the path, of "a product" or another noun; on false the response says what is wrong. */
+bool answers_read_id(const struct http_request *request, struct http_response *response,
+                     const char *noun, int64_t *ret_id);
+
+/* A whole number of the query, `fallback` when it is absent; on false the response says what is
+ * wrong. */
+bool answers_read_number(const struct http_request *request, struct http_response *response,
+                         const struct http_query_param *param, int64_t min, int64_t max,
+                         int64_t fallback, int64_t *ret_value);
+
+/* Appends {"limit":...,"next":...}; `next` is 0 at the end. */
+void answers_add_meta_after(struct strbuf *body, int64_t limit, int64_t next);
 
 /* Answers with the product of the path's {id}, as Min-Version and If-None-Match ask. */
 void answers_product(const struct http_request *request, struct http_response *response,

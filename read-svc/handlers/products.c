@@ -86,13 +86,8 @@ static void answer_numbered_page(const struct http_request *request, struct http
 
 static void add_meta_after(struct strbuf *body, const struct page *page)
 {
-    strbuf_addf(body, "{\"limit\":%" PRId64 ",\"next\":", page->limit);
-    if (page->ids.more) {
-        strbuf_add_int(body, page->ids.ids[page->ids.count - 1]);
-    } else {
-        strbuf_adds(body, "null");
-    }
-    strbuf_addc(body, '}');
+    answers_add_meta_after(body, page->limit,
+                           page->ids.more ? page->ids.ids[page->ids.count - 1] : 0);
 }
 
 static void answer_page_after(const struct http_request *request, struct http_response *response,
@@ -109,24 +104,6 @@ static void answer_page_after(const struct http_request *request, struct http_re
     answer_page(request, response, handlers, &page, add_meta_after);
 }
 
-/* A whole number of the query, `fallback` when it is absent. */
-static bool read_number(const struct http_request *request, struct http_response *response,
-                        const struct http_query_param *param, int64_t min, int64_t max,
-                        int64_t fallback, int64_t *ret_value)
-{
-    int64_t value = fallback;
-    char detail[96];
-
-    if (param->value != NULL && !parse_int(param->value, param->len, min, max, &value)) {
-        snprintf(detail, sizeof(detail), "expected a whole number from %" PRId64 " to %" PRId64,
-                 min, max);
-        http_bad_field(request, response, param->name, detail);
-        return false;
-    }
-    *ret_value = value;
-    return true;
-}
-
 void handle_products(const struct http_request *request, struct http_response *response,
                      void *context)
 {
@@ -137,9 +114,10 @@ void handle_products(const struct http_request *request, struct http_response *r
     int64_t after;
 
     if (http_read_query(request, params, response) &&
-        read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
-        read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, LIMIT_DEFAULT, &limit) &&
-        read_number(request, response, &params[2], 0, INT64_MAX, 0, &after)) {
+        answers_read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
+        answers_read_number(request, response, &params[1], 1, CATALOG_PAGE_MAX, LIMIT_DEFAULT,
+                            &limit) &&
+        answers_read_number(request, response, &params[2], 0, INT64_MAX, 0, &after)) {
         bool is_page =
             params[0].value != NULL || params[1].value != NULL || params[2].value != NULL;
 

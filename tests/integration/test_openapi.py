@@ -23,6 +23,9 @@ READS = {
     "getProduct": "/api/products/{id}",
     "getStock": "/api/products/{id}/stock",
     "getStockOfMany": "/api/stock?ids={id}",
+    "listOrders": "/api/orders",
+    "getOrder": "/api/orders/{id}",
+    "getReservation": "/api/reservations/{id}",
 }
 # Method, path, and a body that is taken.
 WRITES = {
@@ -36,6 +39,8 @@ WRITES = {
         b'{"sku":"of the document","name":"A thing","price":1,"stock":2}\n',
     ),
 }
+# What an {id} is one of, where it is no product.
+MADE_BY = {"getOrder": "create_order", "getReservation": "create_reservation"}
 
 
 # -- the document itself
@@ -129,6 +134,9 @@ def test_each_route_is_answered_by_its_service_and_by_it_alone(stack):
             assert client.request(method, target).status == status, (method, path)
         for client in other:
             reply = client.request(method, target)
+            if (method, path) == ("GET", "/api/orders"):  # the exception, see test_orders_read.py
+                assert reply.status == 307
+                continue
             assert reply.status == 404 and service in reply.json()["detail"], (method, path)
 
 
@@ -167,8 +175,12 @@ class Bench:
         return getattr(self, f"status_{status}")(operation)
 
     def path(self, operation, id=None):
+        if id is None:
+            id = self.database.create_product(stock=5)
+            if operation in MADE_BY:
+                id = getattr(self.database, MADE_BY[operation])({id: 2})
         template = READS.get(operation) or WRITES[operation][1]
-        return template.format(id=id or self.database.create_product(stock=5))
+        return template.format(id=id)
 
     def write(self, operation, client=None, id=None, headers=None, **changed):
         """A write that is taken, but for what is `changed` of its body."""
@@ -207,7 +219,11 @@ class Bench:
             return self.write(operation, headers={"Idempotency-Key": "k"})
         if operation in WRITES:
             return self.write(operation, id="0x", nothing=1)
-        bad = {"listProducts": "/api/products?limit=0", "getStockOfMany": "/api/stock?ids=0"}
+        bad = {
+            "listProducts": "/api/products?limit=0",
+            "getStockOfMany": "/api/stock?ids=0",
+            "listOrders": "/api/orders?limit=0",
+        }
         return self.reader.get(bad.get(operation) or self.path(operation, id="0x"))
 
     def status_401(self, operation):

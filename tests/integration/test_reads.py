@@ -58,7 +58,7 @@ def test_sku_and_reserved_from_every_tier(stack, database, sku):
     """From PostgreSQL, from Redis, and as the publication of a change put it there."""
     sku = f"{sku}{uuid.uuid4().hex}"
     id = database.create_product(stock=7, sku=sku)
-    database.reserve(id, 3)
+    database.create_reservation({id: 3})
     stack.wait_for_relay()
     for source in ("detail=db", "detail=redis"):
         reply = stack.reads[0].product(id)

@@ -22,5 +22,6 @@ http_handler handle_create_product;
 http_handler handle_edit_product;
 http_handler handle_delete_product;
 http_handler handle_import;
+http_handler handle_list_of_orders;
 
 #endif

@@ -9,6 +9,7 @@ const struct http_route handlers_routes[] = {
     {"PATCH", API_CATALOG_PRODUCT, handle_edit_product, false},
     {"DELETE", API_CATALOG_PRODUCT, handle_delete_product, false},
     {"POST", API_IMPORT, handle_import, true},
+    {"GET", API_ORDERS, handle_list_of_orders, false},
     {"GET", "/health", ops_health, false},
     {"GET", "/metrics", ops_metrics, false},
     {NULL, NULL, NULL, false},

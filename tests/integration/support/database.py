@@ -2,6 +2,7 @@
 services."""
 
 import contextlib
+import json
 
 import psycopg2
 import psycopg2.extras
@@ -92,6 +93,14 @@ class Database:
         )
         assert [row["outcome"] for row in rows] == ["applied"] * len(commands)
         return [row["result"] for row in rows]
+
+    def create_order(self, items):
+        """A new order of {product: quantity}; its id."""
+        return json.loads(self.write_batch([("order", None, list(items.items()))])[0])["id"]
+
+    def create_reservation(self, items, seconds=3600):
+        """A new reservation of {product: quantity}; its id."""
+        return json.loads(self.write_batch([("reserve", seconds, list(items.items()))])[0])["id"]
 
     def product(self, id):
         return self.row("SELECT * FROM products WHERE id = %s", id)
