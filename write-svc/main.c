@@ -101,7 +101,8 @@ static int serve(const struct settings *s, struct auth *auth)
     struct importer *importer = importer_create(database, publisher);
     struct sweeper *sweeper = sweeper_create(database, publisher, s->writes_key_ttl_hours);
     struct readiness *readiness = readiness_create(database);
-    struct handlers handlers = {.auth = auth, .writes = writes, .importer = importer};
+    struct handlers handlers = {
+        .auth = auth, .writes = writes, .importer = importer, .database = database};
     const struct ops_dependency dependencies[] = {
         {"postgres", stores_database_state, database, stores_database_note},
         {cache == NULL ? NULL : "redis", stores_cache_state, cache, stores_cache_note},

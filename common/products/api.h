@@ -29,5 +29,10 @@ extern const struct api_route api_routes[];
 #define API_CATALOG_PRODUCT "/api/catalog/products/{id}"
 #define API_IMPORT "/api/catalog/import"
 #define API_UPDATE_STOCK "/api/products/{id}/update-stock"
+#define API_STOCK_CHANGES "/api/stock/changes"
+#define API_CANCEL_ORDER "/api/orders/{id}/cancel"
+#define API_RESERVATIONS "/api/reservations"
+#define API_CONFIRM_RESERVATION "/api/reservations/{id}/confirm"
+#define API_RELEASE_RESERVATION "/api/reservations/{id}/release"
 
 #endif

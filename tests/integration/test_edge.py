@@ -84,7 +84,12 @@ def test_reads_and_writes_are_told_apart_by_path(stack, database):
         assert {one.strip() for one in reply.header("Allow").split(",")} == allow
     assert stack.edge.get("/api/orders").status == 200
     assert_problem(stack.edge.get(f"/api/orders/{2**63 - 1}"), 404)
-    assert stack.edge.post("/api/orders", {}).status in (400, 404, 405)
+    assert_problem(stack.edge.post("/api/orders", {}), 400, field="items")
+    assert_problem(stack.edge.get(f"/api/reservations/{2**63 - 1}"), 404)
+    assert_problem(stack.edge.post("/api/reservations", {}), 400, field="items")
+    for end in ("confirm", "release"):
+        assert_problem(stack.edge.post(f"/api/reservations/0/{end}", {}), 400, field="id")
+    assert_problem(stack.edge.post("/api/stock/changes", {}), 400, field="changes")
     assert_problem(stack.edge.post("/api/catalog/products", {}), 400)
     assert_problem(stack.edge.post("/api/catalog/nothing", {}), 404)
 

@@ -71,13 +71,6 @@ def test_no_such_path(service, path):
     assert_problem(service.get(path), 404)
 
 
-@pytest.mark.parametrize("path", ["/api/orders", "/api/orders/1/cancel"])
-def test_paths_of_later(stack, path):
-    for writer in stack.writes:
-        reply = writer.post(path, {})
-        assert_problem(reply, 404)
-
-
 # -- request ids
 
 

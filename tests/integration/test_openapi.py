@@ -10,6 +10,7 @@ import pytest
 
 from support.http_client import insist
 from support.openapi import Document
+from support.orders import items_of
 from support.raw_http import RawConnection, exchange, request_bytes
 from support.service_process import ServiceProcess
 from support.stack import binary
@@ -27,9 +28,23 @@ READS = {
     "getOrder": "/api/orders/{id}",
     "getReservation": "/api/reservations/{id}",
 }
-# Method, path, and a body that is taken.
+# Method, path, and a body that is taken, for a product where it names one.
 WRITES = {
     "updateStock": ("POST", "/api/products/{id}/update-stock", {"delta": 1}),
+    "changeStock": (
+        "POST",
+        "/api/stock/changes",
+        lambda product: {"changes": [{"id": product, "delta": 1}, {"sku": "-", "stock": 1}]},
+    ),
+    "createOrder": ("POST", "/api/orders", lambda product: {"items": items_of((product, 2))}),
+    "cancelOrder": ("POST", "/api/orders/{id}/cancel", None),
+    "createReservation": (
+        "POST",
+        "/api/reservations",
+        lambda product: {"items": items_of((product, 2)), "ttlSeconds": 60},
+    ),
+    "confirmReservation": ("POST", "/api/reservations/{id}/confirm", None),
+    "releaseReservation": ("POST", "/api/reservations/{id}/release", {}),
     "createProduct": ("POST", "/api/catalog/products", {"name": "A thing", "price": 1, "stock": 2}),
     "editProduct": ("PATCH", "/api/catalog/products/{id}", {"price": 9.5}),
     "deleteProduct": ("DELETE", "/api/catalog/products/{id}", None),
@@ -40,7 +55,13 @@ WRITES = {
     ),
 }
 # What an {id} is one of, where it is no product.
-MADE_BY = {"getOrder": "create_order", "getReservation": "create_reservation"}
+MADE_BY = {
+    "getOrder": "create_order",
+    "cancelOrder": "create_order",
+    "getReservation": "create_reservation",
+    "confirmReservation": "create_reservation",
+    "releaseReservation": "create_reservation",
+}
 
 
 # -- the document itself
@@ -174,18 +195,23 @@ class Bench:
         """Provokes one status of one operation."""
         return getattr(self, f"status_{status}")(operation)
 
-    def path(self, operation, id=None):
-        if id is None:
-            id = self.database.create_product(stock=5)
-            if operation in MADE_BY:
-                id = getattr(self.database, MADE_BY[operation])({id: 2})
-        template = READS.get(operation) or WRITES[operation][1]
-        return template.format(id=id)
+    def subject(self, operation):
+        """Something new that the operation can be about: the {id} of its path, and a product."""
+        product = self.database.create_product(stock=5)
+        if operation not in MADE_BY:
+            return product, product
+        return getattr(self.database, MADE_BY[operation])({product: 2}), product
 
-    def write(self, operation, client=None, id=None, headers=None, **changed):
+    def path(self, operation, id=None):
+        template = READS.get(operation) or WRITES[operation][1]
+        return template.format(id=id or self.subject(operation)[0])
+
+    def write(self, operation, client=None, id=None, headers=None, product=None, **changed):
         """A write that is taken, but for what is `changed` of its body."""
         method, _, body = WRITES[operation]
         headers = dict(headers or {})
+        if callable(body):
+            body = body(product or self.database.create_product(stock=5))
         if isinstance(body, bytes):
             headers.setdefault("Content-Type", "application/x-ndjson")
         elif changed:
@@ -231,7 +257,8 @@ class Bench:
 
     def status_404(self, operation):
         if operation in WRITES:
-            return self.write(operation, id=self.unknown_id())
+            unknown = self.unknown_id()
+            return self.write(operation, id=unknown, product=unknown)
         return self.reader.get(self.path(operation, id=self.unknown_id()))
 
     def status_408(self, operation):
@@ -245,6 +272,14 @@ class Bench:
     def status_409(self, operation):
         if operation == "updateStock":
             return self.write(operation, delta=-6)
+        if operation == "changeStock":
+            return self.write(operation, atomic=True)
+        if operation in ("createOrder", "createReservation"):
+            return self.write(operation, product=self.database.create_product(stock=1))
+        if operation in MADE_BY:
+            id, _ = self.subject(operation)
+            assert self.write(operation, id=id).status in (200, 201)
+            return self.write(operation, id=id)
         if operation == "createProduct":
             sku = str(uuid.uuid4())
             assert self.write(operation, sku=sku).status == 201
@@ -284,9 +319,10 @@ class Bench:
 
     def status_422(self, operation):
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        id = self.database.create_product(stock=5)
-        self.write(operation, id=id, headers=headers)
-        return self.write(operation, id=id, headers={**headers, "If-Match": "*"})
+        id, product = self.subject(operation)
+        self.write(operation, id=id, headers=headers, product=product)
+        headers["If-Match"] = "*"
+        return self.write(operation, id=id, headers=headers, product=product)
 
     def status_429(self, operation):
         return self.limited[operation]
@@ -312,12 +348,13 @@ class Bench:
             with ServiceProcess("write-svc", self.folder, settings, wait="alive") as service:
                 return insist(lambda: self.write(operation, service.client))
         # a rule of the database's owner forbids the change
-        id = self.database.create_product(stock=5)
-        rule = f"(id <> {id} OR version = 1) AND name <> 'forbidden'"
+        id, product = self.subject(operation)
+        version = self.database.product(product)["version"]
+        rule = f"(id <> {product} OR version <= {version}) AND name <> 'forbidden'"
         with self.database.constraint(rule):
             if operation == "createProduct":
                 return self.write(operation, name="forbidden")
-            return self.write(operation, id=id)
+            return self.write(operation, id=id, product=product)
 
     def status_503(self, operation):
         if operation in WRITES:

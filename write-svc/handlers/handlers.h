@@ -7,12 +7,14 @@
 #include "write-svc/writes.h"
 
 #include "common/http/router.h"
+#include "common/stores/pg.h"
 
 /* The context that the routes want. */
 struct handlers {
     struct auth *auth;
     struct writes *writes;
     struct importer *importer;
+    struct pg_store *database; /* for skus.h */
 };
 
 extern const struct http_route handlers_routes[];
@@ -23,5 +25,11 @@ http_handler handle_edit_product;
 http_handler handle_delete_product;
 http_handler handle_import;
 http_handler handle_list_of_orders;
+http_handler handle_change_stock;
+http_handler handle_create_order;
+http_handler handle_cancel_order;
+http_handler handle_create_reservation;
+http_handler handle_confirm_reservation;
+http_handler handle_release_reservation;
 
 #endif
