@@ -137,6 +137,11 @@ func (s *stack) onlyRoutes() error {
 	return nil
 }
 
+// unmark: the edge sends nothing to a writer that left by ./dev stop.
+func (s *stack) unmark(name string) {
+	_ = os.Remove(filepath.Join(filepath.Dir(s.folder()), "pid", name+".leaving"))
+}
+
 func (s *stack) newService(name string, env ...string) *service {
 	kind := name[:strings.Index(name, "-")]
 	number := int(name[len(name)-1] - '1')
@@ -173,9 +178,8 @@ func newLocalStack(r *run) (*localStack, error) {
 			return nil, err
 		}
 	}
-	// the edge sends nothing to a writer that left by ./dev stop
 	for _, w := range l.writers {
-		_ = os.Remove(filepath.Join(filepath.Dir(r.stack.folder()), "pid", w.name+".leaving"))
+		r.stack.unmark(w.name)
 	}
 	if err := l.heal(); err != nil {
 		_ = l.restore()
@@ -287,6 +291,8 @@ func (l *localStack) freezeStore(random *rand.Rand, name string) error {
 	thaw()
 	return nil
 }
+
+func (l *localStack) cutters() []*proxy { return l.proxies }
 
 // heal waits until every service is on good terms with each of its stores.
 func (l *localStack) heal() error {

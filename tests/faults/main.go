@@ -106,27 +106,58 @@ func testWrites(o options) (int, error) {
 	}
 	r := newRun(s, o.seed)
 	fmt.Printf("faults: seed %d, %d s\n", o.seed, o.seconds)
-	local, err := newLocalStack(r)
-	if err != nil {
-		return 0, err
+	length := time.Duration(o.seconds) * time.Second
+	alone := length * 3 / 4
+	err = r.testIn(o, alone, func() (arena, error) { return newLocalStack(r) })
+	if err == nil {
+		err = r.testIn(o, length-alone, func() (arena, error) { return newPair(r) })
 	}
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-interrupts
-		fmt.Fprintln(os.Stderr, "faults: interrupted; restoring the stack")
-		_ = local.restore()
-		os.Exit(130)
-	}()
-	r.place = selected{local, o.only}
-	err = r.rounds(time.Duration(o.seconds) * time.Second)
 	r.checks.Wait()
-	if restored := local.restore(); err == nil {
-		err = restored
+	if r.stats.Checks == 0 {
+		r.problem("no history was checked")
 	}
-	r.countCuts(local.proxies)
 	r.report()
 	return len(r.problems), err
+}
+
+// testIn runs rounds in an arena, unless none of its faults is wanted.
+func (r *run) testIn(o options, length time.Duration, make func() (arena, error)) error {
+	place, err := make()
+	if err != nil {
+		return err
+	}
+	interrupts := newInterrupts(place)
+	defer interrupts.end()
+	r.place = selected{place, o.only}
+	if len(r.place.faults()) > 0 {
+		err = r.runFor(length)
+	}
+	r.countCuts(place.cutters())
+	if restored := place.restore(); err == nil {
+		err = restored
+	}
+	return err
+}
+
+// interrupts restores the stack when the run is interrupted.
+type interrupts chan os.Signal
+
+func newInterrupts(place arena) interrupts {
+	list := make(interrupts, 1)
+	signal.Notify(list, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, isOne := <-list; isOne {
+			fmt.Fprintln(os.Stderr, "faults: interrupted; restoring the stack")
+			_ = place.restore()
+			os.Exit(130)
+		}
+	}()
+	return list
+}
+
+func (i interrupts) end() {
+	signal.Stop(i)
+	close(i)
 }
 
 // selected leaves out faults.
@@ -145,9 +176,9 @@ func (s selected) faults() []fault {
 	return list
 }
 
-func (r *run) rounds(length time.Duration) error {
-	until := time.Now().Add(length)
-	for number := 0; time.Now().Before(until); number++ {
+func (r *run) runFor(length time.Duration) error {
+	for until := time.Now().Add(length); time.Now().Before(until); r.rounds++ {
+		number := r.rounds
 		left := time.Until(until)
 		if left > roundLength {
 			left = roundLength

@@ -14,11 +14,12 @@ import (
 // while the clients work; then all is made whole, the clients hear how their last operations ended,
 // and the round's histories are checked while the next round runs.
 type run struct {
-	name  string
-	seed  int64
-	start time.Time
-	stack *stack
-	place arena
+	name   string
+	seed   int64
+	start  time.Time
+	stack  *stack
+	rounds int
+	place  arena
 
 	edge    target
 	writers []target // the edge first
@@ -42,6 +43,10 @@ type arena interface {
 	faults() []fault
 	// heal ends all faults, and waits until the system is whole.
 	heal() error
+	// restore puts the stack's own services back.
+	restore() error
+	// cutters are the proxies, whose cuts are counted.
+	cutters() []*proxy
 }
 
 type stats struct {
