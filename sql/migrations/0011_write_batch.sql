@@ -22,7 +22,8 @@
 --
 -- Commands are judged in their order, each on the state that the ones before it left. One that is
 -- refused leaves no trace. There is one row for each command, with `ord`, and one for each product
--- that changed, as it is at the end, with `id`. Of a command it tells:
+-- that changed, as it is at the end, with `id`; a product of a repeated command has a row too. Of a
+-- command it tells:
 --   outcome  applied, or why it was refused: not_found, insufficient_stock, version_mismatch,
 --            out_of_range (stock and reserved together would exceed 2^53 - 1), reserved (a product
 --            of which units are held is not deleted), sku_taken, not_held (the reservation was
@@ -572,6 +573,14 @@ BEGIN
     END IF;
   END IF;
 
+  -- A repeat is answered, so what its first request changed must be published before; that request
+  -- may have died between its commit and its publication.
+  IF true = ANY (replayed) THEN
+    made_products := made_products || item_products || ARRAY(
+      SELECT (r.result::json ->> 'id')::bigint
+      FROM unnest(kinds, outcomes, results, replayed) AS r (kind, outcome, result, is_replayed)
+      WHERE r.is_replayed AND r.kind = 'create' AND r.outcome = 'applied');
+  END IF;
   IF made_products <> '{}' THEN
     RETURN QUERY
     SELECT p.id, p.sku, p.name, p.price, p.stock, p.reserved, p.version, p.created_at,

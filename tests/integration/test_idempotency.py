@@ -163,3 +163,17 @@ def test_a_repeat_after_a_crash(stack, database, tmp_path):
         own.process.kill()
     assert_same(first, stack.writes[0].update_stock(id, {"delta": 1}, headers))
     assert_product_ledger(database, id, 5, [1])
+
+
+def test_a_replayed_answer_is_published(stack, database, cache):
+    """The first request may have died between its commit and its publication."""
+    id, headers = database.create_product(stock=5), key()
+    cache.make_warm(id)
+    older = cache.redis.get(cache.key(id))
+    first = stack.writes[0].update_stock(id, {"delta": -2}, headers)
+    stack.wait_for_relay()
+    cache.redis.delete(cache.key(id, "g"))
+    cache.redis.set(cache.key(id), older)
+    assert stack.reads[0].stock(id).json()["stock"] == 5, "as if it had not been published"
+    assert_same(first, stack.writes[1].update_stock(id, {"delta": -2}, headers))
+    assert stack.reads[0].stock(id).json()["stock"] == 3
