@@ -16,8 +16,8 @@ import (
 )
 
 // A pair is a primary and a synchronous standby of PostgreSQL, in a folder of their own. A failover
-// kills the primary and promotes the standby; then the old primary is made anew, as a standby of the
-// new one. Our services reach both by a URL with two hosts, in place of the stack's.
+// kills the primary and promotes the standby; then the old primary is made anew, as a standby of
+// the new one. Our services reach both by a URL with two hosts, in place of the stack's.
 type pair struct {
 	localStack
 	folder  string
