@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -112,29 +111,6 @@ func (s *stack) program(name string) string {
 		preset = "release"
 	}
 	return filepath.Join(s.root, "build", preset, name, name)
-}
-
-// onlyRoutes leaves out the operations that this write-svc does not have.
-func (s *stack) onlyRoutes() error {
-	routes, err := exec.Command(s.program("write-svc"), "--print-routes").Output()
-	if err != nil {
-		return fmt.Errorf("write-svc --print-routes: %w", err)
-	}
-	for path, kinds := range map[string][]Kind{
-		"/api/orders": {Order, Cancel}, "/api/reservations": {Reserve, Confirm, Release}} {
-		if strings.Contains(string(routes), "POST "+path+" ") {
-			continue
-		}
-		for i := range choices {
-			for _, kind := range kinds {
-				if choices[i].kind == kind {
-					fmt.Printf("faults: without %s, because there is no route for it\n", kind)
-					choices[i].weight = 0
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // unmark: the edge sends nothing to a writer that left by ./dev stop.

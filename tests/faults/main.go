@@ -101,9 +101,6 @@ func testWrites(o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.onlyRoutes(); err != nil {
-		return 0, err
-	}
 	r := newRun(s, o.seed)
 	fmt.Printf("faults: seed %d, %d s\n", o.seed, o.seconds)
 	length := time.Duration(o.seconds) * time.Second
