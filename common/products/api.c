@@ -6,6 +6,8 @@ const struct api_route api_routes[] = {
     {"GET", API_PRODUCTS, "read-svc"},
     {"GET", API_PRODUCT, "read-svc"},
     {"GET", API_PRODUCT_STOCK, "read-svc"},
+    {"GET", API_MOVEMENTS, "read-svc"},
+    {"GET", API_CHANGES, "read-svc"},
     {"GET", API_STOCK, "read-svc"},
     {"GET", API_ORDERS, "read-svc"},
     {"GET", API_ORDER, "read-svc"},

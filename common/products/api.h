@@ -20,6 +20,8 @@ extern const struct api_route api_routes[];
 #define API_PRODUCTS "/api/products"
 #define API_PRODUCT "/api/products/{id}"
 #define API_PRODUCT_STOCK "/api/products/{id}/stock"
+#define API_MOVEMENTS "/api/products/{id}/movements"
+#define API_CHANGES "/api/changes"
 #define API_STOCK "/api/stock"
 #define API_ORDERS "/api/orders"
 #define API_ORDERS_BY_PATH "/api/orders/" /* not in the table; of edges alone */

@@ -7,6 +7,7 @@ SLUGS = {
     405: {"method-not-allowed"},
     408: {"request-timeout"},
     409: {"insufficient-stock", "out-of-range"},
+    410: {"feed-gone"},
     411: {"length-required"},
     412: {"precondition-failed"},
     413: {"payload-too-large"},
