@@ -1,6 +1,8 @@
 /* Texts that clients and Redis send: the first byte chooses the reader, the rest is read. */
 #include "fuzz.h"
 
+#include "read-svc/feed_cursor.h"
+
 #include "common/base/json.h"
 #include "common/base/parse.h"
 #include "common/http/content.h"
@@ -287,11 +289,34 @@ static void write_json(const char *text)
     strbuf_finish(&json);
 }
 
+/* The one text of this cursor, and ranges in order. */
+static void read_cursor(const char *text)
+{
+    struct feed_cursor cursor;
+    struct feed_range *ranges;
+    struct strbuf again = STRBUF_EMPTY;
+    size_t count;
+
+    if (!feed_cursor_parse(text, strlen(text), &cursor)) {
+        return;
+    }
+    feed_cursor_add(&again, &cursor);
+    must(strcmp(again.text, text) == 0);
+    count = feed_cursor_ranges(&cursor, &ranges);
+    for (size_t i = 0; i < count; i++) {
+        must(ranges[i].first <= ranges[i].last);
+        must(i == 0 || ranges[i].first > ranges[i - 1].last);
+    }
+    strbuf_finish(&again);
+    free(ranges);
+    feed_cursor_finish(&cursor);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const of_text[])(const char *text) = {read_query, read_etags, read_headers,
-                                                        read_url,   write_json, read_lines,
-                                                        check_head, read_target};
+    static void (*const of_text[])(const char *text) = {read_query, read_etags,  read_headers,
+                                                        read_url,   write_json,  read_lines,
+                                                        check_head, read_target, read_cursor};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -301,7 +326,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    choice = (size_t)(data[0] - '0') % choices; /* '0' to '9' in a seed */
+    choice = (size_t)(data[0] - '0') % choices; /* '0' to ':' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
         copy = malloc(

@@ -24,6 +24,8 @@ READS = {
     "getProduct": "/api/products/{id}",
     "getStock": "/api/products/{id}/stock",
     "getStockOfMany": "/api/stock?ids={id}",
+    "listMovements": "/api/products/{id}/movements",
+    "listChanges": "/api/changes",
     "listOrders": "/api/orders",
     "getOrder": "/api/orders/{id}",
     "getReservation": "/api/reservations/{id}",
@@ -248,6 +250,7 @@ class Bench:
         bad = {
             "listProducts": "/api/products?limit=0",
             "getStockOfMany": "/api/stock?ids=0",
+            "listChanges": "/api/changes?after=x",
             "listOrders": "/api/orders?limit=0",
         }
         return self.reader.get(bad.get(operation) or self.path(operation, id="0x"))
@@ -301,6 +304,9 @@ class Bench:
             return write({"Idempotency-Key": key})
         finally:
             self.database.rows("SELECT pg_" + lock.format("un"), key)
+
+    def status_410(self, operation):
+        return self.reader.get(self.path(operation) + "?after=1.1.5-0")
 
     def status_411(self, operation):
         coding = "gzip" if operation == "importProducts" else "chunked"

@@ -10,8 +10,9 @@ import psycopg2
 import pytest
 
 from support.database import Database
+from support.problems import assert_problem
 from support.replicas import PG_BIN, as_store_owner, replica_folder, with_port
-from support.service_process import free_port
+from support.service_process import ServiceProcess, free_port
 from support.stack import ROOT
 from support.timing import eventually, scaled
 
@@ -84,10 +85,34 @@ def another_server(folder, url):
         server.wait(scaled(20))
 
 
-def test_a_restored_ledger_is_taken_over_once(stack, database):
+def assert_the_feed_begins_anew(restored, url, folder, cursor):
+    """A cursor of the other server is refused; from the beginning each movement comes once."""
+    stores = {"database": {"url": url}, "redis": {"url": ""}}
+    with ServiceProcess("read-svc", folder, stores) as service:
+        assert_problem(service.client.get(f"/api/changes?after={cursor}"), 410, "feed-gone")
+        seen, after, is_last = [], "", False
+        while not is_last:
+            body = service.client.get(f"/api/changes?limit=1000{after}").json()
+            seen += [(movement["productId"], movement["version"]) for movement in body["data"]]
+            after, is_last = f"&after={body['meta']['next']}", body["meta"]["caughtUp"]
+    ledger = restored.rows("SELECT product_id, version FROM stock_movements")
+    assert sorted(seen) == sorted((row["product_id"], row["version"]) for row in ledger)
+    versions = {}
+    for id, version in seen:
+        assert version == versions.get(id, version - 1) + 1, "versions in order"
+        versions[id] = version
+
+
+def test_a_restored_ledger_is_taken_over_once(stack, database, tmp_path):
     for _ in range(600):  # more transactions than the other server needs for the restore
         database.row("SELECT pg_current_xact_id()")
-    database.create_product()
+    hot = database.create_product()
+    with psycopg2.connect(stack.env["DIRECT_URL"]) as early, early.cursor() as session:
+        session.execute("SELECT pg_current_xact_id()")
+        database.rows("SELECT FROM edit_product(%s, 'Another name')", hot)
+        session.execute("SELECT FROM edit_product(%s, 'A late one')", (hot,))
+    assert database.row("SELECT count(*) AS n FROM ledger_late WHERE product_id = %s", hot)["n"] > 0
+    cursor = stack.reads[0].get("/api/changes?after=now").json()["meta"]["next"]
     url = with_port(stack.env["DIRECT_URL"], free_port())
     with replica_folder() as folder, another_server(folder, url):
         dump = folder.parent / "dump"
@@ -109,6 +134,7 @@ def test_a_restored_ledger_is_taken_over_once(stack, database):
             assert restored.row(NOT_YET_RUN)["n"] == 0
             assert "took over the ledger" not in run(ROOT / "sql/migrate", DIRECT_URL=url)
             run(ROOT / "sql/check-ledger", DIRECT_URL=url)
+            assert_the_feed_begins_anew(restored, url, tmp_path, cursor)
             with pytest.raises(psycopg2.errors.RestrictViolation):
                 restored.rows("UPDATE stock_movements SET delta = delta")
         finally:
