@@ -72,7 +72,7 @@ struct lane {
     struct gather *gather;
     struct metric *series[SERIES];
     struct metric *outcomes[WRITE_OUTCOMES];
-    /* the rest is the worker's */
+    /* the rest belongs to the thread that makes the batch: the worker, or a guest */
     int64_t id;     /* of the row in write_lanes; 0: none yet */
     int64_t number; /* of the last batch */
     struct held held;
@@ -114,6 +114,24 @@ void lane_destroy(struct lane *lane)
 
 /* --- on the request's thread ------------------------------------------------------------------ */
 
+/* An idle lane: makes a batch of this one job on this thread. False when the lane is busy. */
+static bool work_alone(struct lane *lane, struct job *job)
+{
+    struct gather_item *item = &job->item;
+    bool is_idle;
+
+    pthread_mutex_lock(&lane->lock);
+    is_idle = gather_enter(lane->gather);
+    pthread_mutex_unlock(&lane->lock);
+    if (is_idle) {
+        work(lane, &item, 1);
+        pthread_mutex_lock(&lane->lock);
+        gather_leave(lane->gather);
+        pthread_mutex_unlock(&lane->lock);
+    }
+    return is_idle;
+}
+
 static bool add(struct lane *lane, struct job *job)
 {
     bool is_added;
@@ -150,7 +168,10 @@ void lane_run(struct lane *lane, const struct write_command *command, int64_t de
     job->arrived_us = clock_mono_us();
     job->deadline_us = deadline_us;
     outcome_init(&job->done);
-    if (!add(lane, job)) {
+    if (work_alone(lane, job)) {
+        *ret_result = job->result;
+        free(job);
+    } else if (!add(lane, job)) {
         *ret_result = bare_result(WRITE_LATE);
         free(job);
     } else if (!outcome_wait(&job->done, deadline_us) && abandon(lane, job)) {
@@ -166,7 +187,7 @@ void lane_run(struct lane *lane, const struct write_command *command, int64_t de
     }
 }
 
-/* --- on the lane's thread --------------------------------------------------------------------- */
+/* --- on the lane's thread, or a guest's ------------------------------------------------------- */
 
 static bool drop_abandoned(void *context, struct gather_item *item)
 {

@@ -14,6 +14,7 @@ struct gather {
     struct gather_item *first;
     struct gather_item **last; /* where the next one goes */
     size_t waiting;
+    int busy; /* workers with a batch, and guests */
     pthread_cond_t filled;
     bool is_stopping;
 };
@@ -147,30 +148,60 @@ size_t gather_waiting(const struct gather *gather)
     return gather->waiting;
 }
 
+/* --- guests ----------------------------------------------------------------------------------- */
+
+bool gather_enter(struct gather *gather)
+{
+    if (gather->first != NULL || gather->busy >= gather->options.workers) {
+        return false;
+    }
+    gather->busy++;
+    return true;
+}
+
+void gather_leave(struct gather *gather)
+{
+    assert(gather->busy > 0);
+    gather->busy--;
+    if (gather->first != NULL) {
+        pthread_cond_signal(&gather->filled);
+    }
+}
+
 /* --- workers ---------------------------------------------------------------------------------- */
 
-/* Waits for the next batch; false when there will be none. */
-static bool next_batch(struct gather *gather, struct gather_item **batch, size_t *ret_count)
+static bool may_take(const struct gather *gather)
 {
-    bool is_stopping;
+    return gather->first != NULL && gather->busy < gather->options.workers;
+}
+
+/* Waits for the next batch; false when there will be none. `was_busy`: with the one before. */
+static bool next_batch(struct gather *gather, struct gather_item **batch, bool was_busy,
+                       size_t *ret_count)
+{
+    bool is_there;
 
     pthread_mutex_lock(gather->options.lock);
-    while (gather->first == NULL && !gather->is_stopping) {
+    gather->busy -= was_busy ? 1 : 0;
+    while (!may_take(gather) && !gather->is_stopping) {
         pthread_cond_wait(&gather->filled, gather->options.lock);
     }
-    is_stopping = gather->first == NULL;
+    is_there = gather->first != NULL;
+    gather->busy += is_there ? 1 : 0;
     *ret_count = take_batch(gather, batch);
     pthread_mutex_unlock(gather->options.lock);
-    return !is_stopping;
+    return is_there;
 }
 
 static void *run_worker(void *arg)
 {
     struct gather *gather = arg;
     struct gather_item **batch = fs_calloc(gather->options.batch_max, sizeof(struct gather_item *));
+    bool was_busy = false;
     size_t count;
 
-    while (next_batch(gather, batch, &count)) {
+    while (next_batch(gather, batch, was_busy, &count)) {
+        was_busy = true;
         if (count > 0) { /* else all were dropped */
             gather->options.work(gather->options.context, batch, count);
         }

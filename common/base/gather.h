@@ -20,6 +20,10 @@
  * no request wants. The owner's `drop` tells whether an item is abandoned, at the moment when the
  * item leaves the queue.
  *
+ * A thread that finds nothing waiting and a worker idle may do the work of one item itself, as a
+ * *guest* in that worker's place (gather_enter): on an idle system two changes of threads are a
+ * good part of the time that an item takes.
+ *
  * A full queue refuses items. Before it does, it drops abandoned items from its head, and only from
  * there, because the oldest items are at the head and the requests for them give up first.
  *
@@ -64,6 +68,12 @@ void gather_destroy(struct gather *gather);
 
 /* Appends an item; false when the queue is full. With the lock held. */
 bool gather_add(struct gather *gather, struct gather_item *item);
+
+/* Takes the place of an idle worker, if nothing waits and there is one; false otherwise. Until
+ * gather_leave the gather has a worker less, so with one worker nothing else is worked on. The
+ * thread works on an item that it has not added. Both with the lock held. */
+bool gather_enter(struct gather *gather);
+void gather_leave(struct gather *gather);
 
 /* Is it in the queue? Not any more once a worker has taken it. With the lock held. */
 bool gather_is_waiting(const struct gather_item *item);

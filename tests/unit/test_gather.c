@@ -209,6 +209,67 @@ static void assert_order(const struct fixture *fixture, const int *numbers, int 
     }
 }
 
+/* --- guests ----------------------------------------------------------------------------------- */
+
+static bool enter(struct fixture *fixture)
+{
+    bool is_in;
+
+    pthread_mutex_lock(&fixture->lock);
+    is_in = gather_enter(fixture->gather);
+    pthread_mutex_unlock(&fixture->lock);
+    return is_in;
+}
+
+static void leave(struct fixture *fixture)
+{
+    pthread_mutex_lock(&fixture->lock);
+    gather_leave(fixture->gather);
+    pthread_mutex_unlock(&fixture->lock);
+}
+
+static void test_a_guest_takes_the_place_of_the_worker(void **state)
+{
+    struct fixture *fixture = *state;
+
+    create_gather(fixture, 1, ITEMS, 0);
+    assert_true(enter(fixture));
+    assert_false(enter(fixture));
+    add_range(fixture, 0, 3);
+    usleep(20000);
+    assert_int_equal(waiting(fixture), 3);
+    assert_int_equal(fixture->batch_count, 0);
+    leave(fixture);
+    wait_until(atomic_load(&fixture->batch_count) == 1);
+    assert_int_equal(fixture->batches[0], 3);
+}
+
+static void test_no_guest_while_the_worker_is_busy(void **state)
+{
+    struct fixture *fixture = *state;
+
+    create_busy_gather(fixture, ITEMS, 0);
+    assert_false(enter(fixture));
+    let_go(fixture);
+    wait_until(enter(fixture));
+    leave(fixture);
+}
+
+static void test_one_guest_for_each_idle_worker(void **state)
+{
+    struct fixture *fixture = *state;
+
+    create_gather(fixture, 2, ITEMS, 0);
+    atomic_store(&fixture->hold, true);
+    add_range(fixture, 0, 1);
+    wait_until(atomic_load(&fixture->working) == 1);
+    assert_true(enter(fixture));
+    assert_false(enter(fixture));
+    leave(fixture);
+    assert_true(enter(fixture));
+    leave(fixture);
+}
+
 /* --- batches ---------------------------------------------------------------------------------- */
 
 static void test_an_item_is_worked_on_at_once_and_alone(void **state)
@@ -563,6 +624,9 @@ int main(void)
         with_fixture(test_a_full_queue_refuses),
         with_fixture(test_given_up_items_make_room),
         with_fixture(test_a_queue_of_one_refuses_and_makes_room),
+        with_fixture(test_a_guest_takes_the_place_of_the_worker),
+        with_fixture(test_no_guest_while_the_worker_is_busy),
+        with_fixture(test_one_guest_for_each_idle_worker),
         with_fixture(test_destroy_works_off_what_waits),
         with_fixture(test_destroy_without_items),
         with_fixture(test_many_threads_and_one_worker),
