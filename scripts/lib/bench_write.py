@@ -19,6 +19,9 @@ import urllib.request
 PRODUCTS = 1000
 ENOUGH = 1_000_000_000  # units of each product while it is measured
 
+# How often a stock is set while write-1 is overloaded.
+TRIES_MAX = 25
+
 # Statistics of a server process are up to this old, when it has had a transaction since.
 STATISTICS_AGE_S = 1.0
 
@@ -182,6 +185,14 @@ def percentile(values, share):
     return values[max(0, math.ceil(share * len(values)) - 1)]
 
 
+def pgbench_number(text, name):
+    """A line of pgbench's report such as `tps = 12.3 (...)`."""
+    found = re.search(rf"{name} = (\d[\d.]*)", text)
+    if not found:
+        give_up(f"pgbench told no {name}: {text.strip()[-500:]}")
+    return float(found[1])
+
+
 def pgbench_times_ms(lines):
     """The sorted durations in a log of pgbench: client, number, microseconds, ..."""
     return sorted(int(line.split(" ", 3)[2]) / 1000 for line in lines)
@@ -193,7 +204,7 @@ def sum_and_count(metrics, family):
     def total(name):
         values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", metrics, re.M)
         if not values:
-            return [float("nan")][0]  # TEMP
+            give_up(f"write-1 tells no {name}")
         return sum(map(float, values))
 
     return total(f"{family}_sum"), total(f"{family}_count")
@@ -209,6 +220,7 @@ class Bench:
         self.stack = stack
         self.seconds = seconds
         self.mode = self.peer_mode()
+        self.connect_times_s = {}  # by the number of clients
 
     def peer_mode(self):
         """The fastest that this PgBouncer allows."""
@@ -247,22 +259,31 @@ class Bench:
         rate, p50_ms, p99_ms = wrk_figures(run(*words, "-s", script, self.stack.write_url))
         fsyncs = self.settled_fsyncs() - fsyncs
         after = self.batches()
-        batch = (after[0] - commands) / (after[1] - batches) if after[1] > batches else math.nan
+        batch = (after[0] - commands) / (after[1] - batches)
         return Figures(rate, p50_ms, p99_ms, fsyncs / self.seconds, batch)
+
+    def connect_s(self, clients):
+        """How long pgbench connects; that is part of its -T, but not of its rate."""
+        if clients not in self.connect_times_s:
+            probe = self.stack.file("probe.sql", "SELECT 1;\n")
+            found = pgbench_number(self.pgbench(probe, clients, "-t", "1"), "connection time")
+            self.connect_times_s[clients] = found / 1000
+        return self.connect_times_s[clients]
 
     def measure_peer(self, script, clients):
         prefix = self.stack.file("log", "")
+        length_s = math.ceil(self.seconds + self.connect_s(clients))
         fsyncs = wal_fsyncs(self.stack.direct_url)
-        log = ("--log", f"--log-prefix={prefix}", "-T", str(self.seconds))
+        log = ("--log", f"--log-prefix={prefix}", "-T", str(length_s))
         text = self.pgbench(script, clients, *log, mode=self.mode)
         fsyncs = self.settled_fsyncs() - fsyncs
         (file,) = glob.glob(f"{prefix}.*")
         with open(file, encoding="utf-8") as lines:
             times_ms = pgbench_times_ms(lines)
         os.unlink(file)
-        rate = float(re.findall(r"tps = ([\d.]+)", text)[-1])
+        rate = pgbench_number(text, "tps")
         p50_ms, p99_ms = (percentile(times_ms, share) for share in (0.5, 0.99))
-        return Figures(rate, p50_ms, p99_ms, fsyncs / self.seconds, math.nan)
+        return Figures(rate, p50_ms, p99_ms, fsyncs * rate / len(times_ms), math.nan)
 
     def compare(self, row, clients, rounds):
         """The medians of both sides: pgbench, write-1. Each round begins with the other one."""
@@ -297,9 +318,13 @@ def set_stocks(url, stocks):
         connection = connections.setdefault(id % 8, http.client.HTTPConnection(address, timeout=10))
         body = json.dumps({"stock": stock, "reason": "bench"})
         path = f"/api/products/{id}/update-stock"
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        reply = connection.getresponse()
-        text = reply.read()
+        for _ in range(TRIES_MAX):
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            text = reply.read()
+            if reply.status != 503:
+                break
+            time.sleep(0.2)  # the connections of a load may not have ended yet
         if reply.status != 200:
             give_up(f"POST {path}: {reply.status} {text.decode(errors='replace')[:300]}")
 
