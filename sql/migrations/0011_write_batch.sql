@@ -286,10 +286,6 @@ BEGIN
     END IF;
     IF refusal IS NOT NULL THEN
       outcomes[i] := refusal;
-      results[i] := CASE WHEN place IS NULL THEN NULL
-                         ELSE ',"status":"' || CASE WHEN kind = 'cancel' THEN order_statuses[place]
-                                                    WHEN refusal = 'expired' THEN 'EXPIRED'
-                                                    ELSE held_statuses[place] END || '"' END;
       CONTINUE;
     END IF;
     IF kind IN ('confirm', 'release', 'expire', 'cancel') THEN

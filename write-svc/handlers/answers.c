@@ -147,18 +147,14 @@ static void answer_refused(const struct http_request *request, struct http_respo
         http_bad_field(request, response, command->kind == WRITE_CHANGE ? "reason" : "body",
                        "the encoding of the database lacks a character of it");
         return;
-    case WRITE_NOT_HELD:
-    case WRITE_EXPIRED:
-    case WRITE_CANCELLED:
-        /* the text tells the status of the order or reservation, but a problem has one itself */
-        http_problem_of(request, response, &refusals[result->outcome].type,
-                        refusals[result->outcome].detail, NULL);
-        return;
     case WRITE_INSUFFICIENT:
     case WRITE_VERSION_MISMATCH:
     case WRITE_OUT_OF_RANGE:
     case WRITE_RESERVED:
     case WRITE_SKU_TAKEN:
+    case WRITE_NOT_HELD:
+    case WRITE_EXPIRED:
+    case WRITE_CANCELLED:
     case WRITE_CHANGES_REFUSED:
     case WRITE_KEY_BUSY:
     case WRITE_KEY_REUSED:
