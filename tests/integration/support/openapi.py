@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 
 import jsonschema
 import yaml
@@ -12,9 +13,18 @@ METHODS = ("get", "head", "post", "put", "patch", "delete")
 TEXT_TYPES = ("text/plain",)
 
 
+class ExactLoader(yaml.SafeLoader):
+    """A price is compared with a limit as it stands in the document, not with the nearest float."""
+
+
+ExactLoader.add_constructor(
+    "tag:yaml.org,2002:float", lambda loader, node: Decimal(loader.construct_scalar(node))
+)
+
+
 class Document:
     def __init__(self, path=ROOT / "docs" / "openapi.yaml"):
-        self.tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        self.tree = yaml.load(path.read_text(encoding="utf-8"), ExactLoader)
         self.resolver = jsonschema.RefResolver("", self.tree)
         self.operations = {}  # operationId: (method, path template, operation)
         for template, item in self.tree["paths"].items():
