@@ -21,8 +21,9 @@
 #define CHANGES_MAX 10000  /* more changes than that in a round: load anew */
 #define CHANGES_LIMIT "10001"
 #define CHANGES_IN_PLACE_MAX 8
-#define RELOAD_EVERY_S 10 /* at most that often */
-#define QUERY_MS 30000    /* deadline; the store's own timeout for a statement is usually shorter */
+#define RELOAD_EVERY_S 10  /* at most that often */
+#define BEHIND_MAX_S 43200 /* PostgreSQL was away for so long: load anew */
+#define QUERY_MS 30000 /* deadline; the store's own timeout for a statement is usually shorter */
 
 static struct metric_family products_gauge = METRIC_GAUGE(
     "faststock_catalog_products", "Products in the catalogue held in memory.", METRIC_NO_LABELS);
@@ -321,9 +322,15 @@ static bool follow(struct catalog *catalog)
     return follow_changes(catalog);
 }
 
+/* The ledger may lack movements that are older than a day (ledger.retention_days of write-svc). */
+static bool is_long_behind(const struct catalog *catalog)
+{
+    return clock_mono_us() - catalog->as_of_us > BEHIND_MAX_S * CLOCK_US_PER_S;
+}
+
 static bool must_load(struct catalog *catalog)
 {
-    if (ledger_span_is_none(&catalog->next)) {
+    if (ledger_span_is_none(&catalog->next) || is_long_behind(catalog)) {
         return true;
     }
     return follow(catalog) &&

@@ -7,29 +7,34 @@ CREATE TEMP TABLE offence ON COMMIT DROP AS
 WITH step AS (  -- each movement with what the one before left
   SELECT product_id, version, delta, stock_after, kind,
          coalesce(reserved_delta, 0) AS reserved_delta,
-         sum(coalesce(reserved_delta, 0)) OVER history AS reserved_after,
-         lag(version, 1, 0::bigint) OVER history AS version_before,
-         lag(stock_after, 1, 0::bigint) OVER history AS stock_before,
+         coalesce(reserved_before, 0) + sum(coalesce(reserved_delta, 0)) OVER history
+           AS reserved_after,
+         lag(version, 1, coalesce(removed_version, 0)) OVER history AS version_before,
+         lag(stock_after, 1, coalesce(removed_stock, 0)) OVER history AS stock_before,
          lead(version) OVER history IS NULL AS is_last
-  FROM stock_movements WINDOW history AS (PARTITION BY product_id ORDER BY version)
+  FROM stock_movements
+  LEFT JOIN (SELECT product_id, version AS removed_version, stock_after AS removed_stock,
+                    reserved_after AS reserved_before
+             FROM ledger_floors) AS floor USING (product_id)  -- what the first one here follows
+  WINDOW history AS (PARTITION BY product_id ORDER BY version)
 ), last AS (
   SELECT * FROM step WHERE is_last
 ), held AS (
   SELECT i.product_id, sum(i.qty) AS units
   FROM reservations AS r JOIN reservation_items AS i ON i.reservation_id = r.id
   WHERE r.status = 'HELD' GROUP BY i.product_id
-), due AS (  -- the movements that orders and reservations must have
-  SELECT 'order' AS owner, o.id, i.product_id, i.qty,
+), due AS (  -- the movements that orders and reservations must have, and since when
+  SELECT 'order' AS owner, o.id, i.product_id, i.qty, o.created_at AS at,
          CASE WHEN o.reservation_id IS NULL THEN 'order' ELSE 'confirm' END AS kind
   FROM orders AS o JOIN order_items AS i ON i.order_id = o.id
   UNION ALL
-  SELECT 'order', o.id, i.product_id, i.qty, 'cancel'
+  SELECT 'order', o.id, i.product_id, i.qty, o.cancelled_at, 'cancel'
   FROM orders AS o JOIN order_items AS i ON i.order_id = o.id WHERE o.status = 'CANCELLED'
   UNION ALL
-  SELECT 'reservation', i.reservation_id, i.product_id, i.qty, 'reserve'
-  FROM reservation_items AS i
+  SELECT 'reservation', r.id, i.product_id, i.qty, r.created_at, 'reserve'
+  FROM reservations AS r JOIN reservation_items AS i ON i.reservation_id = r.id
   UNION ALL
-  SELECT 'reservation', r.id, i.product_id, i.qty,
+  SELECT 'reservation', r.id, i.product_id, i.qty, r.ended_at,
          CASE r.status WHEN 'CONFIRMED' THEN 'confirm' WHEN 'RELEASED' THEN 'release'
                        ELSE 'expire' END
   FROM reservations AS r JOIN reservation_items AS i ON i.reservation_id = r.id
@@ -92,6 +97,9 @@ SELECT product_id, NULL,
        -- a product that was deleted takes nothing back from an order
    AND NOT (m.movements IS NULL AND kind = 'cancel'
             AND product_id IN (SELECT p.id FROM products AS p WHERE p.deleted_at IS NOT NULL))
+       -- one that old was removed
+   AND NOT (m.movements IS NULL AND EXISTS (SELECT FROM ledger_floors AS f
+            WHERE f.product_id = d.product_id AND d.at <= f.created_at))
 UNION ALL
 SELECT i.product_id, NULL, format('reservation %s is %s, but its order is not there or another''s',
                                   r.id, r.status)

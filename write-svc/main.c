@@ -11,6 +11,7 @@
 #include "write-svc/publisher.h"
 #include "write-svc/readiness.h"
 #include "write-svc/relay.h"
+#include "write-svc/retention.h"
 #include "write-svc/settings.h"
 #include "write-svc/sweeper.h"
 #include "write-svc/writes.h"
@@ -100,6 +101,8 @@ static int serve(const struct settings *s, struct auth *auth)
     struct writes *writes = open_writes(s, database, publisher);
     struct importer *importer = importer_create(database, publisher);
     struct sweeper *sweeper = sweeper_create(database, publisher, s->writes_key_ttl_hours);
+    struct retention *retention =
+        retention_create(database, s->ledger_retention_days, s->stores.cache_ttl_ms);
     struct readiness *readiness = readiness_create(database);
     struct handlers handlers = {
         .auth = auth, .writes = writes, .importer = importer, .database = database};
@@ -119,6 +122,7 @@ static int serve(const struct settings *s, struct auth *auth)
     status = service_run(&s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
+    retention_destroy(retention);
     sweeper_destroy(sweeper);
     importer_destroy(importer);
     writes_destroy(writes);

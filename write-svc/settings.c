@@ -26,6 +26,11 @@ const struct config_option settings_options[] = {
      1000000, .help = "Writes that may wait in a lane; more are refused (503)."},
     {"writes", "key_ttl_hours", CONFIG_INT, offsetof(struct settings, writes_key_ttl_hours), "24",
      1, 8760, .help = "How long the answer to a request with an Idempotency-Key is kept."},
+    {"ledger", "retention_days", CONFIG_INT, offsetof(struct settings, ledger_retention_days), "0",
+     0, 36500,
+     .help =
+         "Movements that are older are removed, but for the last one of each product; 0: never. "
+         "Clients of /api/changes that had not read them have to begin anew."},
     {"auth", "tokens_file", CONFIG_STRING, offsetof(struct settings, auth_tokens_file), "",
      .help =
          "File of tokens, one a line, of which a write must bear one; empty: none is needed. It is "

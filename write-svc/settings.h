@@ -13,7 +13,8 @@ struct settings {
     int64_t writes_batch_max;
     int64_t writes_waiting_max;
     int64_t writes_key_ttl_hours;
-    const char *auth_tokens_file; /* "": writes need no token */
+    int64_t ledger_retention_days; /* 0: movements are kept */
+    const char *auth_tokens_file;  /* "": writes need no token */
 };
 
 extern const struct config_option settings_options[];

@@ -48,6 +48,7 @@ DEFAULTS = [
     ("writes", "batch_max", None, 256),
     ("writes", "waiting_max", None, 2000),
     ("writes", "key_ttl_hours", None, 24),
+    ("ledger", "retention_days", None, 0),
     ("auth", "tokens_file", None, ""),
     ("log", "level", "info", "info"),
     ("log", "sample", 100, 100),
