@@ -19,7 +19,7 @@
 
 /* How long a lane asks how a batch ended whose answer was lost. Requests wait meanwhile, so it is
  * not long; but a restart of PgBouncer, and a failover that is quick, are over by then. */
-#define FIND_OUT_MS 4000
+#define FIND_OUT_MS 3000
 #define FIND_OUT_EVERY_MS 50
 
 /* A batch is begun again when it was certainly not made, as often as this. */
