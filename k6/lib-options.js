@@ -1,7 +1,6 @@
 // k6 options of a scenario: how the load is made, and the thresholds that every run is held to.
 
 import { countSetting, durationSetting, refuseSettings } from './lib-settings.js';
-import { UPDATE_STOCK } from './lib-api.js';
 
 // A scenario with a number of users, each of which waits between its requests.
 export function usersOptions(name, { vus, duration, routes, p95_ms, shape }) {
@@ -13,6 +12,19 @@ export function usersOptions(name, { vus, duration, routes, p95_ms, shape }) {
 // The shape of a load that stays as it is.
 export function constantUsers(vus, duration_s) {
   return { executor: 'constant-vus', vus, duration: `${duration_s}s` };
+}
+
+// To a third of the users in a quarter of the time, to all in the half that follows, then to none.
+export function growingUsers(vus, duration_s) {
+  return {
+    executor: 'ramping-vus',
+    startVUs: 0,
+    stages: [
+      { duration: `${duration_s / 4}s`, target: Math.ceil(vus / 3) },
+      { duration: `${duration_s / 2}s`, target: vus },
+      { duration: `${duration_s / 4}s`, target: 0 },
+    ],
+  };
 }
 
 // A scenario with a rate of arrivals that does not wait for answers. VUS bounds the requests in
@@ -30,7 +42,8 @@ function options(name, routes, p95_ms, scenario) {
   const read_p95_ms = countSetting('P95_MS', p95_ms);
   const thresholds = { http_req_failed: ['rate==0'], checks: ['rate==1'] };
   for (const route of routes) {
-    const limit_ms = route === UPDATE_STOCK ? countSetting('P95_WRITE_MS', p95_ms) : read_p95_ms;
+    const isWrite = route.startsWith('POST');
+    const limit_ms = isWrite ? countSetting('P95_WRITE_MS', p95_ms) : read_p95_ms;
     thresholds[`http_req_duration{name:${route}}`] = [`p(95)<${limit_ms}`];
     thresholds[`http_req_failed{name:${route}}`] = ['rate==0'];
     thresholds[`http_reqs{name:${route}}`] = ['count>0'];
@@ -39,6 +52,8 @@ function options(name, routes, p95_ms, scenario) {
   return {
     scenarios: { [name]: { ...scenario, gracefulStop: '10s' } },
     thresholds,
+    setupTimeout: '2m',
+    teardownTimeout: '5m',
     summaryTrendStats: ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'max'],
     userAgent: 'faststock-k6',
   };
