@@ -29,6 +29,13 @@ const struct pg_statement batch_statement = {
            "  $6::text[], $7::text[], $8::text[], $9::int[], $10::bigint[], $11::bigint[],"
            "  $12::boolean[], $13::bigint[], $14::text[]) AS product"};
 
+const struct pg_statement batch_change_statement = {
+    .name = "write_change",
+    .param_count = 6,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS COMMAND_COLUMNS
+           " FROM write_change($1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint,"
+           "  $6::text) AS product"};
+
 const struct pg_statement batch_end_statement = {
     .name = "write_batch_end",
     .param_count = 2,
@@ -131,6 +138,25 @@ void batch_params(struct pg_params *params, int64_t lane, int64_t number, bool w
         }
         pg_params_end_array(params);
     }
+}
+
+bool batch_is_lone_change(const struct write_command *const *commands, size_t count)
+{
+    return count == 1 && commands[0]->kind == WRITE_CHANGE && commands[0]->key == NULL &&
+           !commands[0]->items[0].is_absolute;
+}
+
+void batch_change_params(struct pg_params *params, int64_t lane, int64_t number,
+                         const struct write_command *command)
+{
+    const struct write_item *item = &command->items[0];
+
+    pg_params_add_int(params, lane);
+    pg_params_add_int(params, number);
+    add_item(params, item, ITEM_PRODUCT);
+    add_item(params, item, ITEM_AMOUNT);
+    add_item(params, item, ITEM_VERSION);
+    add_item(params, item, ITEM_REASON);
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */

@@ -21,6 +21,14 @@ extern const struct pg_statement batch_statement;
 void batch_params(struct pg_params *params, int64_t lane, int64_t number, bool waits,
                   const struct write_command *const *commands, size_t count);
 
+/* A batch of one command that adds to the stock of one product, and has no key: it has a statement
+ * of its own (sql/migrations/0018). When that gives no row, nothing was changed, and
+ * batch_statement says why. */
+extern const struct pg_statement batch_change_statement;
+bool batch_is_lone_change(const struct write_command *const *commands, size_t count);
+void batch_change_params(struct pg_params *params, int64_t lane, int64_t number,
+                         const struct write_command *command);
+
 /* How a batch of a lane ended (write_batch_end); its parameters are the lane and the number. */
 extern const struct pg_statement batch_end_statement;
 

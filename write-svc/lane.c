@@ -323,23 +323,58 @@ static enum attempt find_out(struct lane *lane, struct job **jobs, size_t count,
     return ATTEMPT_SETTLED;
 }
 
+/* A lone change; committed with no rows: it was not applied, and nothing was changed. */
+static enum transaction_end run_lone_change(struct lane *lane, const struct job *job,
+                                            struct pg_result **ret_rows, struct pg_error *error)
+{
+    struct pg_params params = PG_PARAMS_EMPTY;
+    enum transaction_end end;
+
+    batch_change_params(&params, lane->id, ++lane->number, job->command);
+    end = transaction_run(lane->options.transactions, &batch_change_statement,
+                          pg_params_values(&params), job->deadline_us, ret_rows, error);
+    pg_params_finish(&params);
+    return end;
+}
+
+static enum transaction_end run_commands(struct lane *lane,
+                                         const struct write_command *const *commands, size_t count,
+                                         bool waits, int64_t deadline_us,
+                                         struct pg_result **ret_rows, struct pg_error *error)
+{
+    struct pg_params params = PG_PARAMS_EMPTY;
+    enum transaction_end end;
+
+    batch_params(&params, lane->id, ++lane->number, waits, commands, count);
+    end = transaction_run(lane->options.transactions, &batch_statement, pg_params_values(&params),
+                          deadline_us, ret_rows, error);
+    pg_params_finish(&params);
+    return end;
+}
+
 static enum transaction_end run_batch(struct lane *lane, struct job **jobs, size_t count,
                                       bool waits, struct pg_result **ret_rows,
                                       struct pg_error *error)
 {
     const struct write_command **commands = fs_calloc(count, sizeof(struct write_command *));
-    struct pg_params params = PG_PARAMS_EMPTY;
     int64_t deadline_us = 0;
-    enum transaction_end end;
+    enum transaction_end end = TRANSACTION_COMMITTED;
+    bool is_done = false;
 
     for (size_t i = 0; i < count; i++) {
         commands[i] = jobs[i]->command;
         deadline_us = jobs[i]->deadline_us > deadline_us ? jobs[i]->deadline_us : deadline_us;
     }
-    batch_params(&params, lane->id, ++lane->number, waits, commands, count);
-    end = transaction_run(lane->options.transactions, &batch_statement, pg_params_values(&params),
-                          deadline_us, ret_rows, error);
-    pg_params_finish(&params);
+    if (waits && batch_is_lone_change(commands, count)) {
+        end = run_lone_change(lane, jobs[0], ret_rows, error);
+        is_done = end != TRANSACTION_COMMITTED || pg_rows(*ret_rows) > 0;
+        if (!is_done) {
+            pg_result_free(*ret_rows);
+        }
+    }
+    if (!is_done) {
+        end = run_commands(lane, commands, count, waits, deadline_us, ret_rows, error);
+    }
     free(commands);
     return end;
 }

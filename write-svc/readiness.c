@@ -42,10 +42,10 @@ void readiness_destroy(struct readiness *readiness)
  * none of its caller's on the tables. */
 static const char check_sql[] =
     "SELECT CASE"
-    " WHEN f.oid IS NULL THEN 'the function write_batch is not there, or the role '"
+    " WHEN f.oid IS NULL THEN 'the function write_change is not there, or the role '"
     "  || current_user || ' may not use its schema: apply the migrations (sql/migrate)'"
     " WHEN NOT has_function_privilege(f.oid, 'EXECUTE')"
-    "  THEN 'the role ' || current_user || ' may not EXECUTE the function write_batch'"
+    "  THEN 'the role ' || current_user || ' may not EXECUTE the function write_change'"
     " WHEN p.prosecdef THEN NULL"
     " ELSE (SELECT 'the role ' || current_user || ' lacks the right ' || r.name || ' on ' || r.of"
     "  FROM (VALUES (1, 'products', 'SELECT, INSERT, UPDATE'), (2, 'stock_movements', 'INSERT'),"
@@ -59,8 +59,7 @@ static const char check_sql[] =
     "  WHERE NOT has_any_column_privilege(to_regclass(r.of), r.name) ORDER BY t.n, r.name LIMIT 1)"
     " END"
     " FROM (SELECT to_regprocedure("
-    "  'write_batch(bigint,bigint,boolean,text[],bigint[],text[],text[],text[],int[],bigint[],'"
-    "  || 'bigint[],boolean[],bigint[],text[])') AS oid) AS f"
+    "  'write_change(bigint,bigint,bigint,bigint,bigint,text)') AS oid) AS f"
     " LEFT JOIN pg_proc AS p ON p.oid = f.oid";
 
 static void set_missing(struct readiness *readiness, const char *missing)

@@ -37,7 +37,7 @@ def test_a_statement_that_the_server_has_lost_is_prepared_again(own, tmp_path):
     own.rows(
         "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " INSERT INTO seen SELECT count(*) FROM pg_prepared_statements WHERE name LIKE "
-        "'write_batch%%';"
+        "'write_%%';"
         " DEALLOCATE ALL; RETURN NULL; END $$"
     )
     own.rows("CREATE TRIGGER lose AFTER UPDATE ON products EXECUTE FUNCTION lose()")

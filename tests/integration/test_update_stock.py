@@ -258,7 +258,7 @@ def test_an_outcome_of_a_later_version_is_not_told_as_nothing_done(stack, later_
     url = stack.env["DIRECT_URL"] + f"?options=-csearch_path%3D{later_schema},public"
     with ServiceProcess("write-svc", tmp_path, env={"DATABASE_URL": url}) as service:
         with Change(service.client) as change:
-            reply = service.client.update_stock(1, {"delta": 1})
+            reply = service.client.update_stock(1, {"stock": 1})
             assert_problem(reply, 503)
             assert "may or may not" in reply.json()["detail"]
         assert change("faststock_writes_total", outcome="unknown") == 1
