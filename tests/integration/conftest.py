@@ -50,6 +50,12 @@ def cache(stack):
 
 
 @pytest.fixture
+def known_redis(database, cache):
+    """Tests that say "from Redis, right after the write" need it."""
+    cache.wait_for_writers(database)
+
+
+@pytest.fixture
 def cold_product(database, cache):
     """A new product that only PostgreSQL has; stock 3."""
     id = database.create_product(stock=3)

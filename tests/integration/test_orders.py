@@ -23,7 +23,7 @@ from support.http_client import in_parallel
 from support.problems import assert_problem
 from support.service_process import ServiceProcess
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("known_redis")]
 
 QTY_MAX = 2**53 - 1
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

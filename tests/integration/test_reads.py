@@ -54,7 +54,7 @@ def test_product_is_what_the_database_holds(read, database):
 
 
 @pytest.mark.parametrize("sku", ["A", "x" * 32, "Mug \"12\"\\5 <'&;=%+#>", "~! -"])
-def test_sku_and_reserved_from_every_tier(stack, database, sku):
+def test_sku_and_reserved_from_every_tier(stack, database, known_redis, sku):
     """From PostgreSQL, from Redis, and as the publication of a change put it there."""
     sku = f"{sku}{uuid.uuid4().hex}"
     id = database.create_product(stock=7, sku=sku)

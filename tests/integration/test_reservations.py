@@ -28,7 +28,7 @@ from support.problems import assert_problem
 from support.service_process import ServiceProcess
 from support.timing import eventually
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("known_redis")]
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 

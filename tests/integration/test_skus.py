@@ -75,7 +75,7 @@ def test_not_together_with_pages(read, other):
 
 
 @pytest.mark.quick
-def test_a_known_sku_comes_from_redis(stack, shelf):
+def test_a_known_sku_comes_from_redis(stack, known_redis, shelf):
     """PostgreSQL is asked for a SKU once; an unknown one again and again."""
     reader, sku = stack.reads[0], next(iter(shelf))
     stack.wait_for_relay()

@@ -9,7 +9,7 @@ from support.orders import State, all_at_once, assert_reads, assert_same, new_ke
 from support.problems import assert_problem
 from support.service_process import ServiceProcess
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("known_redis")]
 
 MAX = 2**53 - 1
 

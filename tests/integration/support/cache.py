@@ -48,3 +48,13 @@ class Cache:
             return self.has(*ids)
 
         eventually(read_all, "the products are in Redis")
+
+    def wait_for_writers(self, database):
+        """Until each writer knows this Redis: its first publication after Redis was emptied, or
+        started anew, only removes older states."""
+        id = database.create_product()
+        for writer in self.stack.writes:
+            eventually(
+                lambda: writer.update_stock(id, {"delta": 0}).status == 200 and self.has(id),
+                f"{writer} publishes",
+            )
