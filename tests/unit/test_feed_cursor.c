@@ -21,9 +21,10 @@ static bool read_exactly(const char *text, size_t len, struct feed_cursor *ret_c
     return is_read;
 }
 
-#define LONGEST                                                                                    \
-    "1.7.9223372036854775806-1-0.9223372036854775807-0.9223372036854775807-9223372036854775807-"   \
-    "9223372036854775807"
+/* In one array of its own, so that no comma seems to be missing. */
+static const char longest[] =
+    "1.7.9223372036854775806-1-0.9223372036854775807-0.9223372036854775807-9223372036854775807-"
+    "9223372036854775807";
 
 static void test_texts_are_read_and_written(void **state)
 {
@@ -32,7 +33,7 @@ static void test_texts_are_read_and_written(void **state)
         "1.7712370158530221781.1277-0",
         "1.9223372036854775807.100-20-0-1-5-13",
         "1.7.100-20.110-30-0-4.105-7-3",
-        LONGEST,
+        longest,
     };
 
     (void)state;
