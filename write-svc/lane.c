@@ -62,6 +62,7 @@ struct job {
     int64_t arrived_us;
     int64_t deadline_us;
     bool is_abandoned; /* guarded by the lane's lock */
+    bool is_guest;     /* its own thread makes the batch, so nothing waits for `done` */
     struct outcome done;
     struct write_result result; /* once it is done */
 };
@@ -122,6 +123,7 @@ static bool work_alone(struct lane *lane, struct job *job)
 
     pthread_mutex_lock(&lane->lock);
     is_idle = gather_enter(lane->gather);
+    job->is_guest = is_idle;
     pthread_mutex_unlock(&lane->lock);
     if (is_idle) {
         work(lane, &item, 1);
@@ -204,7 +206,9 @@ static bool drop_abandoned(void *context, struct gather_item *item)
 static void settle(struct job *job, struct write_result result)
 {
     job->result = result;
-    outcome_set(&job->done);
+    if (!job->is_guest) {
+        outcome_set(&job->done);
+    }
 }
 
 static void settle_all(struct job **jobs, size_t count, enum write_outcome outcome)
