@@ -1,31 +1,37 @@
-// 100 users for 30 s, 95 % reads, 5 % stock changes; each user reads its own writes back.
+// 100 users for 30 s, 95 % reads, 5 % stock changes (WRITES); each reads its own writes back.
 
 import { sleep } from 'k6';
 import * as api from './lib-api.js';
 import { constantUsers, usersOptions } from './lib-options.js';
-import { PRODUCTS } from './lib-settings.js';
+import { countSetting, PRODUCTS } from './lib-settings.js';
 
 export { setup } from './lib-api.js';
 export { handleSummary } from './lib-summary.js';
 
+const WRITES = countSetting('WRITES', 5, 0); // percent of the requests
+if (WRITES > 50) throw new Error('WRITES is above 50, but each write is read back');
+
 export const options = usersOptions('mixed', {
   vus: 100, duration: '30s', p95_ms: 500, shape: constantUsers,
-  routes: [api.STOCK, api.PRODUCT, api.STOCKS, api.LIST, api.UPDATE_STOCK, api.OWN_WRITE],
+  routes: [api.STOCK, api.PRODUCT, api.STOCKS, api.LIST]
+    .concat(WRITES > 0 ? [api.UPDATE_STOCK, api.OWN_WRITE] : []),
 });
 
-// The share of each step. A write counts twice among the requests: it is read back, which is one of
-// the reads.
+// The share of each step. A write is two requests, because it is read back, so its share of the
+// steps is larger than that of the requests.
+const WRITE_STEPS = WRITES / (100 - WRITES);
+const READ_STEPS = 1 - WRITE_STEPS;
 const STEPS = [
-  { share: 0.60, run: () => api.readStock(api.randomProduct()) },
-  { share: 0.15, run: () => api.readProduct(api.randomProduct()) },
-  { share: 0.10, run: () => api.readStocks(randomProducts(20)) },
-  { share: 0.0974, run: () => api.listProducts(api.randomInt(1, 10), 20) },
-  { share: 0.0526, run: writeAndReadBack },
+  { share: WRITE_STEPS, run: writeAndReadBack },
+  { share: 0.63 * READ_STEPS, run: () => api.readStock(api.randomProduct()) },
+  { share: 0.16 * READ_STEPS, run: () => api.readProduct(api.randomProduct()) },
+  { share: 0.11 * READ_STEPS, run: () => api.readStocks(randomProducts(20)) },
+  { share: 0.10 * READ_STEPS, run: () => api.listProducts(api.randomInt(1, 10), 20) },
 ];
 
 export default function () {
   let dice = Math.random();
-  const step = STEPS.find(({ share }) => (dice -= share) < 0) || STEPS[0];
+  const step = STEPS.find(({ share }) => (dice -= share) < 0) || STEPS[1];
   step.run();
   sleep(0.05);
 }
