@@ -148,14 +148,14 @@ static void take_rows(const struct question *question, const struct pg_result *r
 {
     static const struct pg_error not_shown = {.message = "it holds a time that cannot be shown"};
     struct tier_batch *batch = question->batch;
-    int64_t read_us = product_rows_read_us(result);
+    struct product_read read = product_rows_read(result);
     int hint = 0;
 
     for (size_t i = 0; i < members.count; i++) {
         size_t at = members.indices[i];
         int row = find_row(result, batch->ids[at], &hint);
         struct product *product =
-            row < 0 ? product_missing(batch->ids[at], read_us) : product_rows_take(result, row);
+            row < 0 ? product_missing(batch->ids[at], read) : product_rows_take(result, row);
 
         if (product == NULL) {
             fail(question, (struct members){&members.indices[i], 1}, STATUS_FAILED);

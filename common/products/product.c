@@ -16,7 +16,7 @@ static const char state_letters[] = {
     [PRODUCT_PRESENT] = 'q', [PRODUCT_DELETED] = 'd', [PRODUCT_MISSING] = 'm'};
 
 static struct product *product_new(enum product_state state, int64_t id, int64_t version,
-                                   int64_t stock, int64_t read_us, const char *json,
+                                   int64_t stock, struct product_read read, const char *json,
                                    size_t json_len)
 {
     struct product *product = fs_calloc(1, sizeof(*product) + json_len + 1);
@@ -27,7 +27,7 @@ static struct product *product_new(enum product_state state, int64_t id, int64_t
     product->id = id;
     product->version = version;
     product->stock = stock;
-    product->read_us = read_us;
+    product->read = read;
     product->json_len = json_len;
     memcpy(product->json, json, json_len);
     return product;
@@ -54,7 +54,7 @@ static void begin_json(struct strbuf *json, int64_t id, const char *sku)
     }
 }
 
-struct product *product_present(const struct product_row *row, int64_t read_us)
+struct product *product_present(const struct product_row *row, struct product_read read)
 {
     struct strbuf json = STRBUF_EMPTY;
     struct product *product;
@@ -71,20 +71,20 @@ struct product *product_present(const struct product_row *row, int64_t read_us)
     add_time(&json, "createdAt", row->created_us);
     add_time(&json, "updatedAt", row->updated_us);
     strbuf_addc(&json, '}');
-    product = product_new(PRODUCT_PRESENT, row->id, row->version, row->stock, read_us, json.text,
-                          json.len);
+    product =
+        product_new(PRODUCT_PRESENT, row->id, row->version, row->stock, read, json.text, json.len);
     strbuf_finish(&json);
     return product;
 }
 
-struct product *product_deleted(int64_t id, int64_t version, int64_t read_us)
+struct product *product_deleted(int64_t id, int64_t version, struct product_read read)
 {
-    return product_new(PRODUCT_DELETED, id, version, 0, read_us, "", 0);
+    return product_new(PRODUCT_DELETED, id, version, 0, read, "", 0);
 }
 
-struct product *product_missing(int64_t id, int64_t read_us)
+struct product *product_missing(int64_t id, struct product_read read)
 {
-    return product_new(PRODUCT_MISSING, id, 0, 0, read_us, "", 0);
+    return product_new(PRODUCT_MISSING, id, 0, 0, read, "", 0);
 }
 
 struct product *product_ref(struct product *product)
@@ -139,8 +139,9 @@ void product_add_sku(const struct product *product, struct strbuf *out)
 
 void product_encode(const struct product *product, struct strbuf *out)
 {
-    strbuf_addf(out, "%0*" PRId64 " %c %" PRId64 " %" PRId64 "\n", PRODUCT_VERSION_DIGITS,
-                product->version, state_letters[product->state], product->stock, product->read_us);
+    strbuf_addf(out, "%0*" PRId64 " %c %" PRId64 " %" PRId64 " %" PRIu32 "\n",
+                PRODUCT_VERSION_DIGITS, product->version, state_letters[product->state],
+                product->stock, product->read.us, product->read.timeline);
     strbuf_add(out, product->json, product->json_len);
 }
 
@@ -180,7 +181,8 @@ struct product *product_decode(int64_t id, const char *bytes, size_t len)
     enum product_state state;
     int64_t version;
     int64_t stock;
-    int64_t read_us;
+    int64_t timeline;
+    struct product_read read;
 
     if (!take_version(&p, end, &version) || p + 2 > end || p[1] != ' ') {
         return NULL;
@@ -188,12 +190,14 @@ struct product *product_decode(int64_t id, const char *bytes, size_t len)
     letter = memchr(state_letters, *p, sizeof(state_letters));
     p += 2;
     if (letter == NULL || !take_number(&p, end, ' ', &stock) ||
-        !take_number(&p, end, '\n', &read_us)) {
+        !take_number(&p, end, ' ', &read.us) || !take_number(&p, end, '\n', &timeline) ||
+        timeline > UINT32_MAX) {
         return NULL;
     }
+    read.timeline = (uint32_t)timeline;
     state = (enum product_state)(letter - state_letters);
     if ((state == PRODUCT_PRESENT) != (p < end)) {
         return NULL;
     }
-    return product_new(state, id, version, stock, read_us, p, (size_t)(end - p));
+    return product_new(state, id, version, stock, read, p, (size_t)(end - p));
 }

@@ -16,16 +16,21 @@ enum product_state {
     PRODUCT_MISSING, /* never was; version 0 */
 };
 
+/* When a row was read: every change of the product that was committed before is in it. */
+struct product_read {
+    int64_t us;        /* PostgreSQL's clock before the statement's snapshot, since 1970 */
+    uint32_t timeline; /* of that PostgreSQL; another one after a failover. 0: not known */
+};
+
 struct product {
     _Atomic int references;
     enum product_state state;
     int64_t id;
     int64_t version;
     int64_t stock;
-    int64_t read_us; /* PostgreSQL's clock when the row was read or written, since 1970: all changes
-                        committed before are in it, unless it is a replica's row */
-    size_t json_len; /* 0 unless present */
-    char json[];     /* {"id":...,"sku":...,...}, and NUL */
+    struct product_read read; /* before it was given away, a reader of a replica sets another one */
+    size_t json_len;          /* 0 unless present */
+    char json[];              /* {"id":...,"sku":...,...}, and NUL */
 };
 
 /* What a row holds; `price` is the decimal text PostgreSQL gives. */
@@ -42,9 +47,9 @@ struct product_row {
 };
 
 /* Each gives one reference to the caller. */
-struct product *product_present(const struct product_row *row, int64_t read_us);
-struct product *product_deleted(int64_t id, int64_t version, int64_t read_us);
-struct product *product_missing(int64_t id, int64_t read_us);
+struct product *product_present(const struct product_row *row, struct product_read read);
+struct product *product_deleted(int64_t id, int64_t version, struct product_read read);
+struct product *product_missing(int64_t id, struct product_read read);
 
 struct product *product_ref(struct product *product);
 void product_unref(struct product *product); /* NULL is fine */
@@ -55,9 +60,9 @@ bool product_has_sku(const struct product *product, const char *sku);
 /* Adds the SKU of a product that is present as JSON, or null. */
 void product_add_sku(const struct product *product, struct strbuf *out);
 
-/* The form in which a product lies in Redis: a line "version state stock read_us", the version
- * first and padded to PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then the
- * JSON.
+/* The form in which a product lies in Redis: a line "version state stock read_us timeline", the
+ * version first and padded to PRODUCT_VERSION_DIGITS, so that a script can compare it as text; then
+ * the JSON.
  *
  * The letter of the state also names the form of the JSON. Both versions of a service share one
  * Redis in a rolling update, under the same keys, because a state under another key would not be
@@ -66,10 +71,7 @@ void product_add_sku(const struct product *product, struct strbuf *out);
  * letter that it does not know. A change of the JSON therefore takes a new letter for
  * PRODUCT_PRESENT ('p' stood for the one without "sku" and "reserved"). Until the update ends, a
  * product that both versions read is loaded from PostgreSQL whenever the other one filled Redis.
- *
- * No reader judges by read_us yet. It stays, because the age of a cached answer is to be bounded by
- * the later of its read and a watermark (docs/ARCHITECTURE.md, "Not there yet"), and because a
- * change of this form is not free. */
+ * The same holds for the line: one without a timeline cannot be decoded. */
 #define PRODUCT_VERSION_DIGITS 20
 void product_encode(const struct product *product, struct strbuf *out);
 

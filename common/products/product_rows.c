@@ -4,7 +4,10 @@
 #include "common/base/parse.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define TIMELINE_DIGITS 8 /* of the name of a WAL file, in hexadecimal */
 
 /* In the order of PRODUCT_ROWS_COLUMNS. */
 enum {
@@ -19,6 +22,7 @@ enum {
     COLUMN_UPDATED,
     COLUMN_DELETED,
     COLUMN_READ,
+    COLUMN_TIMELINE,
     COLUMNS
 };
 
@@ -63,19 +67,28 @@ static bool take_time(const struct pg_result *result, int row, int column, int64
     return true;
 }
 
-int64_t product_rows_read_us(const struct pg_result *result)
+uint32_t product_rows_timeline(const char *wal_file_name)
 {
-    int64_t read_us = 0;
-    bool is_time = take_time(result, 0, COLUMN_READ, &read_us);
+    char digits[TIMELINE_DIGITS + 1] = "";
+
+    strncpy(digits, wal_file_name, TIMELINE_DIGITS);
+    return (uint32_t)strtoul(digits, NULL, 16);
+}
+
+struct product_read product_rows_read(const struct pg_result *result)
+{
+    struct product_read read = {.timeline =
+                                    product_rows_timeline(pg_text(result, 0, COLUMN_TIMELINE))};
+    bool is_time = take_time(result, 0, COLUMN_READ, &read.us);
 
     assert(is_time); /* it is PostgreSQL's clock */
     (void)is_time;
-    return read_us;
+    return read;
 }
 
 struct product *product_rows_take(const struct pg_result *result, int row)
 {
-    int64_t read_us = product_rows_read_us(result);
+    struct product_read read = product_rows_read(result);
     struct product_row values = {.id = product_rows_id(result, row),
                                  .sku = pg_text(result, row, COLUMN_SKU),
                                  .version = product_rows_version(result, row),
@@ -86,11 +99,11 @@ struct product *product_rows_take(const struct pg_result *result, int row)
 
     assert(product_rows_has(result, row));
     if (strcmp(pg_text(result, row, COLUMN_DELETED), "t") == 0) {
-        return product_deleted(values.id, values.version, read_us);
+        return product_deleted(values.id, values.version, read);
     }
     if (!take_time(result, row, COLUMN_CREATED, &values.created_us) ||
         !take_time(result, row, COLUMN_UPDATED, &values.updated_us)) {
         return NULL;
     }
-    return product_present(&values, read_us);
+    return product_present(&values, read);
 }

@@ -27,18 +27,23 @@
  * reading the row, because PostgreSQL then plans five more expressions for each statement that is
  * not prepared: 10,400 against 16,100 products a second.
  *
- * The last column is PostgreSQL's clock at the start of the transaction, so before the statement's
- * snapshot was taken. */
+ * The last two columns tell of when the row was read. One is PostgreSQL's clock at the start of the
+ * transaction, so before the statement's snapshot was taken. The other is the name of the WAL file
+ * that is written to, which begins with the timeline; a standby writes none. (The sub-select makes
+ * PostgreSQL work it out once a statement.) */
 /* clang-format off */
+#define PRODUCT_ROWS_TIMELINE                                                                      \
+    "(SELECT CASE WHEN pg_is_in_recovery() THEN ''"                                                \
+    " ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END)"
 #define PRODUCT_ROWS_COLUMNS                                                                       \
     "product.id, product.sku, product.version, product.stock, product.reserved, product.name,"     \
     " product.price,"                                                                              \
     " extract(epoch FROM product.created_at), extract(epoch FROM product.updated_at),"             \
-    " product.deleted_at IS NOT NULL, extract(epoch FROM now())"
+    " product.deleted_at IS NOT NULL, extract(epoch FROM now()), " PRODUCT_ROWS_TIMELINE
 /* clang-format on */
 
 /* The column behind these. */
-#define PRODUCT_ROWS_NEXT 11
+#define PRODUCT_ROWS_NEXT 12
 
 /* How many rows hold products, in a result whose products are joined to a mark. */
 int product_rows_count(const struct pg_result *result);
@@ -55,7 +60,10 @@ int64_t product_rows_stock(const struct pg_result *result, int row);
  * shown. */
 struct product *product_rows_take(const struct pg_result *result, int row);
 
-/* When the statement began; the result must have a row, with or without a product. */
-int64_t product_rows_read_us(const struct pg_result *result);
+/* When the statement was run, and where; the result must have a row, with or without a product. */
+struct product_read product_rows_read(const struct pg_result *result);
+
+/* The timeline that a column made by PRODUCT_ROWS_TIMELINE tells. */
+uint32_t product_rows_timeline(const char *wal_file_name);
 
 #endif

@@ -86,7 +86,7 @@ static void decode_product(const char *bytes, size_t len)
     if (product == NULL) {
         return;
     }
-    must(product->version >= 0 && product->stock >= 0 && product->read_us >= 0);
+    must(product->version >= 0 && product->stock >= 0 && product->read.us >= 0);
     must((product->state == PRODUCT_PRESENT) == (product->json_len > 0));
     product_encode(product, &again); /* there is one form only */
     must(again.len == len && memcmp(again.text, bytes, len) == 0);

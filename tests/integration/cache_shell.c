@@ -56,7 +56,7 @@ static struct product *make(int64_t id, int64_t version)
                                                  .price = "1.00",
                                                  .created_us = 1,
                                                  .updated_us = 1},
-                           1);
+                           (struct product_read){.us = 1, .timeline = 1});
 }
 
 static void answer(enum status status, int64_t number)

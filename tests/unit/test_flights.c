@@ -45,7 +45,8 @@ struct fixture {
 
 static struct product *product_at(int64_t id, int64_t version)
 {
-    return version == 0 ? product_missing(id, 1) : product_deleted(id, version, 1);
+    return version == 0 ? product_missing(id, (struct product_read){1, 1})
+                        : product_deleted(id, version, (struct product_read){1, 1});
 }
 
 static void look(struct fake_tier *fake, struct tier_batch *batch, size_t i)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define READ(us_) ((struct product_read){.us = us_, .timeline = 3})
+
 static const struct product_row row = {.id = 7,
                                        .sku = "A-\"1\"",
                                        .version = 3,
@@ -27,14 +29,14 @@ static const char row_json[] =
 
 static void test_present(void **state)
 {
-    struct product *product = product_present(&row, 99);
+    struct product *product = product_present(&row, READ(99));
 
     (void)state;
     assert_int_equal(product->state, PRODUCT_PRESENT);
     assert_int_equal(product->id, 7);
     assert_int_equal(product->version, 3);
     assert_int_equal(product->stock, 42);
-    assert_int_equal(product->read_us, 99);
+    assert_int_equal(product->read.us, 99);
     assert_string_equal(product->json, row_json);
     assert_int_equal(product->json_len, strlen(row_json));
     assert_true(support_is_json_object(product->json, product->json_len));
@@ -43,8 +45,8 @@ static void test_present(void **state)
 
 static void test_deleted_and_missing(void **state)
 {
-    struct product *deleted = product_deleted(8, 5, 99);
-    struct product *missing = product_missing(9, 98);
+    struct product *deleted = product_deleted(8, 5, READ(99));
+    struct product *missing = product_missing(9, READ(98));
 
     (void)state;
     assert_int_equal(deleted->state, PRODUCT_DELETED);
@@ -77,7 +79,7 @@ static void *hold_and_let_go(void *arg)
 /* The last reference frees it, in either order; the sanitizers see a second time or none. */
 static void test_references_of_many_threads(void **state)
 {
-    struct product *product = product_present(&row, 1);
+    struct product *product = product_present(&row, READ(1));
     pthread_t threads[THREADS];
 
     (void)state;
@@ -111,12 +113,12 @@ static void test_encoding(void **state)
     struct product_row minimal = {.id = 1, .version = 1, .name = "", .price = "0.00"};
 
     (void)state;
-    check_encoded(product_deleted(8, 5, 99), "00000000000000000005 d 0 99\n");
-    check_encoded(product_deleted(8, INT64_MAX, INT64_MAX),
-                  "09223372036854775807 d 0 9223372036854775807\n");
-    check_encoded(product_missing(9, 98), "00000000000000000000 m 0 98\n");
-    check_encoded(product_present(&minimal, 0),
-                  "00000000000000000001 q 0 0\n"
+    check_encoded(product_deleted(8, 5, READ(99)), "00000000000000000005 d 0 99 3\n");
+    check_encoded(product_deleted(8, INT64_MAX, READ(INT64_MAX)),
+                  "09223372036854775807 d 0 9223372036854775807 3\n");
+    check_encoded(product_missing(9, READ(98)), "00000000000000000000 m 0 98 3\n");
+    check_encoded(product_present(&minimal, READ(0)),
+                  "00000000000000000001 q 0 0 3\n"
                   "{\"id\":1,\"sku\":null,\"name\":\"\",\"price\":0.00,\"stock\":0,"
                   "\"reserved\":0,\"version\":1,"
                   "\"createdAt\":\"1970-01-01T00:00:00.000000Z\","
@@ -134,7 +136,7 @@ static void test_encoded_versions_sort_as_text(void **state)
     (void)state;
     strbuf_adds(&last, "");
     for (size_t i = 0; i < FS_ARRAY_LEN(versions); i++) {
-        struct product *product = product_deleted(1, versions[i], 0);
+        struct product *product = product_deleted(1, versions[i], READ(0));
 
         strbuf_clear(&bytes);
         product_encode(product, &bytes);
@@ -174,7 +176,8 @@ static void check_round_trip(struct product *product)
     assert_true(decoded->id == product->id);
     assert_true(decoded->version == product->version);
     assert_true(decoded->stock == product->stock);
-    assert_true(decoded->read_us == product->read_us);
+    assert_true(decoded->read.us == product->read.us);
+    assert_true(decoded->read.timeline == product->read.timeline);
     assert_int_equal(decoded->json_len, product->json_len);
     assert_string_equal(decoded->json, product->json); /* it ends with a NUL too */
     product_unref(decoded);
@@ -194,15 +197,15 @@ static void test_round_trips(void **state)
         other.version = i == 0 ? 1 : stocks[i];
         other.id = i == 0 ? 1 : stocks[i];
         other.name = "a\nb 00000000000000000001 p 1 1\n"; /* looks like the first line */
-        check_round_trip(product_present(&other, stocks[i]));
-        check_round_trip(product_deleted(other.id, other.version, stocks[i]));
-        check_round_trip(product_missing(other.id, stocks[i]));
+        check_round_trip(product_present(&other, READ(stocks[i])));
+        check_round_trip(product_deleted(other.id, other.version, READ(stocks[i])));
+        check_round_trip(product_missing(other.id, READ(stocks[i])));
     }
 }
 
 static void test_every_cut_of_the_first_line_is_refused(void **state)
 {
-    static const char bytes[] = "00000000000000000005 d 0 99\n";
+    static const char bytes[] = "00000000000000000005 d 0 99 3\n";
 
     (void)state;
     for (size_t len = 21; len < sizeof(bytes) - 1; len++) {
@@ -229,33 +232,37 @@ static void test_malformed_bytes_are_refused(void **state)
         const char *bytes;
         size_t len;
     } rows[] = {
-        {BYTES("5 d 0 99\n                    ")},
-        {BYTES("0000000000000000005 d 0 99\n")},   /* 19 digits */
-        {BYTES("000000000000000000005 d 0 99\n")}, /* 21 */
-        {BYTES("                   5 d 0 99\n")},
-        {BYTES("-0000000000000000005 d 0 99\n")},
-        {BYTES("+0000000000000000005 d 0 99\n")},
-        {BYTES("0000000000000000000x d 0 99\n")},
-        {BYTES("00000000000000000 05 d 0 99\n")},
-        {BYTES("09223372036854775808 d 0 99\n")},
-        {BYTES("99999999999999999999 d 0 99\n")},
-        {BYTES("00000000000000000005\td 0 99\n")},
-        {BYTES("00000000000000000005  d 0 99\n")},
+        {BYTES("5 d 0 99 3\n                    ")},
+        {BYTES("0000000000000000005 d 0 99 3\n")},   /* 19 digits */
+        {BYTES("000000000000000000005 d 0 99 3\n")}, /* 21 */
+        {BYTES("                   5 d 0 99 3\n")},
+        {BYTES("-0000000000000000005 d 0 99 3\n")},
+        {BYTES("+0000000000000000005 d 0 99 3\n")},
+        {BYTES("0000000000000000000x d 0 99 3\n")},
+        {BYTES("00000000000000000 05 d 0 99 3\n")},
+        {BYTES("09223372036854775808 d 0 99 3\n")},
+        {BYTES("99999999999999999999 d 0 99 3\n")},
+        {BYTES("00000000000000000005\td 0 99 3\n")},
+        {BYTES("00000000000000000005  d 0 99 3\n")},
         {BYTES("00000000000000000005 x 0 99\n")},
         {BYTES("00000000000000000005 D 0 99\n")},
         {BYTES("00000000000000000005 \0 0 99\n")},
-        {BYTES("00000000000000000005 dd 0 99\n")},
+        {BYTES("00000000000000000005 dd 0 99 3\n")},
         {BYTES("00000000000000000005 d0 99\n")},
         {BYTES("00000000000000000005 d -1 99\n")},
-        {BYTES("00000000000000000005 d 00 99\n")},
+        {BYTES("00000000000000000005 d 00 99 3\n")},
         {BYTES("00000000000000000005 d  99\n")},
-        {BYTES("00000000000000000005 d 9223372036854775808 99\n")},
+        {BYTES("00000000000000000005 d 9223372036854775808 99 3\n")},
         {BYTES("00000000000000000005 d 0 -1\n")},
-        {BYTES("00000000000000000005 d 0 099\n")},
-        {BYTES("00000000000000000005 d 0 9223372036854775808\n")},
+        {BYTES("00000000000000000005 d 0 099 3\n")},
+        {BYTES("00000000000000000005 d 0 9223372036854775808 3\n")},
+        {BYTES("00000000000000000005 d 0 99\n")}, /* no timeline */
+        {BYTES("00000000000000000005 d 0 99 4294967296\n")},
+        {BYTES("00000000000000000005 d 0 99 -1\n")},
+        {BYTES("00000000000000000005 d 0 99 03\n")},
         {BYTES("00000000000000000005 d 0 \n")},
         {BYTES("00000000000000000005 d 0 99 \n")},
-        {BYTES("00000000000000000005 d 0 99 1\n")},
+        {BYTES("00000000000000000005 d 0 99 3 1\n")},
         {BYTES("00000000000000000005 d 0 99\r\n")},
         {BYTES("00000000000000000005 d 0\n99\n")},
         {BYTES("{\"id\":7,\"name\":\"from another program\"}\n")},
@@ -282,13 +289,13 @@ static void test_the_form_before_is_a_miss(void **state)
 static void test_skus_are_compared(void **state)
 {
     struct product_row other = row;
-    struct product *product = product_present(&row, 1);
-    struct product *deleted = product_deleted(7, 4, 1);
+    struct product *product = product_present(&row, READ(1));
+    struct product *deleted = product_deleted(7, 4, READ(1));
     struct product *none;
 
     (void)state;
     other.sku = NULL;
-    none = product_present(&other, 1);
+    none = product_present(&other, READ(1));
     assert_true(product_has_sku(product, "A-\"1\""));
     assert_false(product_has_sku(product, "A-\"1"));
     assert_false(product_has_sku(product, "A-"));
@@ -304,13 +311,13 @@ static void test_skus_are_compared(void **state)
 static void test_skus_are_shown(void **state)
 {
     struct product_row other = row;
-    struct product *product = product_present(&row, 1);
+    struct product *product = product_present(&row, READ(1));
     struct product *none;
     struct strbuf text = STRBUF_EMPTY;
 
     (void)state;
     other.sku = NULL;
-    none = product_present(&other, 1);
+    none = product_present(&other, READ(1));
     product_add_sku(product, &text);
     strbuf_addc(&text, ' ');
     product_add_sku(none, &text);
@@ -326,8 +333,8 @@ static void test_json_belongs_to_present_products_only(void **state)
 {
     (void)state;
     assert_null(decode_exactly(8, BYTES("00000000000000000005 q 3 99\n")));
-    assert_null(decode_exactly(8, BYTES("00000000000000000005 d 0 99\n{\"id\":8}")));
-    assert_null(decode_exactly(8, BYTES("00000000000000000000 m 0 99\n{\"id\":8}")));
+    assert_null(decode_exactly(8, BYTES("00000000000000000005 d 0 99 3\n{\"id\":8}")));
+    assert_null(decode_exactly(8, BYTES("00000000000000000000 m 0 99 3\n{\"id\":8}")));
 }
 
 int main(void)

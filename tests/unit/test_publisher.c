@@ -25,7 +25,7 @@ static bool counted(const char *result, int value)
 static void test_without_redis_all_is_skipped(void **state)
 {
     struct publisher *publisher = publisher_create(NULL);
-    struct product *product = product_deleted(7, 2, 0);
+    struct product *product = product_deleted(7, 2, (struct product_read){0, 1});
     struct generation generation;
 
     (void)state;
@@ -41,7 +41,7 @@ static void test_without_redis_all_is_skipped(void **state)
 static void test_what_cannot_be_shown_is_an_error(void **state)
 {
     struct publisher *publisher = publisher_create(NULL);
-    struct product *products[] = {NULL, product_deleted(7, 2, 0)};
+    struct product *products[] = {NULL, product_deleted(7, 2, (struct product_read){0, 1})};
     struct generation generation;
 
     (void)state;
