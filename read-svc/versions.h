@@ -6,9 +6,9 @@
  * here: a change that the state lacks would have been committed after its read, so after `since`,
  * and if it was committed before the watermark, the tail has noted it.
  *
- * Two tables: the older one is thrown away when the younger is VERSIONS_AGE_MS old, or full. Then
+ * Two tables: the older one is thrown away when the younger is 70 s old, or full. Then
  * the younger becomes the older, and `since` moves to where it began. So what is known reaches back
- * for one to two VERSIONS_AGE_MS, longer than a state stays in Redis, and memory is bounded.
+ * for 70 to 140 s, longer than a state stays in Redis, and memory is bounded.
  *
  *      known:   |---- older ----|-- younger --|
  *               since                         now
@@ -42,8 +42,8 @@ void versions_note(struct versions *versions, const struct product_version *note
 
 /* --- of readers ------------------------------------------------------------------------------- */
 
-/* Does this state hold everything committed before the watermark? (Before the one that
- * watermark_get gave earlier, or a later one.) */
+/* Does this state hold everything committed before the watermark that watermark_get gave earlier?
+ * (Not one that it gives later: the tail may have read of a newer version in between.) */
 bool versions_vouch(struct versions *versions, const struct product *product);
 
 #endif
