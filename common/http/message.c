@@ -19,6 +19,7 @@ static const struct {
 } names[HTTP_NAMES] = {
     [HTTP_OTHER_NAME] = {"", 0},
     [HTTP_AUTHORIZATION] = {NAMED("Authorization")},
+    [HTTP_CACHE_CONTROL] = {NAMED("Cache-Control")},
     [HTTP_CONNECTION] = {NAMED("Connection")},
     [HTTP_CONTENT_ENCODING] = {NAMED("Content-Encoding")},
     [HTTP_CONTENT_LENGTH] = {NAMED("Content-Length")},
@@ -231,6 +232,7 @@ const char *http_reason(int status)
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
 

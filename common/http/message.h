@@ -22,6 +22,7 @@
 enum http_name {
     HTTP_OTHER_NAME, /* read by nobody */
     HTTP_AUTHORIZATION,
+    HTTP_CACHE_CONTROL,
     HTTP_CONNECTION,
     HTTP_CONTENT_ENCODING,
     HTTP_CONTENT_LENGTH,

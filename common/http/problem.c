@@ -20,6 +20,8 @@ static const struct http_problem_type types[HTTP_PROBLEMS] = {
     [HTTP_EXPECTATION_FAILED] = {417, "expectation-failed", "Expectation failed"},
     [HTTP_HEADERS_TOO_LARGE] = {431, "headers-too-large", "Request header fields too large"},
     [HTTP_VERSION_NOT_SUPPORTED] = {505, "version-not-supported", "HTTP version not supported"},
+    /* 504 is what RFC 9111 section 5.2.1.7 asks for */
+    [HTTP_NOT_CACHED] = {504, "not-cached", "Not cached"},
     [HTTP_OVERLOADED] = {503, "overloaded", "Overloaded"},
     [HTTP_UNAVAILABLE] = {503, "unavailable", "Service unavailable"},
 };

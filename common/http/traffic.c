@@ -116,16 +116,22 @@ static void count_request(struct route_metrics *metrics, const char *method, int
     }
 }
 
+/* A 504 is no failure: the client asked for it, with only-if-cached. */
+static bool is_failure(int status)
+{
+    return status >= 500 && status != 504;
+}
+
 static void log_answer(struct traffic *traffic, const char *route,
                        const struct traffic_answer *answer)
 {
     bool slow = answer->took_us >= traffic->log_slow_us;
     unsigned count = atomic_fetch_add_explicit(&traffic->log_count, 1, memory_order_relaxed);
 
-    if (answer->status < 500 && !slow && count % (unsigned)traffic->log_sample != 0) {
+    if (!is_failure(answer->status) && !slow && count % (unsigned)traffic->log_sample != 0) {
         return;
     }
-    log_write(answer->status >= 500 ? LOG_WARN : LOG_INFO,
+    log_write(is_failure(answer->status) ? LOG_WARN : LOG_INFO,
               LOG_FIELDS(log_msg("request"), log_str("method", answer->request->method),
                          log_str("route", route), log_str("path", answer->request->path),
                          log_int("status", answer->status),

@@ -5,6 +5,7 @@
 
 #include "common/base/json.h"
 #include "common/base/parse.h"
+#include "common/http/cache_control.h"
 #include "common/http/content.h"
 #include "common/http/etag.h"
 #include "common/http/head.h"
@@ -128,6 +129,44 @@ static void read_etags(const char *text)
     must(strong == weak || (strong == ETAG_NONE && weak == ETAG_FOUND));
     must(one == strong);
     must(version == 0 || http_if_match(&request, version, NULL) == ETAG_FOUND);
+}
+
+/* A list that is split over two lines in front of a comma asks for the same. */
+static void check_split(const char *text, const struct http_cache_control *whole)
+{
+    const char *comma = strchr(text, ',');
+    char *first =
+        comma == NULL || strchr(text, '"') != NULL ? NULL : strndup(text, (size_t)(comma - text));
+    struct http_request request;
+    struct http_cache_control split;
+
+    if (first == NULL) {
+        return;
+    }
+    http_request_init(&request, "GET", "/", "");
+    http_request_add(&request, "Cache-Control", 13, first, strlen(first));
+    http_request_add(&request, "Cache-Control", 13, comma, strlen(comma));
+    split = http_cache_control(&request);
+    /* one unreadable line ends early, of two the second is read as well: never less strict */
+    must(whole->max_age_s == 0 || split.max_age_s == whole->max_age_s);
+    must(whole->max_age_s == 0 || split.max_stale_s == whole->max_stale_s);
+    must(split.only_if_cached || !whole->only_if_cached);
+    free(first);
+}
+
+static void read_cache_control(const char *text)
+{
+    struct http_request request;
+    struct http_cache_control asked;
+
+    http_request_init(&request, "GET", "/", "");
+    http_request_add(&request, "Cache-Control", 13, text, strlen(text));
+    asked = http_cache_control(&request);
+    must(asked.max_age_s >= -1 && asked.max_age_s <= HTTP_CACHE_CONTROL_MAX_S);
+    must(asked.max_stale_s >= -1 &&
+         (asked.max_stale_s <= HTTP_CACHE_CONTROL_MAX_S || asked.max_stale_s == INT64_MAX));
+    must(!asked.no_cache || asked.max_age_s == 0);
+    check_split(text, &asked);
 }
 
 /* Content-Type and others, which come as one text. */
@@ -314,9 +353,9 @@ static void read_cursor(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const of_text[])(const char *text) = {read_query, read_etags,  read_headers,
-                                                        read_url,   write_json,  read_lines,
-                                                        check_head, read_target, read_cursor};
+    static void (*const of_text[])(const char *text) = {
+        read_query, read_etags, read_headers, read_url,    write_json,
+        read_lines, check_head, read_target,  read_cursor, read_cache_control};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -326,7 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    choice = (size_t)(data[0] - '0') % choices; /* '0' to ':' in a seed */
+    choice = (size_t)(data[0] - '0') % choices; /* '0' to ';' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
         copy = malloc(

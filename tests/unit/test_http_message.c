@@ -72,6 +72,7 @@ static void test_known_names(void **state)
         enum http_name name;
     } rows[] = {
         {"Authorization", HTTP_AUTHORIZATION},
+        {"cache-control", HTTP_CACHE_CONTROL},
         {"Connection", HTTP_CONNECTION},
         {"content-encoding", HTTP_CONTENT_ENCODING},
         {"CONTENT-LENGTH", HTTP_CONTENT_LENGTH},
@@ -315,6 +316,7 @@ static void test_problems(void **state)
         {HTTP_EXPECTATION_FAILED, 417, "expectation-failed", "Expectation Failed"},
         {HTTP_HEADERS_TOO_LARGE, 431, "headers-too-large", "Request Header Fields Too Large"},
         {HTTP_VERSION_NOT_SUPPORTED, 505, "version-not-supported", "HTTP Version Not Supported"},
+        {HTTP_NOT_CACHED, 504, "not-cached", "Gateway Timeout"},
         {HTTP_OVERLOADED, 503, "overloaded", "Service Unavailable"},
         {HTTP_UNAVAILABLE, 503, "unavailable", "Service Unavailable"},
     };
