@@ -174,14 +174,20 @@ void http_identify(struct http_request *request)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-void http_response_reset(struct http_response *response)
+static void start(struct http_response *response, int status, const char *content_type)
 {
-    response->status = 0;
-    response->content_type = NULL;
-    response->close = false;
-    response->is_cut = false;
+    response->status = status;
+    response->content_type = content_type;
+    response->prepared_body_at = 0;
     strbuf_clear(&response->headers);
     strbuf_clear(&response->body);
+}
+
+void http_response_reset(struct http_response *response)
+{
+    start(response, 0, NULL);
+    response->close = false;
+    response->is_cut = false;
 }
 
 void http_response_finish(struct http_response *response)
@@ -200,11 +206,21 @@ void http_add_header(struct http_response *response, const char *name, const cha
 
 struct strbuf *http_start_json(struct http_response *response, int status)
 {
-    response->status = status;
-    response->content_type = "application/json";
-    strbuf_clear(&response->headers);
-    strbuf_clear(&response->body);
+    start(response, status, "application/json");
     return &response->body;
+}
+
+void http_start_prepared(struct http_response *response, int status, const char *text, size_t len,
+                         size_t body_len)
+{
+    static const char empty_line[] = "\r\n\r\n";
+    const size_t empty_line_len = sizeof(empty_line) - 1;
+
+    assert(len >= empty_line_len + body_len);
+    assert(memcmp(text + len - body_len - empty_line_len, empty_line, empty_line_len) == 0);
+    start(response, status, NULL);
+    strbuf_add(&response->body, text, len);
+    response->prepared_body_at = len - body_len;
 }
 
 const char *http_reason(int status)
@@ -288,8 +304,8 @@ static void add_last_lines(const struct http_request *request, const struct http
     strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
     strbuf_adds(out, "X-Request-Id: ");
     strbuf_adds(out, request->id);
-    strbuf_adds(out, response->close ? "\r\nConnection: close\r\n\r\n"
-                                     : "\r\nConnection: keep-alive\r\n\r\n");
+    strbuf_adds(out,
+                response->close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");
 }
 
 void http_write_chunked_head(const struct http_request *request,
@@ -298,23 +314,38 @@ void http_write_chunked_head(const struct http_request *request,
     add_first_lines(response, out);
     strbuf_adds(out, "Transfer-Encoding: chunked\r\n");
     add_last_lines(request, response, out);
+    strbuf_add(out, "\r\n", 2);
+}
+
+/* Adds the end of the head, and the body, unless the request is a HEAD: that is told the length
+ * that a GET would get (RFC 9110 section 9.3.2). Returns the bytes of the body that were added. */
+static size_t add_rest(const struct http_request *request, const struct http_response *response,
+                       struct strbuf *out)
+{
+    const char *text = strbuf_text(&response->body);
+    size_t body_at = response->prepared_body_at;
+    size_t len = response->body.len;
+
+    if (strcmp(request->method, "HEAD") == 0) {
+        len = body_at;
+    } else if (body_at == 0 && response->content_type == NULL) {
+        len = 0;
+    }
+    if (body_at == 0) {
+        strbuf_add(out, "\r\n", 2);
+    }
+    strbuf_add(out, text, len);
+    return len - body_at;
 }
 
 size_t http_write_answer(const struct http_request *request, const struct http_response *response,
                          struct strbuf *out)
 {
-    bool has_body = response->content_type != NULL;
-
     strbuf_clear(out);
     add_first_lines(response, out);
-    if (has_body) {
+    if (response->content_type != NULL) {
         add_number_header(out, "Content-Length: ", response->body.len);
     }
     add_last_lines(request, response, out);
-    /* a HEAD is told the length that a GET would get (RFC 9110 section 9.3.2) */
-    if (!has_body || strcmp(request->method, "HEAD") == 0) {
-        return 0;
-    }
-    strbuf_add(out, strbuf_text(&response->body), response->body.len);
-    return response->body.len;
+    return add_rest(request, response, out);
 }

@@ -77,8 +77,9 @@ struct http_response {
     const char *content_type; /* NULL: no body */
     struct strbuf headers;    /* "Name: value\r\n" lines beside those the server adds */
     struct strbuf body;
-    bool close;  /* end the connection after this response */
-    bool is_cut; /* of a streamed answer that was begun: it ends without its end */
+    size_t prepared_body_at; /* of a prepared answer: where in `body` its body begins; else 0 */
+    bool close;              /* end the connection after this response */
+    bool is_cut;             /* of a streamed answer that was begun: it ends without its end */
 };
 
 /* An empty request with these three, which are borrowed. Leaves the room for headers as it is. */
@@ -112,6 +113,12 @@ void http_add_header(struct http_response *response, const char *name, const cha
 
 /* Empties the response and makes it JSON with this status; the caller adds the body. */
 struct strbuf *http_start_json(struct http_response *response, int status);
+
+/* Empties the response and makes it an answer that was rendered before: `text` has those lines of
+ * the head that are always the same, Content-Type and Content-Length among them, each ended by CR
+ * LF, then an empty line, then the body, of `body_len` bytes. It is copied. */
+void http_start_prepared(struct http_response *response, int status, const char *text, size_t len,
+                         size_t body_len);
 
 /* The reason phrase of a status code (RFC 9110 section 15); of an unknown one that of its class. */
 const char *http_reason(int status);

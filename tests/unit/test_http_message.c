@@ -432,6 +432,65 @@ static void test_answers_as_they_are_sent(void **state)
     }
 }
 
+#define PREPARED_HEAD "Content-Length: 2\r\nETag: \"7\"\r\n\r\n"
+
+/* The lines that are always the same stand at the end of the head. */
+static void test_prepared_answers(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *text;
+        size_t body_len;
+        bool close;
+        const char *wanted; /* behind the date */
+        size_t body_bytes;
+    } rows[] = {
+        {"GET", PREPARED_HEAD "{}", 2, false,
+         "Age: 0\r\nX-Request-Id: req-1\r\nConnection: keep-alive\r\n" PREPARED_HEAD "{}", 2},
+        {"GET", PREPARED_HEAD "{}", 2, true,
+         "Age: 0\r\nX-Request-Id: req-1\r\nConnection: close\r\n" PREPARED_HEAD "{}", 2},
+        {"HEAD", PREPARED_HEAD "{}", 2, false,
+         "Age: 0\r\nX-Request-Id: req-1\r\nConnection: keep-alive\r\n" PREPARED_HEAD, 0},
+        {"GET", "ETag: \"7\"\r\n\r\n", 0, false,
+         "Age: 0\r\nX-Request-Id: req-1\r\nConnection: keep-alive\r\nETag: \"7\"\r\n\r\n", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request = request_with(NULL, NULL);
+        struct http_response response = {.status = 0};
+        struct strbuf out = STRBUF_EMPTY;
+
+        request.method = rows[i].method;
+        strbuf_adds(http_start_json(&response, 500), "what was there");
+        http_start_prepared(&response, 200, rows[i].text, strlen(rows[i].text), rows[i].body_len);
+        http_add_header(&response, "Age", "0");
+        response.close = rows[i].close;
+        check_row(http_write_answer(&request, &response, &out) == rows[i].body_bytes, "row %zu", i);
+        assert_int_equal(strncmp(out.text, "HTTP/1.1 200 OK\r\nDate: ", 23), 0);
+        assert_string_equal(strchr(strstr(out.text, "Date"), '\n') + 1, rows[i].wanted);
+        strbuf_finish(&out);
+        finish(&response);
+    }
+}
+
+/* A handler may find out late that its answer is another one. */
+static void test_prepared_answers_are_forgotten(void **state)
+{
+    struct http_request request = request_with(NULL, NULL);
+    struct http_response response = {.status = 0};
+    struct strbuf out = STRBUF_EMPTY;
+
+    (void)state;
+    http_start_prepared(&response, 200, PREPARED_HEAD "{}", sizeof(PREPARED_HEAD) + 1, 2);
+    strbuf_adds(http_start_json(&response, 404), "[]");
+    assert_int_equal(http_write_answer(&request, &response, &out), 2);
+    assert_contains(out.text, "\r\nConnection: keep-alive\r\n\r\n[]");
+    assert_lacks(out.text, "ETag");
+    strbuf_finish(&out);
+    finish(&response);
+}
+
 /* --- queries ---------------------------------------------------------------------------------- */
 
 static void test_queries(void **state)
@@ -534,6 +593,8 @@ int main(void)
         cmocka_unit_test(test_known_names),
         cmocka_unit_test(test_there_is_room_for_so_many_headers),
         cmocka_unit_test(test_answers_as_they_are_sent),
+        cmocka_unit_test(test_prepared_answers),
+        cmocka_unit_test(test_prepared_answers_are_forgotten),
         cmocka_unit_test(test_added_headers),
         cmocka_unit_test(test_request_ids_are_taken),
         cmocka_unit_test(test_unusable_request_ids_are_replaced),
