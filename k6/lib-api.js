@@ -164,7 +164,10 @@ export function deleteProducts(ids) {
 
 // The product as it is published; null when it cannot be read.
 export function productNow(id) {
-  const res = http.get(`${READ_URL}/api/products/${id}`, params(PRODUCT));
+  const res = http.get(`${READ_URL}/api/products/${id}`, {
+    ...params(PRODUCT),
+    headers: { 'Cache-Control': 'no-cache' },
+  });
   const isRight = verify(PRODUCT, res, (product) => (product.id === id ? '' : 'another product'));
   return isRight ? parsed(res) : null;
 }

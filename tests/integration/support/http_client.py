@@ -11,6 +11,11 @@ from support.timing import scaled
 
 TIMEOUT = scaled(10)
 
+# A test compares what it reads with what it has written, so each read asks for what is published.
+# A test of another freshness gives a Cache-Control of its own, or PLAIN for none.
+SEES_WRITES = {"Cache-Control": "no-cache"}
+PLAIN = {"Cache-Control": None}
+
 # Of a product, in the order of its JSON.
 PRODUCT_FIELDS = [
     "id",
@@ -46,6 +51,14 @@ class Reply:
         return f"<{self.status} {self.headers} {self.body[:400]!r}>"
 
 
+def with_freshness(method, headers):
+    """The headers of a request, with SEES_WRITES unless they say something themselves."""
+    headers = dict(headers or {})
+    if method in ("GET", "HEAD") and "cache-control" not in {name.lower() for name in headers}:
+        headers.update(SEES_WRITES)
+    return {name: value for name, value in headers.items() if value is not None}
+
+
 class Connection:
     """One connection, kept alive as long as the server wants it, like a well-behaved client's. One
     thread only."""
@@ -57,7 +70,7 @@ class Connection:
     def request(self, method, path, body=None, headers=None):
         """Sends a request (a `body` that is no bytes or str goes as JSON); raises OSError or
         HTTPException on a broken connection."""
-        headers = dict(headers or {})
+        headers = with_freshness(method, headers)
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
             headers.setdefault("Content-Type", "application/json")
