@@ -1,30 +1,38 @@
 #include "common/base/metrics.h"
 
 #include "common/base/alloc.h"
+#include "common/base/thread.h"
 
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HOOKS_MAX 16
+#define STRIPES 16
 
 /* A histogram's sum is kept in millionths, so that it is one integer add. */
 #define SUM_SCALE 1e6
+
+/* What some of the threads have counted. */
+struct stripe {
+    alignas(FS_CACHE_LINE) _Atomic uint64_t count; /* of a counter */
+    _Atomic uint64_t sum_millionths;               /* of a histogram, as are the buckets */
+    /* Each observation is counted in one bucket; the output sums them up. */
+    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX];
+};
 
 struct metric {
     struct metric *next;
     char *labels[METRIC_LABELS_MAX];
     const struct metric_family *family;
-    _Atomic uint64_t count; /* of a counter, or of a histogram's observations in the +Inf bucket */
-    _Atomic double value;   /* of a gauge */
-    _Atomic bool is_set;    /* `value` holds, not `count` */
-    _Atomic uint64_t sum_millionths;
-    /* Each observation is counted in one bucket; the output sums them up. */
-    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX];
+    _Atomic double value; /* of a gauge */
+    _Atomic bool is_set;  /* `value` holds, not the counts */
+    struct stripe stripes[STRIPES];
 };
 
 const double metric_buckets_seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -85,7 +93,7 @@ static void register_family(struct metric_family *family)
 
 static struct metric *add_series(struct metric_family *family, const char *const *values, size_t n)
 {
-    struct metric *metric = fs_calloc(1, sizeof(*metric));
+    struct metric *metric = fs_calloc_aligned(sizeof(*metric));
     struct metric **last = &family->series;
 
     metric->family = family;
@@ -145,9 +153,14 @@ void metric_get_rows(const struct metric_row *rows, size_t count, const char *ow
     }
 }
 
+static struct stripe *own_stripe(struct metric *metric)
+{
+    return &metric->stripes[thread_number() % STRIPES];
+}
+
 void metric_add(struct metric *metric, uint64_t n)
 {
-    atomic_fetch_add_explicit(&metric->count, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&own_stripe(metric)->count, n, memory_order_relaxed);
 }
 
 void metric_set(struct metric *metric, double value)
@@ -159,21 +172,27 @@ void metric_set(struct metric *metric, double value)
 void metric_observe(struct metric *metric, double value)
 {
     const double *bounds = metric->family->buckets;
+    struct stripe *stripe = own_stripe(metric);
     size_t i = 0;
 
     while (bounds[i] > 0 && value > bounds[i]) {
         i++;
     }
-    atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stripe->buckets[i], 1, memory_order_relaxed);
     if (value > 0) {
-        atomic_fetch_add_explicit(&metric->sum_millionths, (uint64_t)(value * SUM_SCALE + 0.5),
+        atomic_fetch_add_explicit(&stripe->sum_millionths, (uint64_t)(value * SUM_SCALE + 0.5),
                                   memory_order_relaxed);
     }
 }
 
 uint64_t metric_count(const struct metric *metric)
 {
-    return atomic_load_explicit(&metric->count, memory_order_relaxed);
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        count += atomic_load_explicit(&metric->stripes[i].count, memory_order_relaxed);
+    }
+    return count;
 }
 
 void metrics_add_hook(void (*hook)(void *arg), void *arg)
@@ -252,13 +271,34 @@ static void add_series_name(struct strbuf *out, const struct metric *metric, con
     strbuf_addc(out, ' ');
 }
 
+static uint64_t count_of_bucket(const struct metric *metric, size_t bucket)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        count += atomic_load_explicit(&metric->stripes[i].buckets[bucket], memory_order_relaxed);
+    }
+    return count;
+}
+
+static double sum_of(const struct metric *metric)
+{
+    uint64_t millionths = 0;
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        millionths +=
+            atomic_load_explicit(&metric->stripes[i].sum_millionths, memory_order_relaxed);
+    }
+    return (double)millionths / SUM_SCALE;
+}
+
 static void add_histogram(struct strbuf *out, const struct metric *metric)
 {
     const double *bounds = metric->family->buckets;
     uint64_t total = 0;
 
     for (size_t i = 0;; i++) {
-        total += atomic_load_explicit(&metric->buckets[i], memory_order_relaxed);
+        total += count_of_bucket(metric, i);
         add_series_name(out, metric, "_bucket", bounds[i] > 0 ? bounds[i] : INFINITY);
         strbuf_add_int(out, (int64_t)total);
         strbuf_addc(out, '\n');
@@ -267,8 +307,7 @@ static void add_histogram(struct strbuf *out, const struct metric *metric)
         }
     }
     add_series_name(out, metric, "_sum", 0);
-    add_number(out, (double)atomic_load_explicit(&metric->sum_millionths, memory_order_relaxed) /
-                        SUM_SCALE);
+    add_number(out, sum_of(metric));
     strbuf_addc(out, '\n');
     add_series_name(out, metric, "_count", 0);
     strbuf_add_int(out, (int64_t)total);

@@ -13,8 +13,10 @@
  *   metric_get_rows(rows, SERIES, NULL, series);       // once
  *   metric_add(series[FILL_STORED], 1);                // often: one relaxed atomic add
  *
- * A family appears in the output once it has a series. All functions are thread-safe; series live
- * as long as the process. Durations are observed in seconds. */
+ * A family appears in the output once it has a series. All functions are thread-safe, and threads
+ * that count the same do not slow each other down, because a series has counters for several of
+ * them, which only the output sums up. Series live as long as the process. Durations are observed
+ * in seconds. */
 #ifndef FASTSTOCK_COMMON_BASE_METRICS_H
 #define FASTSTOCK_COMMON_BASE_METRICS_H
 

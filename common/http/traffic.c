@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -38,7 +39,6 @@ struct traffic {
     struct route_metrics *metrics; /* one per route, and a last one for requests that match none */
     int64_t log_sample;
     int64_t log_slow_us;
-    atomic_uint log_count;
 };
 
 struct traffic *traffic_create(const struct http_route *routes, int64_t log_sample,
@@ -81,10 +81,11 @@ static size_t method_index(const char *method)
 static size_t status_index(struct route_metrics *metrics, int status)
 {
     for (size_t i = 0; i + 1 < STATUSES_MAX; i++) {
-        int found = 0;
+        int found = atomic_load_explicit(&metrics->statuses[i], memory_order_relaxed);
 
-        if (atomic_compare_exchange_strong(&metrics->statuses[i], &found, status) ||
-            found == status) {
+        if (found == status ||
+            (found == 0 && (atomic_compare_exchange_strong(&metrics->statuses[i], &found, status) ||
+                            found == status))) {
             return i;
         }
     }
@@ -122,13 +123,21 @@ static bool is_failure(int status)
     return status >= 500 && status != 504;
 }
 
+/* Is it this answer's turn to be logged? Each thread counts its own, because a count that all share
+ * would slow them down. */
+static bool is_sampled(const struct traffic *traffic)
+{
+    static _Thread_local uint64_t count;
+
+    return (thread_number() + count++) % (uint64_t)traffic->log_sample == 0;
+}
+
 static void log_answer(struct traffic *traffic, const char *route,
                        const struct traffic_answer *answer)
 {
     bool slow = answer->took_us >= traffic->log_slow_us;
-    unsigned count = atomic_fetch_add_explicit(&traffic->log_count, 1, memory_order_relaxed);
 
-    if (!is_failure(answer->status) && !slow && count % (unsigned)traffic->log_sample != 0) {
+    if (!is_failure(answer->status) && !slow && !is_sampled(traffic)) {
         return;
     }
     log_write(is_failure(answer->status) ? LOG_WARN : LOG_INFO,
