@@ -45,6 +45,7 @@ struct catalog {
     struct ticker *ticker;
     struct metric *series[SERIES];
     atomic_bool has_shrunk; /* since it was found too large */
+    atomic_bool is_to_load; /* anew */
 
     /* of the thread alone */
     struct ledger_follower follower;
@@ -300,6 +301,7 @@ static void load(struct catalog *catalog)
     if (!ledger_follower_snapshot(&catalog->follower, &snapshot)) {
         return;
     }
+    atomic_store(&catalog->is_to_load, false);
     if (load_ids(catalog, &ids, &is_too_large)) {
         log_info(log_msg("catalogue loaded"), log_int("products", (int64_t)ids.count),
                  log_str("kept_in", is_too_large ? "postgres" : "memory"));
@@ -330,7 +332,8 @@ static bool is_long_behind(const struct catalog *catalog)
 
 static bool must_load(struct catalog *catalog)
 {
-    if (ledger_span_is_none(&catalog->next) || is_long_behind(catalog)) {
+    if (ledger_span_is_none(&catalog->next) || is_long_behind(catalog) ||
+        atomic_load(&catalog->is_to_load)) {
         return true;
     }
     return follow(catalog) &&
@@ -356,6 +359,7 @@ static void copy_slice(const struct catalog *catalog, size_t start, size_t limit
     page->count = id_list_slice(&catalog->ids, start, limit, page->ids);
     page->more = start < catalog->ids.count && catalog->ids.count - start > limit;
     page->total = (int64_t)catalog->ids.count;
+    page->age_us = clock_mono_us() - catalog->as_of_us;
 }
 
 /* Pages straight from PostgreSQL: the total on each row, and ids from $1 on. */
@@ -383,6 +387,7 @@ static void take_page(const struct pg_result *result, size_t limit, struct catal
     page->total = rows > 0 ? pg_int(result, 0, COLUMN_TOTAL) : 0;
     page->count = 0;
     page->more = rows > (int)limit;
+    page->age_us = 0;
     if (rows > 0 && pg_text(result, 0, COLUMN_ID) == NULL) {
         return; /* the total alone */
     }
@@ -452,6 +457,29 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
     copy_slice(catalog, id_list_after(&catalog->ids, after), limit, ret_page);
     pthread_rwlock_unlock(&catalog->lock);
     return STATUS_OK;
+}
+
+bool catalog_lacks(struct catalog *catalog, int64_t id, int64_t *ret_age_us)
+{
+    int64_t last;
+    size_t at;
+    bool may_be_there;
+
+    if (!lock_ids(catalog)) {
+        return false;
+    }
+    at = id_list_after(&catalog->ids, id - 1);
+    last = catalog->ids.count == 0 ? 0 : catalog->ids.ids[catalog->ids.count - 1];
+    may_be_there =
+        at < catalog->ids.count ? catalog->ids.ids[at] == id : id - last <= CATALOG_NEW_IDS;
+    *ret_age_us = clock_mono_us() - catalog->as_of_us;
+    pthread_rwlock_unlock(&catalog->lock);
+    return !may_be_there;
+}
+
+void catalog_load_anew(struct catalog *catalog)
+{
+    atomic_store(&catalog->is_to_load, true);
 }
 
 bool catalog_is_loaded(struct catalog *catalog)

@@ -19,14 +19,16 @@
 #include <stdint.h>
 
 #define CATALOG_PAGE_MAX 100
+#define CATALOG_NEW_IDS 10000 /* more than an import creates in a round */
 
 struct catalog;
 
 struct catalog_page {
     int64_t ids[CATALOG_PAGE_MAX];
     size_t count;
-    int64_t total; /* products in all; of catalog_page only */
-    bool more;     /* products follow; of catalog_after only */
+    int64_t total;  /* products in all; of catalog_page only */
+    bool more;      /* products follow; of catalog_after only */
+    int64_t age_us; /* every change that was made so long ago is in it */
 };
 
 /* Starts the thread. `database` is borrowed, and must be the primary. */
@@ -41,6 +43,14 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
 /* `limit` <= CATALOG_PAGE_MAX ids that are greater than `after`. */
 enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, int64_t deadline_us,
                           struct catalog_page *ret_page);
+
+/* Is there no such product? False also when the ids are not in memory, and for the next
+ * CATALOG_NEW_IDS behind the last one, because a product that was created a moment ago has one of
+ * these. *ret_age_us tells how long ago that was so. */
+bool catalog_lacks(struct catalog *catalog, int64_t id, int64_t *ret_age_us);
+
+/* Loads the catalogue anew in the next round, because commits may be lost. */
+void catalog_load_anew(struct catalog *catalog);
 
 /* Was it read from PostgreSQL once? */
 bool catalog_is_loaded(struct catalog *catalog);

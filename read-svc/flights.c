@@ -29,6 +29,8 @@ struct flight {
     _Atomic int references;
     struct outcome landed;
     struct tier_answer answer; /* the outcome; its product goes with the flight */
+    struct product *spare; /* too old, for when no tier has another; of the worker, then as above */
+    int64_t spare_as_of_us;
 
     /* guarded by the lock */
     struct gather_item waiting; /* while it does, the flight may be joined */
@@ -140,6 +142,7 @@ static void release_flight(struct flight *flight)
 {
     if (atomic_fetch_sub_explicit(&flight->references, 1, memory_order_acq_rel) == 1) {
         product_unref(flight->answer.product);
+        product_unref(flight->spare);
         free(flight);
     }
 }
@@ -244,6 +247,11 @@ static void arrive(struct flight *flight, const struct tier_answer *answer)
 {
     assert(answer->product != NULL || answer->status != STATUS_OK);
     flight->answer = *answer;
+    if (answer->product == NULL && flight->spare != NULL) {
+        flight->answer = (struct tier_answer){
+            .product = flight->spare, .source = TIER_STALE, .as_of_us = flight->spare_as_of_us};
+        flight->spare = NULL;
+    }
     outcome_set(&flight->landed);
     release_flight(flight);
 }
@@ -264,6 +272,15 @@ static bool hand_on(struct stage *stage, struct flight *flight, const struct tie
     return false;
 }
 
+static void keep_spare(struct flight *flight, const struct tier_answer *answer)
+{
+    if (answer->product == NULL && answer->spare != NULL) {
+        product_unref(flight->spare);
+        flight->spare = answer->spare;
+        flight->spare_as_of_us = answer->as_of_us;
+    }
+}
+
 static void work(void *context, struct gather_item *const *items, size_t count)
 {
     struct stage *stage = context;
@@ -276,6 +293,9 @@ static void work(void *context, struct gather_item *const *items, size_t count)
         batch.min_versions[i] = flight_of(items[i])->min_version; /* nobody can join any more */
     }
     stage->tier->load(stage->tier, &batch);
+    for (size_t i = 0; i < count; i++) {
+        keep_spare(flight_of(items[i]), &batch.answers[i]);
+    }
     pthread_mutex_lock(&stage->flights->lock);
     for (size_t i = 0; i < count; i++) {
         has_landed[i] = hand_on(stage, flight_of(items[i]), &batch.answers[i]);
@@ -298,7 +318,8 @@ static bool has_no_product(const struct flights_item *item)
 /* Is it older than wanted, and a better answer possible? */
 static bool is_too_old(const struct flights_item *item)
 {
-    return item->product != NULL && item->product->version < item->min_version && !item->is_latest;
+    return item->product != NULL && !item->is_latest &&
+           (item->is_outdated || item->product->version < item->min_version);
 }
 
 static void take_outcome(struct flights_item *item, int64_t deadline_us)
@@ -313,11 +334,22 @@ static void take_outcome(struct flights_item *item, int64_t deadline_us)
 
         item->status = answer->product == NULL ? answer->status : STATUS_OK;
         item->source = answer->source;
+        item->as_of_us = answer->as_of_us;
         item->is_latest = answer->is_latest;
         item->product = answer->product == NULL ? NULL : product_ref(answer->product);
     }
     item->flight = NULL;
     release_flight(flight);
+}
+
+/* No version of a replica is high enough for an item that is outdated. */
+static void raise_min_version(struct flight *flight, const struct flights_item *item)
+{
+    int64_t min_version = item->is_outdated ? INT64_MAX : item->min_version;
+
+    if (min_version > flight->min_version) {
+        flight->min_version = min_version;
+    }
 }
 
 /* With the lock held. */
@@ -326,8 +358,8 @@ static void join(struct flights *flights, struct flights_item *item, bool is_dem
     struct flight *flight = flight_to_join(flights, item->id, is_demanding);
 
     atomic_fetch_add_explicit(&flight->references, 1, memory_order_relaxed);
-    if (is_demanding && item->min_version > flight->min_version) {
-        flight->min_version = item->min_version;
+    if (is_demanding) {
+        raise_min_version(flight, item);
     }
     item->flight = flight;
 }

@@ -48,7 +48,9 @@ struct flights_item {
         *product;       /* a reference of the caller's, NULL before; may be missing or deleted */
     enum status status; /* STATUS_OK: there is a product */
     enum tier_source source; /* of the product */
+    int64_t as_of_us;        /* the product holds every change that was committed before */
     bool is_latest;          /* no other tier can have a newer state of the product */
+    bool is_outdated;        /* set by the caller: it is too old for its request */
     struct flight *flight;   /* private */
 };
 
@@ -66,8 +68,8 @@ void flights_destroy(struct flights *flights);
 void flights_load(struct flights *flights, struct flights_item *items, size_t count,
                   int64_t deadline_us);
 
-/* Loads those again that are older than their min_version, from the last tier, unless their product
- * is the latest. Their former product is released. */
+/* Loads those again that are outdated, or older than their min_version, from the last tier, unless
+ * their product is the latest. Their former product is released. */
 void flights_load_newer(struct flights *flights, struct flights_item *items, size_t count,
                         int64_t deadline_us);
 

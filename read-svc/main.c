@@ -1,16 +1,26 @@
-/* read-svc: answers reads from Redis, then from PostgreSQL.
+/* read-svc: answers reads from memory, then from Redis, then from PostgreSQL.
  *
  *     http/server -> handlers -> catalog        which products there are
- *                             -> products_read  their states: flights -> tier_redis, tier_database
+ *                             -> products_read  their states: l1, then flights -> tier_redis,
+ *                             |                 tier_database
  *                             -> skus           which product has a SKU, then its state
+ *
+ *     tail      reads the ledger: what l1 and Redis hold is judged by it (freshness)
+ *     follower  reads the change stream into l1
  */
 #include "read-svc/catalog.h"
+#include "read-svc/freshness.h"
 #include "read-svc/handlers/answers.h"
 #include "read-svc/handlers/routes.h"
+#include "read-svc/l1.h"
 #include "read-svc/products_read.h"
 #include "read-svc/settings.h"
 #include "read-svc/skus.h"
+#include "read-svc/tail.h"
+#include "read-svc/versions.h"
+#include "read-svc/watermark.h"
 
+#include "common/base/clock.h"
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
 #include "common/products/cache.h"
@@ -24,11 +34,13 @@
 #define RETRY_MS 250 /* between attempts to reach a store that is away */
 /* read-svc takes Redis back this much later than write-svc does, see common/stores/breaker.h */
 #define REDIS_PROBATION_MS 1000
+#define VERSIONS_MAX 500000 /* at 16 to 32 bytes each, twice */
 
 struct stores {
     struct product_cache *cache; /* NULL: none */
     struct pg_store *database;
     struct pg_store *replica; /* NULL: none */
+    struct pg_store *ledger;  /* PostgreSQL again, for those that follow the ledger */
     struct catalog *catalog;
 };
 
@@ -59,6 +71,38 @@ static struct pg_store *open_database(const struct settings *s, const char *name
     return pg_store_create(&options);
 }
 
+/* One connection, which no request keeps busy. */
+static struct pg_store *open_ledger(const struct settings *s)
+{
+    struct settings own = *s;
+
+    own.stores.database.size = 1;
+    return open_database(&own, "postgres-ledger", s->stores.database.url);
+}
+
+/* What judges cached states, and L1, which is judged by it. */
+static struct freshness open_freshness(const struct settings *s)
+{
+    struct freshness freshness = {
+        .max_staleness_us = s->freshness_max_staleness_ms * CLOCK_US_PER_MS,
+        .stale_if_error_us = s->freshness_stale_if_error_ms * CLOCK_US_PER_MS};
+    bool keeps = s->freshness_max_staleness_ms > 0;
+
+    freshness.watermark = watermark_create();
+    freshness.versions = versions_create(freshness.watermark, VERSIONS_MAX);
+    freshness.l1 = l1_create(&(struct l1_options){.bytes_max = keeps ? (size_t)s->l1_bytes_max : 0,
+                                                  .versions = freshness.versions,
+                                                  .render = answers_render_l1});
+    return freshness;
+}
+
+static void close_freshness(struct freshness *freshness)
+{
+    l1_destroy(freshness->l1);
+    versions_destroy(freshness->versions);
+    watermark_destroy(freshness->watermark);
+}
+
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
  * that is away, its replica or Redis. */
 static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
@@ -78,8 +122,11 @@ static int serve(const struct settings *s)
     struct stores stores = {.cache = open_cache(s),
                             .database = open_database(s, "postgres", s->stores.database.url),
                             .replica =
-                                open_database(s, "postgres-replica", s->database_replica_url)};
+                                open_database(s, "postgres-replica", s->database_replica_url),
+                            .ledger = open_ledger(s)};
+    struct freshness freshness = open_freshness(s);
     struct handlers handlers;
+    struct tail *tail;
     struct products_read *read;
     struct skus *skus;
     struct ops_dependency dependencies[4] = {
@@ -100,25 +147,39 @@ static int serve(const struct settings *s)
         dependencies[count++] =
             (struct ops_dependency){"redis", stores_cache_state, stores.cache, stores_cache_note};
     }
-    stores.catalog =
-        catalog_create(stores.database, s->catalog_refresh_ms, s->catalog_products_max);
+    stores.catalog = catalog_create(stores.ledger, s->catalog_refresh_ms, s->catalog_products_max);
+    tail = tail_create(&(struct tail_options){.database = stores.ledger,
+                                              .every_ms = s->freshness_follow_ms,
+                                              .watermark = freshness.watermark,
+                                              .versions = freshness.versions,
+                                              .l1 = freshness.l1,
+                                              .catalog = stores.catalog});
     read = products_read_create(
-        &(struct products_read_options){.cache = stores.cache,
+        &(struct products_read_options){.freshness = &freshness,
+                                        .tail = tail,
+                                        .catalog = stores.catalog,
+                                        .cache = stores.cache,
                                         .database = stores.database,
                                         .replica = stores.replica,
                                         .cache_workers = (int)s->stores.redis.size,
                                         .database_workers = (int)s->stores.database.size,
                                         .database_timeout_ms = s->stores.database.timeout_ms});
     skus = skus_create(read, stores.database);
-    handlers = (struct handlers){
-        .catalog = stores.catalog, .read = read, .skus = skus, .database = stores.database};
+    handlers = (struct handlers){.catalog = stores.catalog,
+                                 .read = read,
+                                 .skus = skus,
+                                 .freshness = &freshness,
+                                 .database = stores.database};
     ops_init(&ops);
 
     status = service_run(&s->service, routes, &handlers);
 
     skus_destroy(skus);
     products_read_destroy(read);
+    tail_destroy(tail);
     catalog_destroy(stores.catalog);
+    close_freshness(&freshness);
+    pg_store_destroy(stores.ledger);
     pg_store_destroy(stores.replica);
     pg_store_destroy(stores.database);
     product_cache_destroy(stores.cache);

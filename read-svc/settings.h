@@ -11,6 +11,10 @@ struct settings {
     const char *database_replica_url; /* "": none */
     const char *redis_replica_url;    /* "": none */
     int64_t cache_missing_ttl_ms;
+    int64_t freshness_max_staleness_ms;
+    int64_t freshness_stale_if_error_ms;
+    int64_t freshness_follow_ms;
+    int64_t l1_bytes_max;
     int64_t catalog_refresh_ms;
     int64_t catalog_products_max;
 };

@@ -41,6 +41,7 @@ void skus_destroy(struct skus *skus)
 /* What is wanted, and what of it has a product by now. */
 struct search {
     struct skus *skus;
+    const struct read_wish *wish;
     const char *const *names;
     size_t count;
     int64_t deadline_us;
@@ -82,7 +83,7 @@ static enum status load_found(struct search *search)
         }
     }
     if (count > 0) {
-        products_read_load(search->skus->read, loads, count, search->deadline_us);
+        products_read_load(search->skus->read, search->wish, loads, count, search->deadline_us);
     }
     for (size_t i = 0; i < count; i++) {
         struct flights_item *item = &search->items[places[i]];
@@ -176,10 +177,12 @@ static void keep_hints(const struct search *search)
     }
 }
 
-enum status skus_load(struct skus *skus, const char *const *names, size_t count,
-                      int64_t deadline_us, struct flights_item *ret_items, bool *ret_asked)
+enum status skus_load(struct skus *skus, const struct read_wish *wish, const char *const *names,
+                      size_t count, int64_t deadline_us, struct flights_item *ret_items,
+                      bool *ret_asked)
 {
     struct search search = {.skus = skus,
+                            .wish = wish,
                             .names = names,
                             .count = count,
                             .deadline_us = deadline_us,
@@ -190,7 +193,9 @@ enum status skus_load(struct skus *skus, const char *const *names, size_t count,
     assert(count <= SKU_LIST_MAX);
     try_hints(&search);
     is_asked = count_found(&search) < count;
-    if (is_asked) {
+    if (is_asked && wish->is_cached) {
+        status = STATUS_FAILED;
+    } else if (is_asked) {
         status = ask_database(&search);
         if (status == STATUS_OK) {
             status = load_found(&search);

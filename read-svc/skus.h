@@ -41,10 +41,12 @@ struct skus;
 struct skus *skus_create(struct products_read *read, struct pg_store *database);
 void skus_destroy(struct skus *skus); /* NULL is fine */
 
-/* Loads the products of `count` <= SKU_LIST_MAX different SKUs, the i-th into items[i]; an item
+/* Loads the products of `count` <= SKU_LIST_MAX different SKUs, as a request wishes
+ * (products_read.h), the i-th into items[i]; an item
  * without a product: no product has the SKU. `ret_asked` tells whether PostgreSQL was asked for the
  * SKUs. On success the caller releases the products. */
-enum status skus_load(struct skus *skus, const char *const *names, size_t count,
-                      int64_t deadline_us, struct flights_item *ret_items, bool *ret_asked);
+enum status skus_load(struct skus *skus, const struct read_wish *wish, const char *const *names,
+                      size_t count, int64_t deadline_us, struct flights_item *ret_items,
+                      bool *ret_asked);
 
 #endif

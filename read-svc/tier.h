@@ -21,16 +21,22 @@
 
 /* Where an answer came from, the best first. */
 enum tier_source {
+    TIER_L1,
+    TIER_CATALOG, /* there is no such product */
     TIER_REDIS,
     TIER_DATABASE,
-    TIER_STALE, /* a replica that may be behind, because the primary does not answer */
+    TIER_STALE, /* it is older than it should be, because PostgreSQL does not answer */
 };
 
 struct tier_answer {
     struct product *product; /* a reference of the asker's; NULL: not answered */
     enum status status;      /* without a product: why; STATUS_OK: this tier does not have it */
     enum tier_source source;
-    bool is_latest; /* no other store can have a newer state: it is the primary's own */
+    int64_t as_of_us; /* it holds every change that was committed before (freshness.h) */
+    bool is_latest;   /* no other store can have a newer state: it is the primary's own */
+    /* Without a product: one that is too old, for when no other tier has any; a reference of the
+     * asker's, or NULL. as_of_us is of it then. */
+    struct product *spare;
 };
 
 struct tier_batch {

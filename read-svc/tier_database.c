@@ -3,6 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/parse.h"
 #include "common/products/product_rows.h"
 #include "common/stores/pg_params.h"
 
@@ -11,11 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_WORK_MS 2000   /* deadline of a lease or a fill, as in tier_redis.c */
-#define REPLICA_WORK_MS 250  /* so that time is left for the primary */
-#define MARK_AGE_MS_MAX 2000 /* of the mark that judges a replica's rows: how stale they may be */
-#define STATEMENTS_MAX 64    /* for one batch that cannot be read as a whole */
-#define LOG_EVERY_MS 10000   /* about products that cannot be read */
+#define CACHE_WORK_MS 2000  /* deadline of a lease or a fill, as in tier_redis.c */
+#define REPLICA_WORK_MS 250 /* so that time is left for the primary */
+#define STATEMENTS_MAX 64   /* for one batch that cannot be read as a whole */
+#define LOG_EVERY_MS 10000  /* about products that cannot be read */
 
 _Static_assert(TIER_BATCH_MAX <= PRODUCT_CACHE_BATCH_MAX, "a batch is one call of the cache");
 
@@ -62,23 +62,27 @@ struct tier *tier_database_create(const struct tier_database_options *options)
 
 /* --- one statement ---------------------------------------------------------------------------- */
 
-/* The mark tells whether the WAL up to $2 has been replayed here. */
+/* The mark tells whether the WAL up to $2 has been replayed here, and when the last commit was made
+ * that a standby has replayed. */
 static const struct pg_statement products_statement = {
     .name = "products",
     .param_count = 2,
-    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed"
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed, mark.replayed"
            " FROM (SELECT (NOT pg_is_in_recovery() OR"
-           "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed) AS mark"
+           "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed,"
+           "  extract(epoch FROM pg_last_xact_replay_timestamp()) AS replayed) AS mark"
            " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id"};
 
-enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT };
+enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT, COLUMN_REPLAYED };
 
 /* A server, how it is asked, and for what. */
 struct question {
     struct tier_database *database;
     struct pg_store *server;
-    const char *lsn; /* its rows count only if it has replayed the WAL up to there; NULL: always */
-    bool is_replica; /* each row counts only if it is as new as wanted */
+    bool is_replica;              /* each row counts only if it is as new as wanted */
+    const struct tail_mark *mark; /* of a replica: its rows count as read then, if it has replayed
+                                     the WAL up to there; NULL: there is none */
+    bool is_judged;               /* of a replica: its rows count only if it has */
     enum tier_source source;
     int64_t deadline_us;
     int statements_left;
@@ -143,12 +147,31 @@ static void log_unreadable(struct tier_database *database, int64_t id, const str
     }
 }
 
+/* When the rows count as read. What a replica lacks that has not replayed up to the mark is not
+ * known; it has everything that was committed before the last commit that it has replayed. */
+static struct product_read read_of(const struct question *question, const struct pg_result *result,
+                                   bool has_replayed)
+{
+    const char *replayed = pg_text(result, 0, COLUMN_REPLAYED);
+    struct product_read read = {.us = 0};
+
+    if (!question->is_replica) {
+        return product_rows_read(result);
+    }
+    if (has_replayed) {
+        return question->mark->read;
+    }
+    if (replayed != NULL && !parse_seconds_us(replayed, &read.us)) {
+        read.us = 0;
+    }
+    return read;
+}
+
 static void take_rows(const struct question *question, const struct pg_result *result,
-                      struct members members)
+                      struct members members, struct product_read read)
 {
     static const struct pg_error not_shown = {.message = "it holds a time that cannot be shown"};
     struct tier_batch *batch = question->batch;
-    struct product_read read = product_rows_read(result);
     int hint = 0;
 
     for (size_t i = 0; i < members.count; i++) {
@@ -163,8 +186,11 @@ static void take_rows(const struct question *question, const struct pg_result *r
         } else if (question->is_replica && product->version < batch->min_versions[at]) {
             product_unref(product); /* the primary may know better */
         } else {
-            batch->answers[at] = (struct tier_answer){
-                .product = product, .source = question->source, .is_latest = !question->is_replica};
+            product->read = read;
+            batch->answers[at] = (struct tier_answer){.product = product,
+                                                      .source = question->source,
+                                                      .as_of_us = read.us,
+                                                      .is_latest = !question->is_replica};
         }
     }
 }
@@ -177,14 +203,16 @@ static enum status ask_once(struct question *question, struct members members,
     enum status status;
 
     add_ids(&params, question->batch, members);
-    pg_params_add_text(&params, question->lsn == NULL ? "0/0" : question->lsn);
+    pg_params_add_text(&params, question->mark == NULL ? "0/0" : question->mark->lsn);
     status = pg_run(question->server, &products_statement, pg_params_values(&params),
                     question->deadline_us, &result, ret_error);
     pg_params_finish(&params);
     question->statements_left--;
     if (status == STATUS_OK) {
-        if (question->lsn == NULL || pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1) {
-            take_rows(question, result, members);
+        bool has_replayed = question->mark != NULL && pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1;
+
+        if (has_replayed || !question->is_judged) {
+            take_rows(question, result, members, read_of(question, result, has_replayed));
         }
         pg_result_free(result);
     }
@@ -271,14 +299,18 @@ static void ask_database(struct tier_database *database, struct tier_batch *batc
                                .is_replica = true,
                                .source = TIER_DATABASE,
                                .batch = batch};
-    char lsn[WAL_MARK_LSN_SIZE];
+    struct tail_mark mark;
 
-    if (replica.server != NULL && wal_mark_get(options->mark, MARK_AGE_MS_MAX, lsn)) {
-        replica.lsn = lsn;
+    if (replica.server != NULL && tail_get_mark(options->tail, &mark)) {
+        replica.mark = &mark;
+    }
+    if (replica.mark != NULL && freshness_age_us(options->freshness, mark.read.us) <=
+                                    options->freshness->max_staleness_us) {
+        replica.is_judged = true;
         ask_server(&replica, REPLICA_WORK_MS);
     }
     if (ask_server(&primary, 2 * options->timeout_ms) != STATUS_OK && replica.server != NULL) {
-        replica.lsn = NULL;
+        replica.is_judged = false;
         replica.source = TIER_STALE;
         ask_server(&replica, REPLICA_WORK_MS);
     }
@@ -358,6 +390,9 @@ static void load(struct tier *tier, struct tier_batch *batch)
         fill(database, batch, &lease);
     }
     for (size_t i = 0; i < batch->count; i++) {
+        if (batch->answers[i].product != NULL && batch->answers[i].source == TIER_DATABASE) {
+            freshness_keep(database->options.freshness, batch->answers[i].product);
+        }
         metric_add(result_of(database, &batch->answers[i]), 1);
     }
 }

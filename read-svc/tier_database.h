@@ -12,7 +12,7 @@
  * That is a trade: a hit, the common case, does not pay for the keys that guard a fill.
  *
  * A row of a replica counts only if the replica has replayed the WAL up to the latest mark
- * (wal_mark.h) and the row is as new as wanted.
+ * (tail.h) and the row is as new as wanted.
  *
  * A product that cannot be read (its row holds a value that cannot be shown, or is corrupted) makes
  * PostgreSQL refuse the whole statement. Then the batch is asked for in halves, down to that
@@ -20,8 +20,9 @@
 #ifndef FASTSTOCK_READ_SVC_TIER_DATABASE_H
 #define FASTSTOCK_READ_SVC_TIER_DATABASE_H
 
+#include "read-svc/freshness.h"
+#include "read-svc/tail.h"
 #include "read-svc/tier.h"
-#include "read-svc/wal_mark.h"
 
 #include "common/products/cache.h"
 #include "common/stores/pg.h"
@@ -31,8 +32,9 @@ struct tier_database_options {
     struct product_cache *cache; /* to fill; NULL: none */
     struct pg_store *primary;
     struct pg_store *replica; /* NULL: none */
-    struct wal_mark *mark;    /* judges the rows of the replica; NULL without one */
-    int64_t timeout_ms;       /* of a statement; as long again a worker waits for a connection */
+    const struct freshness *freshness;
+    struct tail *tail;  /* its mark judges the rows of the replica */
+    int64_t timeout_ms; /* of a statement; as long again a worker waits for a connection */
     int workers;
 };
 

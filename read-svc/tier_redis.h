@@ -3,11 +3,13 @@
 #ifndef FASTSTOCK_READ_SVC_TIER_REDIS_H
 #define FASTSTOCK_READ_SVC_TIER_REDIS_H
 
+#include "read-svc/freshness.h"
 #include "read-svc/tier.h"
 
 #include "common/products/cache.h"
 
 /* `cache` is borrowed. Destroyed by tier_destroy. */
-struct tier *tier_redis_create(struct product_cache *cache, int workers);
+struct tier *tier_redis_create(struct product_cache *cache, const struct freshness *freshness,
+                               int workers);
 
 #endif

@@ -1,5 +1,6 @@
 #include "read-svc/handlers/answers.h"
 
+#include "common/base/clock.h"
 #include "common/base/parse.h"
 #include "common/http/etag.h"
 #include "common/http/problem.h"
@@ -7,47 +8,106 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* --- bodies ----------------------------------------------------------------------------------- */
+
+void answers_render_product(struct strbuf *body, const struct product *product)
+{
+    strbuf_add(body, product->json, product->json_len);
+}
+
+void answers_render_stock(struct strbuf *body, const struct product *product)
+{
+    strbuf_adds(body, "{\"id\":");
+    strbuf_add_int(body, product->id);
+    strbuf_adds(body, ",\"stock\":");
+    strbuf_add_int(body, product->stock);
+    strbuf_adds(body, ",\"version\":");
+    strbuf_add_int(body, product->version);
+    strbuf_addc(body, '}');
+}
+
+static answers_render *const renders[L1_ANSWERS] = {
+    [L1_PRODUCT] = answers_render_product, [L1_STOCK] = answers_render_stock};
+
 /* --- headers ---------------------------------------------------------------------------------- */
 
 static const char *cache_status(enum tier_source source)
 {
-    static const char *const values[] = {[TIER_REDIS] = "faststock; hit; detail=redis",
+    static const char *const values[] = {[TIER_L1] = "faststock; hit; detail=l1",
+                                         [TIER_CATALOG] = "faststock; hit; detail=catalog",
+                                         [TIER_REDIS] = "faststock; hit; detail=redis",
                                          [TIER_DATABASE] = "faststock; fwd=miss; detail=db",
                                          [TIER_STALE] = "faststock; hit; detail=stale"};
 
     return values[source];
 }
 
-/* Those of every read: shared caches are to ask again each time (the ETag makes that cheap). */
-static void add_read_headers(struct http_response *response, const char *status)
+/* In whole seconds, as RFC 9111 section 5.1 wants it. */
+static void add_age(struct http_response *response, int64_t age_us)
 {
-    http_add_header(response, "Cache-Control", "no-cache");
-    http_add_header(response, "Cache-Status", status);
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRId64, age_us / CLOCK_US_PER_S);
+    http_add_header(response, "Age", text);
 }
 
-struct strbuf *answers_start(struct http_response *response, enum tier_source source)
+/* Those of every read: shared caches are to ask again each time (the ETag makes that cheap). */
+static void add_read_headers(struct http_response *response, enum tier_source source,
+                             int64_t age_us)
+{
+    http_add_header(response, "Cache-Control", "no-cache");
+    http_add_header(response, "Cache-Status", cache_status(source));
+    add_age(response, age_us);
+}
+
+struct strbuf *answers_start(struct http_response *response, enum tier_source source,
+                             int64_t age_us)
 {
     struct strbuf *body = http_start_json(response, 200);
 
-    add_read_headers(response, cache_status(source));
+    add_read_headers(response, source, age_us);
     return body;
 }
 
-struct strbuf *answers_start_list(struct http_response *response, const struct flights_item *items,
-                                  size_t count)
+static int64_t age_of(const struct handlers *handlers, const struct flights_item *item)
 {
-    enum tier_source worst = TIER_REDIS;
-    struct strbuf *body;
+    return item->source == TIER_CATALOG ? 0 : freshness_age_us(handlers->freshness, item->as_of_us);
+}
 
+/* Of the worst tier and the oldest item, so that it does not promise too much of the others. */
+struct strbuf *answers_start_list(struct http_response *response, const struct handlers *handlers,
+                                  const struct flights_item *items, size_t count,
+                                  enum tier_source worst, int64_t age_us)
+{
     for (size_t i = 0; i < count; i++) {
-        worst = items[i].source > worst ? items[i].source : worst;
+        if (items[i].product != NULL) {
+            int64_t item_age_us = age_of(handlers, &items[i]);
+
+            worst = items[i].source > worst ? items[i].source : worst;
+            age_us = item_age_us > age_us ? item_age_us : age_us;
+        }
     }
-    if (count > 0) { /* of the worst tier, so that it does not promise too much of the others */
-        return answers_start(response, worst);
+    return answers_start(response, worst, age_us);
+}
+
+void answers_render_l1(struct strbuf *out, const struct product *product, enum l1_answer answer,
+                       size_t *ret_body_len)
+{
+    struct strbuf body = STRBUF_EMPTY;
+
+    *ret_body_len = 0;
+    if (product->state != PRODUCT_PRESENT) {
+        return;
     }
-    body = http_start_json(response, 200);
-    add_read_headers(response, "faststock; hit; detail=catalog");
-    return body;
+    renders[answer](&body, product);
+    strbuf_addf(out,
+                "Content-Type: application/json\r\nContent-Length: %zu\r\n"
+                "ETag: \"%" PRId64 "\"\r\nCache-Control: no-cache\r\n"
+                "Cache-Status: faststock; hit; detail=l1\r\n\r\n",
+                body.len, product->version);
+    strbuf_add(out, body.text, body.len);
+    *ret_body_len = body.len;
+    strbuf_finish(&body);
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -62,11 +122,31 @@ void answers_refuse(const struct http_request *request, struct http_response *re
     http_add_header(response, "Cache-Status", "faststock; fwd=miss");
 }
 
+struct read_wish answers_wish(const struct handlers *handlers, const struct http_request *request)
+{
+    struct http_cache_control control = http_cache_control(request);
+
+    return products_read_wish(handlers->read, &control);
+}
+
+void answers_refuse_not_cached(const struct http_request *request, struct http_response *response)
+{
+    http_problem(request, response, HTTP_NOT_CACHED, "no answer is in this instance's memory",
+                 NULL);
+    http_add_header(response, "Cache-Status", "faststock; fwd=miss");
+}
+
 bool answers_load(struct handlers *handlers, const struct http_request *request,
                   struct http_response *response, struct flights_item *items, size_t count)
 {
-    products_read_load(handlers->read, items, count, request->deadline_us);
+    struct read_wish wish = answers_wish(handlers, request);
+
+    products_read_load(handlers->read, &wish, items, count, request->deadline_us);
     for (size_t i = 0; i < count; i++) {
+        if (items[i].status != STATUS_OK && wish.is_cached) {
+            answers_refuse_not_cached(request, response);
+            return false;
+        }
         if (items[i].status != STATUS_OK) {
             answers_refuse(request, response, items[i].status);
             return false;
@@ -192,7 +272,7 @@ static void refuse_old(const struct http_request *request, struct http_response 
 
 /* A 304 has the headers that a 200 would have, and no body. */
 static void answer_present(const struct http_request *request, struct http_response *response,
-                           const struct flights_item *item, answers_render *render)
+                           const struct flights_item *item, int64_t age_us, answers_render *render)
 {
     if (http_if_none_match(request, item->product->version)) {
         http_start_json(response, 304);
@@ -201,35 +281,93 @@ static void answer_present(const struct http_request *request, struct http_respo
         render(http_start_json(response, 200), item->product);
     }
     http_add_etag(response, item->product->version);
-    add_read_headers(response, cache_status(item->source));
+    add_read_headers(response, item->source, age_us);
 }
 
 static void answer_item(const struct http_request *request, struct http_response *response,
-                        const struct flights_item *item, answers_render *render)
+                        const struct flights_item *item, int64_t age_us, answers_render *render)
 {
     const struct product *product = item->product;
 
     if (product->version < item->min_version && product->state != PRODUCT_MISSING) {
         refuse_old(request, response, product, item->min_version);
         http_add_header(response, "Cache-Status", cache_status(item->source));
+        add_age(response, age_us);
     } else if (product->state != PRODUCT_PRESENT) {
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
         http_add_header(response, "Cache-Status", cache_status(item->source));
+        add_age(response, age_us);
     } else {
-        answer_present(request, response, item, render);
+        answer_present(request, response, item, age_us, render);
     }
 }
 
-void answers_product(const struct http_request *request, struct http_response *response,
-                     struct handlers *handlers, answers_render *render)
+/* The answer of L1 as it lies there. */
+static void answer_prepared(struct http_response *response, const struct read_hit *hit,
+                            enum l1_answer answer)
+{
+    http_start_prepared(response, 200, hit->found.answers[answer].text,
+                        hit->found.answers[answer].len, hit->found.answers[answer].body_len);
+    add_age(response, hit->age_us);
+}
+
+/* Between l1_enter and l1_leave. */
+static void answer_hit(const struct http_request *request, struct http_response *response,
+                       const struct read_hit *hit, enum l1_answer answer, int64_t min_version)
+{
+    const struct flights_item item = {.min_version = min_version,
+                                      .product = hit->found.product,
+                                      .source = hit->is_stale ? TIER_STALE : TIER_L1};
+
+    if (item.product->state == PRODUCT_PRESENT && !hit->is_stale &&
+        http_header(request, HTTP_IF_NONE_MATCH) == NULL) {
+        answer_prepared(response, hit, answer);
+    } else {
+        answer_item(request, response, &item, hit->age_us, renders[answer]);
+    }
+}
+
+/* True when the response is made: a refusal, or the answer of L1. */
+static bool answer_at_once(const struct http_request *request, struct http_response *response,
+                           struct handlers *handlers, enum l1_answer answer,
+                           struct flights_item *ret_item)
+{
+    struct l1 *l1 = handlers->freshness->l1;
+    struct read_wish wish;
+    struct read_hit hit;
+    bool is_hit;
+
+    if (!read_item(request, response, ret_item)) {
+        return true;
+    }
+    wish = answers_wish(handlers, request);
+    l1_enter(l1);
+    is_hit = products_read_hit(handlers->read, &wish, ret_item->id, ret_item->min_version, &hit);
+    if (is_hit) {
+        answer_hit(request, response, &hit, answer, ret_item->min_version);
+    }
+    l1_leave(l1);
+    return is_hit;
+}
+
+bool answers_product_quickly(const struct http_request *request, struct http_response *response,
+                             struct handlers *handlers, enum l1_answer answer)
 {
     struct flights_item item;
 
-    if (!read_item(request, response, &item)) {
+    return answer_at_once(request, response, handlers, answer, &item);
+}
+
+void answers_product(const struct http_request *request, struct http_response *response,
+                     struct handlers *handlers, enum l1_answer answer)
+{
+    struct flights_item item;
+
+    if (answer_at_once(request, response, handlers, answer, &item)) {
         return;
     }
     if (answers_load(handlers, request, response, &item, 1)) {
-        answer_item(request, response, &item, render);
+        answer_item(request, response, &item, age_of(handlers, &item), renders[answer]);
     }
     answers_release(&item, 1);
 }

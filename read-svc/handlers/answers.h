@@ -22,11 +22,20 @@ struct handlers {
     struct catalog *catalog;
     struct products_read *read;
     struct skus *skus;
+    const struct freshness *freshness;
     struct pg_store *database; /* the primary */
 };
 
 /* Appends a product that is present, as JSON. */
 typedef void answers_render(struct strbuf *body, const struct product *product);
+
+/* {"id":...,"sku":...} and so on; {"id":...,"stock":...,"version":...}. */
+answers_render answers_render_product;
+answers_render answers_render_stock;
+
+/* Renders what L1 keeps of an answer (l1.h). */
+void answers_render_l1(struct strbuf *out, const struct product *product, enum l1_answer answer,
+                       size_t *ret_body_len);
 
 /* The id in the path, of "a product" or another noun; on false the response says what is wrong. */
 bool answers_read_id(const struct http_request *request, struct http_response *response,
@@ -41,13 +50,24 @@ bool answers_read_number(const struct http_request *request, struct http_respons
 /* Appends {"limit":...,"next":...}; `next` is 0 at the end. */
 void answers_add_meta_after(struct strbuf *body, int64_t limit, int64_t next);
 
-/* Answers with the product of the path's {id}, as Min-Version and If-None-Match ask. */
+/* Answers with the product of the path's {id}, as Min-Version, If-None-Match and Cache-Control
+ * ask. */
 void answers_product(const struct http_request *request, struct http_response *response,
-                     struct handlers *handlers, answers_render *render);
+                     struct handlers *handlers, enum l1_answer answer);
+
+/* The same out of memory, without a wait; false: that is not possible. */
+bool answers_product_quickly(const struct http_request *request, struct http_response *response,
+                             struct handlers *handlers, enum l1_answer answer);
+
+/* Makes the response a 504, because the request wants only what is in memory. */
+void answers_refuse_not_cached(const struct http_request *request, struct http_response *response);
 
 /* Makes the response a 503, because a store did not answer. */
 void answers_refuse(const struct http_request *request, struct http_response *response,
                     enum status status);
+
+/* What the request says of the age of its answer. */
+struct read_wish answers_wish(const struct handlers *handlers, const struct http_request *request);
 
 /* Loads all items; on false the response says why not. The caller releases the products in either
  * case (answers_release). */
@@ -55,12 +75,16 @@ bool answers_load(struct handlers *handlers, const struct http_request *request,
                   struct http_response *response, struct flights_item *items, size_t count);
 void answers_release(struct flights_item *items, size_t count);
 
-/* Starts a 200 with the headers of a read that this tier answered; the caller adds the body. */
-struct strbuf *answers_start(struct http_response *response, enum tier_source source);
+/* Starts a 200 with the headers of a read that this tier answered, and that may be as old as that;
+ * the caller adds the body. */
+struct strbuf *answers_start(struct http_response *response, enum tier_source source,
+                             int64_t age_us);
 
-/* Starts a 200 with the headers of a list of these items; the caller adds the body. */
-struct strbuf *answers_start_list(struct http_response *response, const struct flights_item *items,
-                                  size_t count);
+/* Starts a 200 with the headers of a list of these items, of which some may lack a product; the
+ * caller adds the body. `worst` and `age_us` are of what else it rests on. */
+struct strbuf *answers_start_list(struct http_response *response, const struct handlers *handlers,
+                                  const struct flights_item *items, size_t count,
+                                  enum tier_source worst, int64_t age_us);
 
 /* Appends a JSON array of the products that are present; an item may have none. */
 void answers_add_array(struct strbuf *body, const struct flights_item *items, size_t count,

@@ -16,7 +16,7 @@
 static void answer_history(const struct http_request *request, struct http_response *response,
                            struct handlers *handlers, int64_t id, int64_t after, int64_t limit)
 {
-    struct strbuf *body = answers_start(response, TIER_DATABASE);
+    struct strbuf *body = answers_start(response, TIER_DATABASE, 0);
     enum status status;
     int64_t next;
     bool is_found;
@@ -68,7 +68,7 @@ static void answer_changes(const struct http_request *request, struct http_respo
                            struct handlers *handlers, const struct feed_cursor *cursor,
                            int64_t limit)
 {
-    struct strbuf *body = answers_start(response, TIER_DATABASE);
+    struct strbuf *body = answers_start(response, TIER_DATABASE, 0);
     struct movements_page page;
     enum status status;
 
@@ -93,7 +93,7 @@ static void answer_changes(const struct http_request *request, struct http_respo
 /* A cursor of now needs no page: nothing is behind it yet. */
 static void answer_now(struct http_response *response, const struct feed_cursor *now)
 {
-    struct strbuf *body = answers_start(response, TIER_DATABASE);
+    struct strbuf *body = answers_start(response, TIER_DATABASE, 0);
 
     strbuf_adds(body, "{\"data\":[],\"meta\":");
     add_feed_meta(body, now, true);

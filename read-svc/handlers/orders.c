@@ -27,7 +27,7 @@ static void answer_one(const struct http_request *request, struct http_response 
         return;
     }
     status = read(handlers->database, id, request->deadline_us,
-                  answers_start(response, TIER_DATABASE), &is_found);
+                  answers_start(response, TIER_DATABASE, 0), &is_found);
     if (status != STATUS_OK) {
         answers_refuse(request, response, status);
     } else if (!is_found) {
@@ -50,7 +50,7 @@ void handle_reservation(const struct http_request *request, struct http_response
 static void answer_page(const struct http_request *request, struct http_response *response,
                         struct handlers *handlers, int64_t after, int64_t limit)
 {
-    struct strbuf *body = answers_start(response, TIER_DATABASE);
+    struct strbuf *body = answers_start(response, TIER_DATABASE, 0);
     int64_t next;
     enum status status;
 

@@ -12,15 +12,10 @@
 
 #define LIMIT_DEFAULT 20
 
-static void render_product(struct strbuf *body, const struct product *product)
-{
-    strbuf_add(body, product->json, product->json_len);
-}
-
 void handle_product(const struct http_request *request, struct http_response *response,
                     void *context)
 {
-    answers_product(request, response, context, render_product);
+    answers_product(request, response, context, L1_PRODUCT);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -35,20 +30,39 @@ struct page {
 /* Appends the JSON of "meta". */
 typedef void add_meta(struct strbuf *body, const struct page *page);
 
+/* Which products there are is known as of a moment, too. */
+static bool is_page_fresh(const struct http_request *request, struct http_response *response,
+                          const struct handlers *handlers, const struct page *page,
+                          enum tier_source *ret_source)
+{
+    if (page->ids.age_us > handlers->freshness->stale_if_error_us) {
+        answers_refuse(request, response, STATUS_UNAVAILABLE);
+        return false;
+    }
+    *ret_source = page->ids.age_us > handlers->freshness->max_staleness_us ? TIER_STALE : TIER_L1;
+    return true;
+}
+
 static void answer_page(const struct http_request *request, struct http_response *response,
                         struct handlers *handlers, const struct page *page, add_meta *meta)
 {
     struct flights_item items[CATALOG_PAGE_MAX];
     size_t count = page->ids.count;
+    enum tier_source source = TIER_CATALOG;
+
+    if (!is_page_fresh(request, response, handlers, page, &source)) {
+        return;
+    }
 
     for (size_t i = 0; i < count; i++) {
         items[i] = (struct flights_item){.id = page->ids.ids[i]};
     }
     if (answers_load(handlers, request, response, items, count)) {
-        struct strbuf *body = answers_start_list(response, items, count);
+        struct strbuf *body =
+            answers_start_list(response, handlers, items, count, source, page->ids.age_us);
 
         strbuf_adds(body, "{\"data\":");
-        answers_add_array(body, items, count, render_product);
+        answers_add_array(body, items, count, answers_render_product);
         strbuf_adds(body, ",\"meta\":");
         meta(body, page);
         strbuf_addc(body, '}');
@@ -124,7 +138,7 @@ void handle_products(const struct http_request *request, struct http_response *r
         if (params[3].value != NULL && is_page) {
             http_bad_field(request, response, "sku", "expected without page, after and limit");
         } else if (params[3].value != NULL) {
-            skus_answer(request, response, context, "sku", params[3].value, render_product);
+            skus_answer(request, response, context, "sku", params[3].value, answers_render_product);
         } else if (params[0].value != NULL && params[2].value != NULL) {
             http_bad_field(request, response, "after", "expected either page or after, not both");
         } else if (params[2].value != NULL) {

@@ -19,24 +19,10 @@ static void add_missing(struct strbuf *body, const char *const *names,
     strbuf_addc(body, ']');
 }
 
-/* Starts a 200 with the headers of this list. PostgreSQL answered, too, when it was asked for the
- * SKUs. */
-static struct strbuf *start_list(struct http_response *response, const struct flights_item *items,
-                                 size_t count, bool is_asked)
-{
-    enum tier_source worst = is_asked ? TIER_DATABASE : TIER_REDIS;
-
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].product != NULL && items[i].source > worst) {
-            worst = items[i].source;
-        }
-    }
-    return answers_start(response, worst);
-}
-
 void skus_answer(const struct http_request *request, struct http_response *response,
                  struct handlers *handlers, const char *field, char *list, answers_render *render)
 {
+    struct read_wish wish = answers_wish(handlers, request);
     const char *names[SKU_LIST_MAX];
     struct flights_item items[SKU_LIST_MAX];
     struct strbuf *body;
@@ -50,12 +36,18 @@ void skus_answer(const struct http_request *request, struct http_response *respo
                        "ASCII characters without a blank at either end");
         return;
     }
-    status = skus_load(handlers->skus, names, count, request->deadline_us, items, &is_asked);
+    status = skus_load(handlers->skus, &wish, names, count, request->deadline_us, items, &is_asked);
+    if (status != STATUS_OK && wish.is_cached) {
+        answers_refuse_not_cached(request, response);
+        return;
+    }
     if (status != STATUS_OK) {
         answers_refuse(request, response, status);
         return;
     }
-    body = start_list(response, items, count, is_asked);
+    /* PostgreSQL answered, too, when it was asked for the SKUs */
+    body =
+        answers_start_list(response, handlers, items, count, is_asked ? TIER_DATABASE : TIER_L1, 0);
     strbuf_adds(body, "{\"data\":");
     answers_add_array(body, items, count, render);
     strbuf_adds(body, ",\"missing\":");

@@ -11,17 +11,6 @@
 
 #define IDS_MAX 100
 
-static void render_stock(struct strbuf *body, const struct product *product)
-{
-    strbuf_adds(body, "{\"id\":");
-    strbuf_add_int(body, product->id);
-    strbuf_adds(body, ",\"stock\":");
-    strbuf_add_int(body, product->stock);
-    strbuf_adds(body, ",\"version\":");
-    strbuf_add_int(body, product->version);
-    strbuf_addc(body, '}');
-}
-
 /* With the SKU, because a client that asked by SKU knows no id. */
 static void render_named_stock(struct strbuf *body, const struct product *product)
 {
@@ -39,7 +28,7 @@ static void render_named_stock(struct strbuf *body, const struct product *produc
 void handle_product_stock(const struct http_request *request, struct http_response *response,
                           void *context)
 {
-    answers_product(request, response, context, render_stock);
+    answers_product(request, response, context, L1_STOCK);
 }
 
 /* --- many stocks ------------------------------------------------------------------------------ */
@@ -97,10 +86,10 @@ static void answer_stocks(const struct http_request *request, struct http_respon
                           struct handlers *handlers, struct flights_item *items, size_t count)
 {
     if (answers_load(handlers, request, response, items, count)) {
-        struct strbuf *body = answers_start_list(response, items, count);
+        struct strbuf *body = answers_start_list(response, handlers, items, count, TIER_L1, 0);
 
         strbuf_adds(body, "{\"data\":");
-        answers_add_array(body, items, count, render_stock);
+        answers_add_array(body, items, count, answers_render_stock);
         strbuf_adds(body, ",\"missing\":");
         add_missing(body, items, count);
         strbuf_addc(body, '}');

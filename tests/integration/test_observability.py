@@ -179,7 +179,7 @@ def test_stores_have_their_labels(stack):
         assert (
             {"postgres", "redis"}
             <= stores
-            <= {"postgres", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
+            <= {"postgres", "postgres-ledger", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
         )
         for store in ("postgres", "redis"):
             assert metrics.value("faststock_breaker_state", store=store) == 0

@@ -297,15 +297,33 @@ def test_a_write_puts_the_product_into_redis(stack, cold_product):
 def test_an_unknown_id_costs_one_database_load(stack, cache, unknown_id):
     id = unknown_id()
     first, second = stack.reads
+    published = {"Cache-Control": "no-cache"}
     with Change(first, second) as change:
-        assert_problem(first.product(id), 404)
+        assert_problem(first.product(id, published), 404)
         assert cache.redis.pexpire(
             cache.key(id), 600_000
         ), "Redis knows it, and does not forget it before the end of this test"
         for client in (first, second, first):
-            assert_problem(client.product(id), 404)
-            assert_problem(client.stock(id), 404)
+            assert_problem(client.product(id, published), 404)
+            assert_problem(client.stock(id, published), 404)
     assert change("faststock_load_batch_size_sum", tier="db") == 1
+
+
+def test_an_unknown_id_costs_no_store_anything(stack, unknown_id):
+    reader = stack.reads[0]
+    with Change(reader) as change:
+        for _ in range(3):
+            reply = reader.product(unknown_id(), {"Cache-Control": "max-age=1"})
+            assert_problem(reply, 404)
+            assert reply.header("Cache-Status") == "faststock; hit; detail=catalog"
+    assert change("faststock_cache_requests_total", tier="catalog", result="miss") == 3
+    assert change("faststock_load_batch_size_count", tier="redis") == 0
+
+
+def test_an_id_that_may_be_new_is_asked_for(stack, database):
+    id = database.create_product(stock=7)
+    reply = stack.reads[0].stock(id, {"Cache-Control": "max-age=1"})
+    assert (reply.status, reply.json()["stock"]) == (200, 7)
 
 
 def test_min_version_that_the_cache_has(stack, database):

@@ -78,7 +78,7 @@ def wait_for_mark(reader, meanwhile=lambda: None):
     def has_mark():
         meanwhile()
         asked = time.monotonic()
-        return asked - scrape(reader).value("faststock_wal_mark_age_seconds") > begin
+        return asked - scrape(reader).value("faststock_watermark_age_seconds") > begin
 
     eventually(has_mark, "a mark of the primary", every=0.02)
 
