@@ -284,28 +284,29 @@ static void keep_spare(struct flight *flight, const struct tier_answer *answer)
 static void work(void *context, struct gather_item *const *items, size_t count)
 {
     struct stage *stage = context;
-    struct tier_batch batch;
+    struct tier_batch *batch = fs_calloc(1, sizeof(*batch)); /* large for a stack */
     bool has_landed[TIER_BATCH_MAX];
 
-    batch.count = count;
+    batch->count = count;
     for (size_t i = 0; i < count; i++) {
-        batch.ids[i] = flight_of(items[i])->id;
-        batch.min_versions[i] = flight_of(items[i])->min_version; /* nobody can join any more */
+        batch->ids[i] = flight_of(items[i])->id;
+        batch->min_versions[i] = flight_of(items[i])->min_version; /* nobody can join any more */
     }
-    stage->tier->load(stage->tier, &batch);
+    stage->tier->load(stage->tier, batch);
     for (size_t i = 0; i < count; i++) {
-        keep_spare(flight_of(items[i]), &batch.answers[i]);
+        keep_spare(flight_of(items[i]), &batch->answers[i]);
     }
     pthread_mutex_lock(&stage->flights->lock);
     for (size_t i = 0; i < count; i++) {
-        has_landed[i] = hand_on(stage, flight_of(items[i]), &batch.answers[i]);
+        has_landed[i] = hand_on(stage, flight_of(items[i]), &batch->answers[i]);
     }
     pthread_mutex_unlock(&stage->flights->lock);
     for (size_t i = 0; i < count; i++) {
         if (has_landed[i]) {
-            arrive(flight_of(items[i]), &batch.answers[i]);
+            arrive(flight_of(items[i]), &batch->answers[i]);
         }
     }
+    free(batch);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */

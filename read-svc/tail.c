@@ -134,12 +134,14 @@ bool tail_get_mark(struct tail *tail, struct tail_mark *ret_mark)
 /* now() is of before the snapshot, clock_timestamp() of after it. The insert position is behind
  * every commit record, whether it is on disk yet or not; a primary of ours that is itself a replica
  * has replayed what its readers see. */
-#define MARK                                                                                                           \
-    "SELECT extract(epoch FROM now()) AS began, extract(epoch FROM clock_timestamp()) AS read, " PRODUCT_ROWS_TIMELINE \
-    " AS wal_file,"                                                                                                    \
-    " coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"                                            \
-    "  ELSE pg_current_wal_insert_lsn() END, '0/0')::text AS lsn,"                                                     \
+/* clang-format off */
+#define MARK                                                                                       \
+    "SELECT extract(epoch FROM now()) AS began, extract(epoch FROM clock_timestamp()) AS read, "   \
+    PRODUCT_ROWS_TIMELINE " AS wal_file,"                                                          \
+    " coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"                        \
+    "  ELSE pg_current_wal_insert_lsn() END, '0/0')::text AS lsn,"                                 \
     " pg_current_snapshot()::text AS snapshot"
+/* clang-format on */
 
 static const char first_sql[] = "SELECT mark.*, NULL, NULL FROM (" MARK ") AS mark";
 

@@ -179,7 +179,14 @@ def test_stores_have_their_labels(stack):
         assert (
             {"postgres", "redis"}
             <= stores
-            <= {"postgres", "postgres-ledger", "redis", "postgres-direct", "postgres-replica", "redis-replica"}
+            <= {
+                "postgres",
+                "postgres-direct",
+                "postgres-ledger",
+                "postgres-replica",
+                "redis",
+                "redis-replica",
+            }
         )
         for store in ("postgres", "redis"):
             assert metrics.value("faststock_breaker_state", store=store) == 0

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ(us_) ((struct product_read){.us = us_, .timeline = 3})
+#define READ(us_) ((struct product_read){.us = (us_), .timeline = 3})
 
 static const struct product_row row = {.id = 7,
                                        .sku = "A-\"1\"",
