@@ -55,7 +55,8 @@ static enum series judge(const struct freshness *freshness, struct product *prod
         return MISS;
     }
     answer->as_of_us = freshness_claim_us(freshness, product, watermark_us);
-    if (freshness_age_us(freshness, answer->as_of_us) > freshness->max_staleness_us) {
+    if (freshness_age_us(freshness, answer->as_of_us) > freshness->max_staleness_us ||
+        versions_know_newer(freshness->versions, product)) {
         answer->spare = product;
         return OLD;
     }

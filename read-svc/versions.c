@@ -205,17 +205,32 @@ void versions_note(struct versions *versions, const struct product_version *note
 
 /* --- of readers ------------------------------------------------------------------------------- */
 
+static bool is_newest(const struct shard *shard, const struct product *product)
+{
+    return product->version >= version_in(&shard->younger, product->id) &&
+           product->version >= version_in(&shard->older, product->id);
+}
+
 /* The time is judged with the lock held, because the tables that it speaks of may be thrown away
  * otherwise. */
 bool versions_vouch(struct versions *versions, const struct product *product)
 {
     struct shard *shard = shard_of(versions, product->id);
-    bool is_newest;
+    bool is_vouched;
 
     pthread_mutex_lock(&shard->lock);
-    is_newest = watermark_judges(versions->watermark, product->read) &&
-                product->version >= version_in(&shard->younger, product->id) &&
-                product->version >= version_in(&shard->older, product->id);
+    is_vouched = watermark_judges(versions->watermark, product->read) && is_newest(shard, product);
     pthread_mutex_unlock(&shard->lock);
-    return is_newest;
+    return is_vouched;
+}
+
+bool versions_know_newer(struct versions *versions, const struct product *product)
+{
+    struct shard *shard = shard_of(versions, product->id);
+    bool is_known;
+
+    pthread_mutex_lock(&shard->lock);
+    is_known = !is_newest(shard, product);
+    pthread_mutex_unlock(&shard->lock);
+    return is_known;
 }

@@ -46,4 +46,8 @@ void versions_note(struct versions *versions, const struct product_version *note
  * (Not one that it gives later: the tail may have read of a newer version in between.) */
 bool versions_vouch(struct versions *versions, const struct product *product);
 
+/* Is a newer version known? Then the state is not to be given at all while PostgreSQL answers, even
+ * if it is young enough. */
+bool versions_know_newer(struct versions *versions, const struct product *product);
+
 #endif

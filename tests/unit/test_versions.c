@@ -40,6 +40,15 @@ static bool vouches(struct fixture *fixture, int64_t id, int64_t version, int64_
     return is_vouched;
 }
 
+static bool knows_newer(struct fixture *fixture, int64_t id, int64_t version)
+{
+    struct product *product = product_deleted(id, version, (struct product_read){1, 1});
+    bool is_known = versions_know_newer(fixture->versions, product);
+
+    product_unref(product);
+    return is_known;
+}
+
 static void note(struct fixture *fixture, int64_t id, int64_t version, int64_t read_us)
 {
     versions_note(fixture->versions, &(struct product_version){.id = id, .version = version}, 1,
@@ -63,7 +72,10 @@ static void test_an_older_version_is_not_vouched_for(void **state)
     assert_false(vouches(fixture, 7, 3, 101, 1));
     assert_true(vouches(fixture, 7, 4, 101, 1));
     assert_true(vouches(fixture, 7, 5, 101, 1)); /* came by another way, before the tail */
-    note(fixture, 7, 2, 120);                    /* the ledger's movements may come in any order */
+    assert_true(knows_newer(fixture, 7, 3));
+    assert_false(knows_newer(fixture, 7, 4));
+    assert_false(knows_newer(fixture, 8, 1));
+    note(fixture, 7, 2, 120); /* the ledger's movements may come in any order */
     assert_false(vouches(fixture, 7, 3, 101, 1));
     assert_false(vouches(fixture, 7, 9, 100, 1)); /* was read too early to be judged */
     assert_false(vouches(fixture, 7, 9, 101, 2)); /* of another timeline */
