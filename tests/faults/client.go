@@ -18,6 +18,7 @@ type answer struct {
 	problem  string // the last part of the problem's type
 	detail   string
 	replayed bool
+	header   http.Header
 	body     []byte
 	err      error
 }
@@ -105,7 +106,7 @@ func (c *client) request(method, url, body string, header map[string]string,
 		return answer{err: err}
 	}
 	defer response.Body.Close()
-	a := answer{status: response.StatusCode,
+	a := answer{status: response.StatusCode, header: response.Header,
 		replayed: response.Header.Get("Idempotency-Replayed") == "true"}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return answer{err: err}

@@ -15,12 +15,16 @@ import (
 	"time"
 )
 
-// A pair is a primary and a synchronous standby of PostgreSQL, in a folder of their own. A failover
-// kills the primary and promotes the standby; then the old primary is made anew, as a standby of
-// the new one. Our services reach both by a URL with two hosts, in place of the stack's.
+// A pair is a primary and a standby of PostgreSQL, in a folder of their own. A failover kills the
+// primary and promotes the standby; then the old primary is made anew, as a standby of the new one.
+// Our services reach both by a URL with two hosts, in place of the stack's.
 type pair struct {
 	localStack
-	folder  string
+	folder string
+	// isSync: the primary acknowledges nothing without the standby. Else a failover loses the last
+	// commits.
+	isSync  bool
+	wal     *pipe // of a standby that is not synchronous, to its primary
 	nodes   [2]*node
 	primary int
 	readers []*service
@@ -94,8 +98,8 @@ func freePort() (int, error) {
 
 const pairUser, pairPassword = "faststock", "of-a-test"
 
-func newPair(r *run) (*pair, error) {
-	p := &pair{localStack: localStack{run: r, stack: r.stack}}
+func newPair(r *run, isSync bool) (*pair, error) {
+	p := &pair{localStack: localStack{run: r, stack: r.stack}, isSync: isSync}
 	err := p.build()
 	if err == nil {
 		return p, nil
@@ -198,17 +202,25 @@ func (p *pair) makePrimary(n *node) error {
 	return nil
 }
 
-// makeStandby makes a node anew from the primary. From the moment on in which it follows, the
-// primary acknowledges nothing without it.
+// makeStandby makes a node anew from the primary. From the moment on in which a synchronous one
+// follows, the primary acknowledges nothing without it.
 func (p *pair) makeStandby(n, primary *node) error {
 	if err := os.RemoveAll(n.folder); err != nil {
 		return err
 	}
-	if err := p.runPostgres("pg_basebackup", "-D", n.folder, "-d", primary.url, "-R", "-X", "stream",
+	from := primary.url
+	if !p.isSync {
+		var err error
+		if p.wal, err = newPipe(addressOf(from)); err != nil {
+			return err
+		}
+		from = withAddress(from, p.wal.address())
+	}
+	if err := p.runPostgres("pg_basebackup", "-D", n.folder, "-d", from, "-R", "-X", "stream",
 		"-c", "fast", "--no-sync"); err != nil {
 		return err
 	}
-	if err := p.startNode(n); err != nil {
+	if err := p.startNode(n); err != nil || !p.isSync {
 		return err
 	}
 	if err := execute(primary.url,
@@ -263,7 +275,7 @@ func (p *pair) sql() string { return p.nodes[p.primary].url }
 
 func (p *pair) faults() []fault {
 	list := []fault{
-		{"failover", 6, false, p.failover},
+		{"failover", 6, !p.isSync, p.failover},
 		{"freeze the standby", 2, false, func(random *rand.Rand) error {
 			return p.freezeNode(random, p.nodes[1-p.primary])
 		}},
@@ -294,12 +306,22 @@ func (p *pair) failover(random *rand.Rand) error {
 	if random.Intn(2) == 0 { // in the middle of commits whose answers do not come back
 		armAll(p.proxies, cutAnswer, 100, 50)
 	}
+	if !p.isSync {
+		p.wal.set(stuck, 0) // what is committed from now on is lost
+	}
 	time.Sleep(seconds(random, 0.1, 0.5))
 	old.kill()
+	killed := p.run.now()
 	armAll(p.proxies, noCut, 0, 0)
+	if !p.isSync {
+		p.wal.close()
+	}
 	time.Sleep(seconds(random, 0, 1))
 	if err := execute(next.url, "SELECT pg_promote(wait => true, wait_seconds => 30)"); err != nil {
 		return err
+	}
+	if !p.isSync {
+		p.run.failovers = append(p.run.failovers, Failover{killed, p.run.now()})
 	}
 	p.primary = 1 - p.primary
 	time.Sleep(seconds(random, 0.5, 2)) // it is alone for a while
@@ -320,6 +342,9 @@ func (p *pair) restore() error {
 	}
 	for _, proxy := range p.proxies {
 		proxy.close()
+	}
+	if p.wal != nil {
+		p.wal.close()
 	}
 	for _, n := range p.nodes {
 		n.kill()

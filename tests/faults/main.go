@@ -25,6 +25,7 @@ type options struct {
 	kinds      string
 	only       string
 	decrements int
+	reads      bool
 	file       string
 }
 
@@ -37,6 +38,7 @@ func readOptions() options {
 	flag.StringVar(&o.kinds, "kinds", "", "only operations of these kinds, by comma")
 	flag.IntVar(&keyed, "keyed", keyed, "percent of operations with an Idempotency-Key")
 	flag.IntVar(&o.decrements, "decrements", 0, "decrement one product so often, without faults")
+	flag.BoolVar(&o.reads, "reads", false, "judge reads, in place of writes")
 	flag.StringVar(&o.file, "check", "", "check a history that was kept, and do nothing else")
 	flag.Parse()
 	o.root, _ = filepath.Abs(o.root)
@@ -54,6 +56,8 @@ func main() {
 		problems, err = checkFile(o.file)
 	case o.decrements > 0:
 		problems, err = decrement(o)
+	case o.reads:
+		problems, err = testReads(o)
 	default:
 		problems, err = testWrites(o)
 	}
@@ -67,6 +71,9 @@ func main() {
 }
 
 func checkFile(path string) (int, error) {
+	if views, err := loadViews(path); err != nil || views != nil {
+		return checkViews(path, views), err
+	}
 	group, err := loadGroup(path)
 	if err != nil {
 		return 0, err
@@ -105,9 +112,10 @@ func testWrites(o options) (int, error) {
 	fmt.Printf("faults: seed %d, %d s\n", o.seed, o.seconds)
 	length := time.Duration(o.seconds) * time.Second
 	alone := length * 3 / 4
-	err = r.testIn(o, alone, func() (arena, error) { return newLocalStack(r) })
+	err = r.testIn(o, alone, func() (arena, error) { return newLocalStack(r) }, r.round)
 	if err == nil {
-		err = r.testIn(o, length-alone, func() (arena, error) { return newPair(r) })
+		err = r.testIn(o, length-alone, func() (arena, error) { return newPair(r, true) },
+			r.round)
 	}
 	r.checks.Wait()
 	if r.stats.Checks == 0 {
@@ -118,7 +126,8 @@ func testWrites(o options) (int, error) {
 }
 
 // testIn runs rounds in an arena, unless none of its faults is wanted.
-func (r *run) testIn(o options, length time.Duration, make func() (arena, error)) error {
+func (r *run) testIn(o options, length time.Duration, make func() (arena, error),
+	round func(number int, length time.Duration) error) error {
 	place, err := make()
 	if err != nil {
 		return err
@@ -127,7 +136,7 @@ func (r *run) testIn(o options, length time.Duration, make func() (arena, error)
 	defer interrupts.end()
 	r.place = selected{place, o.only}
 	if len(r.place.faults()) > 0 {
-		err = r.runFor(length)
+		err = r.runFor(length, round)
 	}
 	r.countCuts(place.cutters())
 	if restored := place.restore(); err == nil {
@@ -173,14 +182,14 @@ func (s selected) faults() []fault {
 	return list
 }
 
-func (r *run) runFor(length time.Duration) error {
+func (r *run) runFor(length time.Duration, round func(int, time.Duration) error) error {
 	for until := time.Now().Add(length); time.Now().Before(until); r.rounds++ {
 		number := r.rounds
 		left := time.Until(until)
 		if left > roundLength {
 			left = roundLength
 		}
-		if err := r.round(number, left); err != nil {
+		if err := round(number, left); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "faults: round %d, %d operations so far, %d problems\n", number,

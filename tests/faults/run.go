@@ -33,7 +33,10 @@ type run struct {
 	problems []string
 	loose    []Window
 	faults   []Window
-	kept     string // folder of what is kept of failures
+	mayEdit  bool // clients change prices too
+	// failovers in which commits may have been lost
+	failovers []Failover
+	kept      string // folder of what is kept of failures
 }
 
 // An arena is the system that a run is against: which faults it has, and where its truth is.

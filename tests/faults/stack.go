@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -134,6 +135,26 @@ func (s *service) waitReady(limit time.Duration) error {
 	return eventually(limit, s.name+" is ready", func() bool {
 		return isOK(s.ops + "/readyz")
 	})
+}
+
+// output gives what the program prints with an argument.
+func (s *service) output(word string) (string, error) {
+	command := exec.Command(s.command[0], append(append([]string{}, s.command[1:]...), word)...)
+	command.Env = s.environment()
+	text, err := command.CombinedOutput()
+	return string(text), err
+}
+
+// textOf gives the body of a page; "" when there is none.
+func textOf(url string) string {
+	client := http.Client{Timeout: 2 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	return string(text)
 }
 
 func isOK(url string) bool {
