@@ -293,6 +293,9 @@ func (t *readTest) judge(s *shop, from int64) {
 	t.review.add(found)
 	t.sights += len(v.Sights) - found.strange
 	t.stats.Operations += len(s.writes)
+	for _, w := range v.Faults {
+		fmt.Fprintf(os.Stderr, "faults: %.3f s to %.3f s: %s\n", seconds64(w.From), seconds64(w.To), w.What)
+	}
 }
 
 func (v *review) add(other *review) {

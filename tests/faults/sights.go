@@ -104,7 +104,7 @@ type Failover struct {
 type Promise struct {
 	Staleness int64 `json:"staleness"` // freshness.max_staleness_ms
 	IfError   int64 `json:"ifError"`   // freshness.stale_if_error_ms
-	// Listing is how much later a list knows which products there are.
+	// Listing is after how long a list knows which products there are, while nothing is broken.
 	Listing int64 `json:"listing"`
 	// Slack is for clocks that do not go alike.
 	Slack int64 `json:"slack"`
@@ -296,7 +296,7 @@ func (v *Views) judgeSight(found *review, subject *Subject, s *Sight) {
 	}
 	switch {
 	case s.isStale():
-	case s.Form == formList && s.Version == 0:
+	case s.isOfCatalog():
 		tally.WorstList = later(tally.WorstList, staleness)
 	default:
 		tally.Worst[s.Ask] = later(tally.Worst[s.Ask], staleness)
@@ -334,7 +334,7 @@ func (v *Views) judgeState(subject *Subject, s *Sight) (staleness int64, rule st
 	if version == 0 {
 		if c, isLost = subject.findAbsence(s); c != nil {
 			version = c.Version
-		} else if s.MinVersion > 0 {
+		} else if s.MinVersion > 0 && !subject.hasLost(s.MinVersion) {
 			return 0, "no product, with a Min-Version that is committed"
 		}
 	}
@@ -355,7 +355,7 @@ func (v *Views) judgeState(subject *Subject, s *Sight) (staleness int64, rule st
 		if s.isStale() {
 			rule = "an answer that is older than its Age tells"
 		}
-	case s.Age >= 0 && staleness > s.ageLimit()+v.listing(s)+v.Promise.Slack:
+	case s.Age >= 0 && staleness > s.ageLimit()+v.Promise.Slack:
 		rule = "an answer that is older than its Age tells"
 	}
 	return staleness, rule
@@ -394,20 +394,19 @@ func (v *Views) limit(s *Sight) int64 {
 	switch {
 	case s.isStale():
 		limit = s.ageLimit()
+	case s.isOfCatalog() && v.faultNear(s.Look) == noFault:
+		limit = v.Promise.Listing
+	case s.isOfCatalog(): // Age tells that it may be older
 	case s.Ask == askMaxAge:
 		limit = earlier(limit, int64(time.Second))
 	case s.Ask == askNoCache && !v.isLoose(s.Look):
-		limit = -v.Promise.Slack // it sees each change, and a list knows its product a little later
+		return 0
 	}
-	return limit + v.listing(s) + v.Promise.Slack
+	return limit + v.Promise.Slack
 }
 
-func (v *Views) listing(s *Sight) int64 {
-	if s.Form == formList && s.Version == 0 {
-		return v.Promise.Listing
-	}
-	return 0
-}
+// isOfCatalog: does a list show that it does not know of a product?
+func (s *Sight) isOfCatalog() bool { return s.Form == formList && s.Version == 0 }
 
 // isLoose: is it near a fault of Redis?
 func (v *Views) isLoose(l *Look) bool {
@@ -429,7 +428,10 @@ func (v *Views) failoverOf(c *Change) Failover {
 	return Failover{}
 }
 
-const nearFault = int64(3 * time.Second)
+const (
+	nearFault = int64(3 * time.Second)
+	noFault   = "none"
+)
 
 // faultNear names the last fault that began before an answer came, unless it was over long before
 // it was asked for.
@@ -438,7 +440,7 @@ func (v *Views) faultNear(l *Look) string {
 	if after > 0 && v.Faults[after-1].To+nearFault >= l.Start {
 		return v.Faults[after-1].What
 	}
-	return "none"
+	return noFault
 }
 
 // of gives the views of one product alone.

@@ -106,7 +106,8 @@ func TestAcceptsAbsence(t *testing.T) {
 func TestAcceptsListThatKnowsOfAProductLater(t *testing.T) {
 	v := newScene()
 	v.see(900, 0, -1).by(askNoCache).Form = formList
-	v.see(3000, 0, -1).Form = formList
+	v.Faults = []Window{{1500 * ms, 1600 * ms, "kill -9 postgres"}}
+	v.see(1900, 0, -1).by(askNoCache).Form = formList
 	v.accepts(t)
 }
 
@@ -127,6 +128,14 @@ func (v *Views) lose(stock, sent, acked int64) {
 	v.Failovers = []Failover{{3000 * ms, 3100 * ms}}
 	v.Subjects[0].Lost = append(v.Subjects[0].Lost, &Change{Version: 4, Stock: stock, Kind: "set",
 		Sent: sent * ms, Acked: acked * ms})
+}
+
+func TestAcceptsThatALostProductIsNotThere(t *testing.T) {
+	v := &Views{Subjects: []*Subject{{ID: 7}}, Promise: newScene().Promise}
+	v.lose(5, 2900, 2950)
+	v.Subjects[0].Lost[0].Version = 1
+	v.see(3200, 0, -1).MinVersion = 1
+	v.accepts(t)
 }
 
 // -- planted bugs
@@ -229,7 +238,7 @@ func TestRefusesAbsenceOfAProductThatIsThere(t *testing.T) {
 	v.see(2100, 0, -1)
 	v.refuses(t, "plain read older than promised")
 	v = newScene()
-	v.see(3100, 0, -1).Form = formList
+	v.see(1100, 0, -1).Form = formList
 	v.refuses(t, "plain read older than promised")
 	v = newScene()
 	v.see(1, 0, -1).by(askNoCache)
