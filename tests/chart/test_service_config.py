@@ -67,7 +67,7 @@ def test_schema_has_the_settings_of_the_service(service, key):
     text = subprocess.run([binary(service), "--help"], capture_output=True, text=True).stdout
     settings = {
         name: schema_of(kind)
-        for name, kind in re.findall(r"^  ([a-z]+\.[a-z_]+)\n +.*\n +(.*?);", text, re.M)
+        for name, kind in re.findall(r"^  ([a-z0-9]+\.[a-z_]+)\n +.*\n +(.*?);", text, re.M)
     }
     assert "log.level" in settings
     values = json.loads((CHART / "values.schema.json").read_text())["properties"][key]["properties"]

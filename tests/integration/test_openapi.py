@@ -373,6 +373,15 @@ class Bench:
             return self.storeless_read.client.get(self.path(operation))
         return self.storeless_write.ops.get(DOCUMENT.operations[operation][1])
 
+    def status_504(self, operation):
+        """Of a product that no read-svc has loaded."""
+        id = self.database.create_product(sku=uuid.uuid4().hex)
+        path = self.path(operation, id)
+        if operation == "listProducts":
+            sku = self.database.product(id)["sku"]
+            path = f"{path}?sku={sku}"
+        return self.reader.get(path, {"Cache-Control": "only-if-cached"})
+
 
 @pytest.mark.parametrize("operation, status", DOCUMENT.documented())
 def test_each_documented_status(bench, operation, status):

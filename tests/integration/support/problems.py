@@ -17,6 +17,7 @@ SLUGS = {
     431: {"headers-too-large"},
     505: {"version-not-supported"},
     503: {"unavailable", "overloaded"},
+    504: {"not-cached"},
 }
 
 
