@@ -106,6 +106,9 @@ func addressOf(url string) string {
 
 // program gives the path of a service, e.g. of write-svc.
 func (s *stack) program(name string) string {
+	if path := s.programs[name]; path != "" {
+		return path
+	}
 	preset := os.Getenv("FASTSTOCK_PRESET")
 	if preset == "" {
 		preset = "release"

@@ -26,6 +26,7 @@ type options struct {
 	only       string
 	decrements int
 	reads      bool
+	readSvc    string
 	file       string
 }
 
@@ -39,6 +40,7 @@ func readOptions() options {
 	flag.IntVar(&keyed, "keyed", keyed, "percent of operations with an Idempotency-Key")
 	flag.IntVar(&o.decrements, "decrements", 0, "decrement one product so often, without faults")
 	flag.BoolVar(&o.reads, "reads", false, "judge reads, in place of writes")
+	flag.StringVar(&o.readSvc, "read-svc", "", "the program to run, in place of the one that is built")
 	flag.StringVar(&o.file, "check", "", "check a history that was kept, and do nothing else")
 	flag.Parse()
 	o.root, _ = filepath.Abs(o.root)

@@ -202,6 +202,10 @@ func (s *readStack) faultsOfLinks() []fault {
 			cut(3, 8, func(random *rand.Rand) []*pipe {
 				return append(s.links("write", redis), s.links(one("read", random), pooled, direct)...)
 			})},
+		{"writers cut from Redis, readers from PostgreSQL", 2, true,
+			cut(3, 8, func(random *rand.Rand) []*pipe {
+				return append(s.links("write", redis), s.links("read", pooled, direct)...)
+			})},
 		{"slow links", 4, true, func(random *rand.Rand) error {
 			links := s.links([]string{"read", "write", ""}[random.Intn(3)],
 				[][]string{{redis}, {pooled, direct}, {redis, pooled, direct}}[random.Intn(3)]...)

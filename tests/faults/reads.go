@@ -26,6 +26,7 @@ func testReads(o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.programs = map[string]string{"read-svc": o.readSvc}
 	t := &readTest{run: newRun(s, o.seed), review: newReview()}
 	if t.promise, err = s.promise(); err != nil {
 		return 0, err
@@ -294,7 +295,8 @@ func (t *readTest) judge(s *shop, from int64) {
 	t.sights += len(v.Sights) - found.strange
 	t.stats.Operations += len(s.writes)
 	for _, w := range v.Faults {
-		fmt.Fprintf(os.Stderr, "faults: %.3f s to %.3f s: %s\n", seconds64(w.From), seconds64(w.To), w.What)
+		fmt.Fprintf(os.Stderr, "faults: %.1f s to %.1f s: %s\n", seconds64(w.From), seconds64(w.To),
+			w.What)
 	}
 }
 

@@ -19,8 +19,9 @@ import (
 // The running local stack, by the commands of ./dev. Its write-svc are stopped for the time of a
 // run, and ours stand on their ports, because they reach PostgreSQL through our proxies.
 type stack struct {
-	root string
-	env  map[string]string
+	root     string
+	env      map[string]string
+	programs map[string]string // those that are not where they are built
 }
 
 func (s *stack) dev(words ...string) (string, error) {
