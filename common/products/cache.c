@@ -24,7 +24,7 @@ _Static_assert(PRODUCT_VERSION_DIGITS == 20, "put.lua compares 20 digits");
     10 /* before a publication is tried again on a Redis that is away                              \
         */
 
-enum { TRIALS = 8 };
+enum { TRIALS = 10 };
 
 struct product_cache {
     struct redis_store *primary;
@@ -38,18 +38,22 @@ struct product_cache {
     struct generation_memory memory;
 };
 
-/* What put.lua and this file use of Redis. The probe comes last, and leaves nothing for long. */
+/* What put.lua and this file use of Redis. The probe comes last, and leaves nothing for long. The
+ * stream may be refused: then caches in memory hear of changes by the ledger, a moment later. */
 static void list_trials(struct product_cache *cache)
 {
     const char *key = cache->probe_key;
+    static const char without_stream[] = "readers' memory hears of changes by the ledger alone";
     const struct redis_trial trials[TRIALS] = {
-        {REDIS_TRIAL_READ, {"MGET", key}},
-        {REDIS_TRIAL_WRITE, {"GET", key}},
-        {REDIS_TRIAL_WRITE, {"GETRANGE", key, "0", "0"}},
-        {REDIS_TRIAL_WRITE, {"DEL", key}},
-        {REDIS_TRIAL_WRITE, {"EVAL", "return 1", "0"}},
-        {REDIS_TRIAL_WRITE, {"EVALSHA", script_publish.sha, "1", key, "", "1"}},
-        {REDIS_TRIAL_PROBE, {"SET", key, "1", "PX", "1000"}},
+        {REDIS_TRIAL_READ, {"MGET", key}, NULL},
+        {REDIS_TRIAL_WRITE, {"GET", key}, NULL},
+        {REDIS_TRIAL_WRITE, {"GETRANGE", key, "0", "0"}, NULL},
+        {REDIS_TRIAL_WRITE, {"DEL", key}, NULL},
+        {REDIS_TRIAL_WRITE, {"EVAL", "return 1", "0"}, NULL},
+        {REDIS_TRIAL_WRITE, {"EVALSHA", script_publish.sha, "1", key, "", "1"}, NULL},
+        {REDIS_TRIAL_WRITE, {"XADD", key, "no id", "field", "value"}, without_stream},
+        {REDIS_TRIAL_WRITE, {"PEXPIRE", key, "no time"}, without_stream},
+        {REDIS_TRIAL_PROBE, {"SET", key, "1", "PX", "1000"}, NULL},
         {.words = {NULL}},
     };
 
@@ -111,6 +115,7 @@ void product_cache_note(struct product_cache *cache, char ret_note[REDIS_NOTE_SI
 enum { KEY_STATE = 'p', KEY_GUARD = 'g' };
 
 #define NONCE_ID 0 /* which no product has: its guard is the nonce */
+#define KEY_STREAM "changes"
 
 /* One key after another, of one session; their common beginning is written once. */
 struct key {
@@ -139,6 +144,14 @@ static void add_key(struct redis_session *session, struct key *key, char kind, i
     struct redis_bytes made = key_make(key, kind, id);
 
     redis_add(session, made.data, made.len);
+}
+
+/* There is one of an epoch. */
+static void add_stream_key(struct redis_session *session, struct key *key)
+{
+    int tail_len = snprintf(key->text + key->head_len, KEY_SIZE - key->head_len, "%s", KEY_STREAM);
+
+    redis_add(session, key->text, key->head_len + (size_t)tail_len);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -234,7 +247,8 @@ static enum status put_begin(struct put *put, struct product *const *products, s
                              int64_t deadline_us)
 {
     enum status status = redis_acquire(put->cache->primary, deadline_us, &put->session);
-    size_t keys = 1 + 2 * put_count;
+    bool has_stream = put->script == &script_publish;
+    size_t keys = 1 + 2 * put_count + has_stream;
     struct key key;
 
     assert(count <= PRODUCT_CACHE_BATCH_MAX);
@@ -249,6 +263,9 @@ static enum status put_begin(struct put *put, struct product *const *products, s
             add_key(put->session, &key, KEY_STATE, products[i]->id);
             add_key(put->session, &key, KEY_GUARD, products[i]->id);
         }
+    }
+    if (has_stream) {
+        add_stream_key(put->session, &key);
     }
     put_add_common(put, generation);
     return STATUS_OK;

@@ -5,6 +5,7 @@
  *     <prefix>:<epoch>:p:<id>    the *state* of a product: its version, then its JSON (product.h)
  *     <prefix>:<epoch>:g:<id>    its *guard*: the highest version that was put
  *     <prefix>:<epoch>:g:0       the nonce (generation.h)
+ *     <prefix>:<epoch>:changes   the *stream*: what was published lately, entry by entry
  *     <prefix>:probe             is written to find out whether Redis takes writes
  *
  * Set if newer

@@ -1,6 +1,7 @@
 -- Begins publish.lua, fill.lua and drop.lua: puts states of products, none over a newer one.
 --
--- KEYS: the nonce's key, then for each product its state's key and its guard's.
+-- KEYS: the nonce's key, then for each product its state's key and its guard's, then what each
+-- script says.
 -- ARGV: the nonce that the caller knows, the lifetime of a guard, then what each script says.
 --
 -- A state's first 20 bytes are its version, padded with zeros. A guard is the highest version that
@@ -39,13 +40,18 @@ local function remove_older(i, version)
 end
 
 -- Puts a state that is no older than its guard. With keep == false older ones are only removed.
+-- False: a newer one is there, or there is no room.
 local function put(i, guard, state, ttl, keep)
   local version = string.sub(state, 1, 20)
-  if not raise(i, guard, version) then return end
+  if not raise(i, guard, version) then return false end
   if not keep then
     remove_older(i, version)
-  elseif redis.call('GETRANGE', state_key(i), 0, 19) <= version
-    and set(i, state_key(i), state, ttl) then
-    stored = stored + 1
+    return true
   end
+  if redis.call('GETRANGE', state_key(i), 0, 19) > version
+    or not set(i, state_key(i), state, ttl) then
+    return false
+  end
+  stored = stored + 1
+  return true
 end

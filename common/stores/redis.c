@@ -39,6 +39,7 @@ struct redis_store {
     int64_t probation_us;
     _Atomic int64_t refusal_logged_us;
     _Atomic int64_t trusted_from_us; /* not used before: the Redis is a new one */
+    _Atomic uint64_t lacks;          /* a bit for each trial that was refused and told */
 
     pthread_mutex_t lock;         /* guards the rest */
     char epoch[REDIS_EPOCH_SIZE]; /* the last that a session heard of */
@@ -491,6 +492,36 @@ static enum status ask_info(struct redis_session *session, bool is_new, int64_t 
     return status;
 }
 
+static bool is_lacking(const redisReply *reply)
+{
+    return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+           (strncmp(reply->str, "NOPERM ", 7) == 0 ||
+            strncmp(reply->str, "ERR unknown command", 19) == 0);
+}
+
+/* Whether the store can do without the command, in the light of its trial. Told once, until the
+ * command may be used again. */
+static bool do_without(struct redis_session *session, const struct redis_trial *trial,
+                       const redisReply *reply)
+{
+    struct redis_store *store = session->store;
+    uint64_t bit = UINT64_C(1) << (trial - store->trials);
+
+    if (trial->lack == NULL) {
+        return false;
+    }
+    if (!is_lacking(reply)) {
+        atomic_fetch_and(&store->lacks, ~bit);
+        return false;
+    }
+    if ((atomic_fetch_or(&store->lacks, bit) & bit) == 0) {
+        log_warn(log_msg("redis refuses a command that can be done without"),
+                 log_str("error", session->why_useless), log_str("effect", trial->lack));
+    }
+    session->why_useless[0] = '\0';
+    return true;
+}
+
 /* If Redis takes no writes, its entries cannot be corrected, so they must not be read. An error
  * that has a reason of its own, like no room for more, says that the command may be used. */
 static enum status try_command(struct redis_session *session, const struct redis_trial *trial,
@@ -508,7 +539,9 @@ static enum status try_command(struct redis_session *session, const struct redis
         add_text(session, trial->words[i]);
     }
     status = exchange(session, deadline_us, &reply);
-    status = status == STATUS_FAILED ? STATUS_OK : status;
+    if (do_without(session, trial, reply) || status == STATUS_FAILED) {
+        status = STATUS_OK;
+    }
     if (status != STATUS_OK) {
         describe(session, status, reply, error);
     }

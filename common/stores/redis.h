@@ -40,6 +40,9 @@ struct redis_trial {
         REDIS_TRIAL_PROBE, /* as a write, and again with each question for the epoch */
     } when;
     const char *words[6]; /* ended by NULL, or by the end */
+    /* What happens when Redis knows no such command, or refuses it to the user, for the log; then
+     * the store does without it. NULL: it cannot, and Redis counts as away. */
+    const char *lack;
 };
 
 struct redis_options {

@@ -157,6 +157,72 @@ def test_what_the_ledger_says_removes_older_states(lasting):
     assert lasting("get", ID) == ("ok", 0)
 
 
+def changes(server):
+    """The stream's entries, each as {id: version}."""
+    (key,) = server.admin.keys("fs:*:changes") or ["none"]
+    return [
+        {int(id): int(state[:20]) for id, state in fields.items()}
+        for _, fields in server.admin.xrange(key)
+    ]
+
+
+def test_a_publication_is_told_in_the_stream(server, lasting):
+    assert lasting("publish", "first", ID, 16) == ("ok", 1)
+    assert lasting("publish", "first", ID, 17) == ("ok", 1)
+    assert changes(server) == [{ID: 16}, {ID: 17}]
+    (key,) = server.admin.keys("fs:*:changes")
+    ((_, fields),) = server.admin.xrevrange(key, count=1)
+    assert fields[b"%d" % ID] == server.admin.get(*keys(server, "p")), "as it lies in Redis"
+    assert 500_000 < server.admin.pttl(key) <= 600_000
+
+
+def test_an_older_publication_is_not_told_and_a_repeated_one_is(server, lasting):
+    assert lasting("publish", "first", ID, 16) == ("ok", 1)
+    assert lasting("publish", "first", ID, 15) == ("ok", 0)
+    assert lasting("publish", "first", ID, 16) == ("ok", 1)
+    assert changes(server) == [{ID: 16}, {ID: 16}]
+    server.admin.delete(*keys(server, "g"))
+    assert lasting("publish", "first", ID, 15) == ("ok", 0)
+    assert changes(server) == [{ID: 16}, {ID: 16}]
+
+
+def test_fills_and_drops_are_not_told(server, lasting):
+    assert lasting("lease", "a", ID) == ("ok", 0)
+    assert lasting("fill", "a", ID, 16) == ("ok", 1)
+    assert lasting("drop", ID, 17) == ("ok", 1)
+    assert changes(server) == []
+
+
+def test_a_publication_across_an_emptied_redis_is_told(server, lasting):
+    server.admin.flushall()
+    assert lasting("publish", "first", ID, 16) == ("ok", 0)
+    assert lasting("get", ID) == ("ok", 0)
+    assert changes(server) == [{ID: 16}]
+
+
+def test_the_stream_stays_small(server, lasting):
+    for version in range(1, 1500):
+        assert lasting("publish", "first", ID, version) == ("ok", 1)
+    told = changes(server)
+    assert 1000 <= len(told) < 1200 and told[-1] == {ID: 1499}
+
+
+def test_a_large_publication_is_stored_and_not_told(server):
+    server.admin.flushall()
+    server.admin.set("fs:e:g:0", "nonce")
+    script = "".join(
+        (ROOT / "common" / "products" / name).read_text() for name in ("put.lua", "publish.lua")
+    )
+    for count, told in ((40, 1), (60, 0)):
+        ids = range(1, count + 1)
+        keys = [f"fs:e:{kind}:{id}" for id in ids for kind in ("p", "g")]
+        words = [word for _ in ids for word in (f"{7:020} q 1 1 1\n" + "x" * 300, 60_000)]
+        keys = ["fs:e:g:0", *keys, "fs:e:changes"]
+        assert server.admin.eval(script, len(keys), *keys, "nonce", 60_000, *words) == count
+        assert len(changes(server)) == told
+        server.admin.delete("fs:e:changes")
+
+
 def test_a_publication_is_tried_again_when_redis_stood_still(server, lasting):
     """For longer than a call may take (100 ms here), and less long than a publication is tried."""
     os.kill(server.process.pid, signal.SIGSTOP)

@@ -11,7 +11,9 @@ from support.timing import eventually
 
 pytestmark = pytest.mark.quick
 
-NEEDED = [rule[1:] for rule in documented_acl() if rule.startswith("+")]
+OF_THE_STREAM = ["xadd", "pexpire", "xread", "xrevrange"]
+RIGHTS = [rule[1:] for rule in documented_acl() if rule.startswith("+")]
+NEEDED = [command for command in RIGHTS if command not in OF_THE_STREAM]
 
 
 def settings_for(stack, server, **redis):
@@ -56,6 +58,7 @@ def test_the_documented_user_can_do_all_that_is_needed(stack, database, server, 
         with Change(writer.ops) as change:
             done = writer.client.update_stock(id, {"delta": -1}).json()
         assert change("faststock_publish_total", result="stored") == 1
+        assert server.admin.keys("fs:*:changes")
         with Change(reader.ops) as change:
             assert reader.client.stock(id).json()["version"] == done["version"]
         assert change("faststock_cache_requests_total", tier="redis", result="hit") == 1
@@ -87,6 +90,42 @@ def test_a_command_that_is_refused_is_named(server, reader, command):
     finally:
         server.set_user(f"+{command}")
     eventually(lambda: redis_state(reader) == "up", "Redis is back")
+
+
+@pytest.mark.parametrize("command", ["xadd", "pexpire"])
+def test_a_command_of_the_stream_may_be_refused(server, reader, command):
+    """It is told once, although each connection finds it out."""
+
+    def told():
+        return [
+            line
+            for line in reader.log_lines()
+            if line["msg"] == "redis refuses a command that can be done without"
+            and f"was refused {command.upper()}" in line["error"]
+        ]
+
+    server.set_user(f"-{command}")
+    try:
+        server.cut_connections()
+        eventually(told, "it is told")
+        eventually(lambda: redis_state(reader) == "up", "Redis is used")
+        assert len(told()) == 1 and "by the ledger" in told()[0]["effect"]
+    finally:
+        server.set_user(f"+{command}")
+
+
+def test_a_publication_needs_no_stream(stack, database, server, tmp_path):
+    id = database.create_product(stock=5)
+    server.admin.flushall()
+    server.set_user("-xadd")
+    try:
+        with ServiceProcess("write-svc", tmp_path, settings_for(stack, server)) as writer:
+            with Change(writer.ops) as change:
+                assert writer.client.update_stock(id, {"delta": -1}).status == 200
+            assert change("faststock_publish_total", result="stored") == 1
+    finally:
+        server.set_user("+xadd")
+    assert not server.admin.keys("fs:*:changes")
 
 
 def test_a_command_that_is_refused_from_now_on_is_noticed(server, reader):

@@ -275,7 +275,8 @@ The rights of the services' user at Redis, a word a line: docs/operations.md lis
 ~{{ . }}:*
 {{- end }}
 -@all
-{{- range $command := list "info" "mget" "get" "getrange" "set" "del" "eval" "evalsha" }}
+{{- range $command := list "info" "mget" "get" "getrange" "set" "del" "eval" "evalsha" "xadd"
+  "pexpire" "xread" "xrevrange" }}
 +{{ $command }}
 {{- end }}
 {{- end -}}
