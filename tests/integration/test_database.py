@@ -165,11 +165,11 @@ def test_prefer_standby(stack, tmp_path):
         sessions = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'prefers'"
         with read_from(url, tmp_path) as service:
             assert service.client.product(1).status == 200
-            eventually(lambda: replica.database.row(sessions)["n"] == 4, "the standby is used")
+            eventually(lambda: replica.database.row(sessions)["n"] == 5, "the standby is used")
             assert stack.database.row(sessions)["n"] == 0
             replica.stop()
             eventually(
-                lambda: stack.database.row(sessions)["n"] == 4,
+                lambda: stack.database.row(sessions)["n"] == 5,
                 "without a standby, the primary is used",
             )
 
