@@ -5,6 +5,7 @@
 #include "common/base/strbuf.h"
 #include "common/products/scripts.h"
 #include "common/stores/redis.h"
+#include "common/stores/redis_stream.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -523,4 +524,15 @@ void product_cache_known_generation(struct product_cache *cache, int64_t deadlin
     if (ret_generation->epoch[0] == '\0') {
         product_cache_generation(cache, deadline_us, ret_generation);
     }
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+struct redis_stream *product_cache_changes(struct product_cache *cache)
+{
+    const struct redis_stream_options options = {.stores = {cache->replica, cache->primary},
+                                                 .key_prefix = cache->key_prefix,
+                                                 .name = KEY_STREAM};
+
+    return redis_stream_create(&options);
 }

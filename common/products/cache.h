@@ -79,6 +79,7 @@
 #define PRODUCT_CACHE_PUBLISH_MS 1000
 
 struct product_cache;
+struct redis_stream;
 
 struct product_cache_options {
     struct store_options redis;
@@ -161,5 +162,10 @@ enum status product_cache_fill(struct product_cache *cache, struct product *cons
                                const bool *brief, size_t count,
                                const struct product_cache_lease *lease, int64_t deadline_us,
                                size_t *ret_stored);
+
+/* What is published, entry by entry (common/stores/redis_stream.h): a field's name is the id, its
+ * value is what product_decode takes. The replica's while it is up, else the primary's. The caller
+ * destroys it before the cache. */
+struct redis_stream *product_cache_changes(struct product_cache *cache);
 
 #endif

@@ -33,6 +33,7 @@ struct redis_store {
     struct redis_url url;
     struct redis_tls_options tls;
     int64_t timeout_ms;
+    int64_t connect_timeout_ms;
     bool is_replica;
     const struct redis_trial *trials;
     struct pool *pool;
@@ -48,7 +49,9 @@ struct redis_store {
 struct redis_session {
     redisContext *context;
     struct redis_store *store;
-    int64_t timeout_ms; /* what the socket's timeout is set to */
+    const struct redis_trial *trials;
+    int64_t timeout_ms_max; /* of one call */
+    int64_t timeout_ms;     /* what the socket's timeout is set to */
     int64_t epoch_asked_us;
     bool stands_still; /* a replica that hears nothing of its primary */
     char epoch[REDIS_EPOCH_SIZE];
@@ -78,6 +81,7 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     (void)parsed;
     assert(options->trials != NULL);
     store->timeout_ms = options->store.timeout_ms;
+    store->connect_timeout_ms = options->store.connect_timeout_ms;
     store->tls = options->tls;
     store->is_replica = options->is_replica;
     store->trials = options->trials;
@@ -280,7 +284,7 @@ static void log_refusal(const struct redis_session *session, const redisReply *r
 static bool set_timeout(struct redis_session *session, int64_t deadline_us)
 {
     int64_t left_ms = clock_left_ms(deadline_us);
-    int64_t want_ms = left_ms < session->store->timeout_ms ? left_ms : session->store->timeout_ms;
+    int64_t want_ms = left_ms < session->timeout_ms_max ? left_ms : session->timeout_ms_max;
     struct timeval timeout = {.tv_sec = (time_t)(want_ms / 1000),
                               .tv_usec = (suseconds_t)(want_ms % 1000) * 1000};
 
@@ -568,7 +572,7 @@ static enum status examine(struct redis_session *session, bool is_new, int64_t d
                            char error[POOL_ERROR_SIZE])
 {
     enum status status = ask_info(session, is_new, deadline_us, error);
-    const struct redis_trial *trial = session->store->trials;
+    const struct redis_trial *trial = session->trials;
 
     for (; status == STATUS_OK && trial->words[0] != NULL; trial++) {
         if (is_tried(session, trial, is_new)) {
@@ -677,16 +681,28 @@ static bool open_socket(struct redis_session *session, int64_t deadline_us,
     return !url->is_tls || secure_socket(session, deadline_us, error);
 }
 
-static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+/* `patience_ms`: how much longer than the store's timeout a call may take. */
+static struct redis_session *session_open(struct redis_store *store,
+                                          const struct redis_trial *trials, int64_t patience_ms,
+                                          int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
     struct redis_session *session = fs_calloc(1, sizeof(*session));
 
-    session->store = arg;
+    session->store = store;
+    session->trials = trials;
+    session->timeout_ms_max = store->timeout_ms + patience_ms;
     if (!open_socket(session, deadline_us, error) || !introduce(session, deadline_us, error)) {
         session_close(session);
         return NULL;
     }
     return session;
+}
+
+static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    struct redis_store *store = arg;
+
+    return session_open(store, store->trials, 0, deadline_us, error);
 }
 
 /* Between calls Redis has nothing to say: a readable socket is a hang-up. */
@@ -774,4 +790,79 @@ _Static_assert(REDIS_NOTE_SIZE == POOL_ERROR_SIZE, "a note is the pool's reason"
 void redis_store_note(struct redis_store *store, char ret_note[REDIS_NOTE_SIZE])
 {
     pool_away_reason(store->pool, ret_note);
+}
+
+/* --- a connection of its own ------------------------------------------------------------------ */
+
+static enum status judge_replica(const struct redis_session *session, char note[REDIS_NOTE_SIZE])
+{
+    if (!session->stands_still) {
+        return STATUS_OK;
+    }
+    snprintf(note, REDIS_NOTE_SIZE, "it is a replica that hears nothing of its primary");
+    return STATUS_UNAVAILABLE;
+}
+
+enum status redis_open(struct redis_store *store, int64_t patience_ms,
+                       struct redis_session **ret_session, char ret_note[REDIS_NOTE_SIZE])
+{
+    static const struct redis_trial none = {.words = {NULL}};
+    int64_t deadline_us = clock_after_ms(store->connect_timeout_ms);
+    struct redis_session *session = session_open(store, &none, patience_ms, deadline_us, ret_note);
+
+    if (session == NULL) {
+        return STATUS_UNAVAILABLE;
+    }
+    if (judge_replica(session, ret_note) != STATUS_OK) {
+        session_close(session);
+        return STATUS_UNAVAILABLE;
+    }
+    *ret_session = session;
+    return STATUS_OK;
+}
+
+void redis_close(struct redis_session *session)
+{
+    if (session != NULL) {
+        session_close(session);
+    }
+}
+
+enum status redis_ask_epoch(struct redis_session *session, int64_t deadline_us,
+                            char ret_note[REDIS_NOTE_SIZE])
+{
+    enum status status = ask_info(session, false, deadline_us, ret_note);
+
+    return status == STATUS_OK ? judge_replica(session, ret_note) : status;
+}
+
+struct walk {
+    void (*each)(void *arg, int depth, struct redis_bytes text);
+    void *arg;
+};
+
+static void walk(const struct walk *how, const redisReply *reply, int depth)
+{
+    if (reply->type == REDIS_REPLY_STRING) {
+        how->each(how->arg, depth, (struct redis_bytes){reply->str, (size_t)reply->len});
+    }
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        walk(how, reply->element[i], depth + 1);
+    }
+}
+
+enum status redis_walk(struct redis_session *session, int64_t deadline_us,
+                       void (*each)(void *arg, int depth, struct redis_bytes text), void *arg,
+                       char ret_note[REDIS_NOTE_SIZE])
+{
+    redisReply *reply = NULL;
+    enum status status = exchange(session, deadline_us, &reply);
+
+    if (status == STATUS_OK) {
+        walk(&(struct walk){each, arg}, reply, 0);
+    } else {
+        describe(session, status, reply, ret_note);
+    }
+    freeReplyObject(reply);
+    return status;
 }

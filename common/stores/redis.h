@@ -82,8 +82,9 @@ const char *redis_epoch(const struct redis_session *session);
 
 enum breaker_state redis_store_state(struct redis_store *store);
 
-/* Why Redis is away; "" while it is not. */
 #define REDIS_NOTE_SIZE 512
+
+/* Why Redis is away; "" while it is not. */
 void redis_store_note(struct redis_store *store, char ret_note[REDIS_NOTE_SIZE]);
 
 /* A command is written into its session word by word, and then sent:
@@ -114,5 +115,26 @@ enum status redis_run_script(struct redis_session *session, const struct redis_s
 /* SET with NX and PX: unless the key is there already. */
 enum status redis_set_absent(struct redis_session *session, struct redis_bytes key,
                              struct redis_bytes value, int64_t ttl_ms, int64_t deadline_us);
+
+/* A connection of its own, for calls that wait. It tries no command, and no pool looks after it, so
+ * its owner asks for the epoch. `ret_note` says why a call did not end with STATUS_OK; what it says
+ * after STATUS_OK means nothing. */
+
+/* Connects within connect_timeout_ms; the session is to be closed before the store is destroyed. A
+ * call on it may take `patience_ms` longer than timeout_ms. STATUS_UNAVAILABLE, also when the Redis
+ * is a replica that hears nothing of its primary. */
+enum status redis_open(struct redis_store *store, int64_t patience_ms,
+                       struct redis_session **ret_session, char ret_note[REDIS_NOTE_SIZE]);
+void redis_close(struct redis_session *session); /* NULL is fine */
+
+/* Asks for the epoch again. STATUS_UNAVAILABLE as above. */
+enum status redis_ask_epoch(struct redis_session *session, int64_t deadline_us,
+                            char ret_note[REDIS_NOTE_SIZE]);
+
+/* Sends any command. Calls `each` for each text of its reply in order; `depth` is the number of
+ * arrays that it stands in. The bytes are lent until redis_walk returns. */
+enum status redis_walk(struct redis_session *session, int64_t deadline_us,
+                       void (*each)(void *arg, int depth, struct redis_bytes text), void *arg,
+                       char ret_note[REDIS_NOTE_SIZE]);
 
 #endif
