@@ -5,43 +5,20 @@ through cache_shell.c, on a Redis of the test's own."""
 import contextlib
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 from support.redis_server import redis_server
 from support.service_process import ServiceProcess
-from support.stack import PRESET, ROOT
-from support.timing import eventually, scaled
+from support.shells import CacheShell
+from support.stack import ROOT
+from support.timing import eventually
 
 pytestmark = pytest.mark.quick
 
 LONG_MS, SHORT_MS = 600_000, 50
 ID = 7
-
-
-class Shell:
-    def __init__(self, server, ttl_ms):
-        program = ROOT / "build" / PRESET / "tests" / "unit" / "cache_shell"
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([program, server.url(user=""), str(ttl_ms)], **pipes)
-        eventually(lambda: self("begin", "first") == ("ok", 0), "the cache has a connection")
-
-    def send(self, *words):
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self):
-        while line := self.process.stdout.readline():
-            if not line.startswith("{"):  # the log
-                status, number = line.split()
-                return status, int(number)
-        raise AssertionError("cache_shell has ended")
-
-    def __call__(self, *words):
-        self.send(*words)
-        return self.answer()
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +30,8 @@ def server():
 @contextlib.contextmanager
 def a_shell(server, ttl_ms):
     server.admin.flushall()
-    shell = Shell(server, ttl_ms)
-    try:
+    with CacheShell(server.url(user=""), ttl_ms) as shell:
         yield shell
-    finally:
-        shell.process.stdin.close()
-        shell.process.wait(scaled(20))
 
 
 @pytest.fixture

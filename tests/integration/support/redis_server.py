@@ -84,6 +84,19 @@ class RedisServer:
         with contextlib.suppress(redis.exceptions.ConnectionError):
             return self.admin.ping()
 
+    def restart(self):
+        """Nothing was saved."""
+        with self.down():
+            pass
+
+    @contextlib.contextmanager
+    def down(self):
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     def __enter__(self):
         with open(self.folder / "redis.log", "ab") as log:
             self.process = subprocess.Popen(
