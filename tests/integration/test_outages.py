@@ -46,6 +46,13 @@ def assert_unavailable_quickly(call):
     assert seconds < DEADLINE_S, f"{seconds:.1f} s"
 
 
+def stale_answer(client, id):
+    """A product as it is answered while PostgreSQL is away; None while that is not marked yet."""
+    reply = client.product(id)
+    assert reply.status == 200, reply
+    return reply if reply.header("Cache-Status") == "faststock; hit; detail=stale" else None
+
+
 # -- Redis
 
 
@@ -205,7 +212,10 @@ def test_a_reader_that_nobody_asks_notices(stack):
 
 
 def test_both_stores_away(stack, database):
-    id = database.create_product(stock=5)  # in no memory
+    """What a reader has in its memory is still answered."""
+    id, known = database.create_products(2, stock=5)
+    for client in stack.reads:
+        assert client.product(known).status == 200
     with stack.stopped("pgbouncer"):
         stack.dev("stop", "redis")
         try:
@@ -214,6 +224,8 @@ def test_both_stores_away(stack, database):
                     lambda: client.product(id).status == 503, "nothing is left to answer from"
                 )
                 assert_unavailable_quickly(lambda: client.product(id))
+                reply = eventually(lambda: stale_answer(client, known), "it is marked as stale")
+                assert reply.json()["stock"] == 5
             for client in stack.read_ops:
                 eventually(lambda: client.get("/readyz").status == 503, "unready")
                 assert client.get("/livez").status == 200
