@@ -9,6 +9,7 @@
  *     follower  reads the change stream into l1
  */
 #include "read-svc/catalog.h"
+#include "read-svc/follower.h"
 #include "read-svc/freshness.h"
 #include "read-svc/handlers/answers.h"
 #include "read-svc/handlers/routes.h"
@@ -103,6 +104,23 @@ static void close_freshness(struct freshness *freshness)
     watermark_destroy(freshness->watermark);
 }
 
+/* A state of the change stream. A product that was created a moment ago is not in the catalogue
+ * yet, so L1 has to answer for it. */
+static bool apply_change(void *context, struct product *product)
+{
+    const struct freshness *freshness = context;
+
+    if (product->version == 1) {
+        l1_put(freshness->l1, product);
+    }
+    return l1_replace(freshness->l1, product);
+}
+
+static int64_t change_age_us(void *context, int64_t read_us)
+{
+    return freshness_age_us(context, read_us);
+}
+
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
  * that is away, its replica or Redis. */
 static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
@@ -126,6 +144,7 @@ static int serve(const struct settings *s)
                             .ledger = open_ledger(s)};
     struct freshness freshness = open_freshness(s);
     struct handlers handlers;
+    struct follower *follower;
     struct tail *tail;
     struct products_read *read;
     struct skus *skus;
@@ -154,6 +173,10 @@ static int serve(const struct settings *s)
                                               .versions = freshness.versions,
                                               .l1 = freshness.l1,
                                               .catalog = stores.catalog});
+    follower = follower_create(&(struct follower_options){.cache = stores.cache,
+                                                          .context = &freshness,
+                                                          .apply = apply_change,
+                                                          .age_us = change_age_us});
     read = products_read_create(
         &(struct products_read_options){.freshness = &freshness,
                                         .tail = tail,
@@ -176,6 +199,7 @@ static int serve(const struct settings *s)
 
     skus_destroy(skus);
     products_read_destroy(read);
+    follower_destroy(follower);
     tail_destroy(tail);
     catalog_destroy(stores.catalog);
     close_freshness(&freshness);
