@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #define LINE_EXTRA_BYTES 4 /* of a header line: ": " and CR LF */
+#define LETTERS_AND_DIGITS "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 void head_begin(struct head_reader *reader, struct http_request *request, const char *version)
 {
@@ -48,6 +49,11 @@ void head_end(struct head_reader *reader)
                            line[0] == (reader->request->header_count > 0 ? '\r' : '\0') &&
                            line[1] == '\0';
     }
+}
+
+size_t head_len(const struct head_reader *reader)
+{
+    return (size_t)(reader->line + 2 - reader->request->method);
 }
 
 enum head_fault head_fault(const struct head_reader *reader, const char *version)
@@ -122,8 +128,7 @@ static char *cut_line(char **p)
 /* One "Name: value". */
 static bool cut_header(struct http_request *request, char *line)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ"; /* RFC 9110 section 5.6.2 */
+    static const char token[] = "!#$%&'*+-.^_`|~" LETTERS_AND_DIGITS; /* RFC 9110 section 5.6.2 */
     size_t name_len = strspn(line, token);
     char *value = line + name_len + 1;
     size_t value_len;
@@ -152,4 +157,62 @@ bool head_read_lines(struct http_request *request, char *lines)
         }
     }
     return p == lines ? *p == '\0' : strcmp(p, "\r") == 0 || strcmp(p, "\r\n") == 0;
+}
+
+/* --- plain requests --------------------------------------------------------------------------- */
+
+/* Cuts "GET /path?query HTTP/1.1" CR LF up. Returns what stands behind it, or NULL when it is not
+ * of this form. */
+static char *cut_plain_line(struct http_request *request, char *line)
+{
+    static const char last[] = " HTTP/1.1\r\n";
+    char *path = line + 4;
+    char *path_end;
+    char *query = NULL;
+    char *end;
+
+    if (strncmp(line, "GET /", 5) != 0) {
+        return NULL;
+    }
+    end = path_end = path + strspn(path, "/-_" LETTERS_AND_DIGITS);
+    if (*path_end == '?') {
+        query = path_end + 1;
+        end = query + strspn(query, "/-_.,:=&+*" LETTERS_AND_DIGITS);
+    }
+    if (strncmp(end, last, sizeof(last) - 1) != 0) {
+        return NULL;
+    }
+    line[3] = *path_end = *end = '\0';
+    http_request_init(request, line, path, query == NULL ? "" : query);
+    return end + sizeof(last) - 1;
+}
+
+/* Has it no body, and does the connection go on behind it? */
+static bool is_alone(const struct http_request *request)
+{
+    const char *connection = http_header(request, HTTP_CONNECTION);
+
+    return http_header_count(request, HTTP_CONTENT_LENGTH) == 0 &&
+           http_header_count(request, HTTP_TRANSFER_ENCODING) == 0 &&
+           http_header_count(request, HTTP_EXPECT) == 0 &&
+           http_header_count(request, HTTP_CONNECTION) <= 1 &&
+           (connection == NULL || strcasecmp(connection, "keep-alive") == 0);
+}
+
+size_t head_read_plain_get(struct http_request *request, char *bytes, size_t len)
+{
+    char *end = memmem(bytes, len, "\r\n\r\n", 4);
+    char *lines;
+
+    if (end == NULL || end - bytes > HEAD_BYTES_MAX ||
+        memchr(bytes, '\t', (size_t)(end - bytes)) != NULL) { /* the library takes no tab */
+        return 0;
+    }
+    end[3] = '\0';
+    lines = cut_plain_line(request, bytes);
+    if (lines == NULL || !head_read_lines(request, lines) || !is_alone(request) ||
+        http_header_count(request, HTTP_HOST) != 1 || request->header_count == HTTP_HEADERS_MAX) {
+        return 0;
+    }
+    return (size_t)(end + 4 - bytes);
 }

@@ -42,6 +42,8 @@ void head_begin(struct head_reader *reader, struct http_request *request, const 
  * section 5.5). */
 void head_add(struct head_reader *reader, const char *name, char *value);
 void head_end(struct head_reader *reader);
+/* How many bytes a plain head takes on the wire, from its method on. */
+size_t head_len(const struct head_reader *reader);
 
 enum head_fault {
     HEAD_IS_PLAIN,
@@ -72,5 +74,12 @@ bool head_set_target(struct http_request *request, char *target);
  * For heads whose headers the library has not parsed. False when they are not plain; an empty text
  * has no headers, which is. Cuts up `lines`, in which the request then points. */
 bool head_read_lines(struct http_request *request, char *lines);
+
+/* Reads the head of a GET as it came, at the beginning of `bytes`. Returns how many bytes it takes;
+ * 0 when it is not whole, or unusual in any way (a body, HTTP/1.0, an end of the connection,
+ * anything in the path but letters, digits and a few signs), or not plain. So it takes only heads
+ * that the library and the functions above would take, for the same request. Initialises the
+ * request, and cuts up the head, in which the request then points. */
+size_t head_read_plain_get(struct http_request *request, char *bytes, size_t len);
 
 #endif

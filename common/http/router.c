@@ -115,10 +115,8 @@ static void refuse(const struct http_route *routes, const struct http_known_rout
     }
 }
 
-const struct http_route *http_find_route(const struct http_route *routes,
-                                         const struct http_known_route *known,
-                                         struct http_request *request,
-                                         struct http_response *response)
+const struct http_route *http_match_route(const struct http_route *routes,
+                                          struct http_request *request)
 {
     for (const struct http_route *route = routes; route->method != NULL; route++) {
         if (method_matches(route->method, request->method) &&
@@ -126,6 +124,18 @@ const struct http_route *http_find_route(const struct http_route *routes,
             return route;
         }
     }
-    refuse(routes, known, request, response);
     return NULL;
+}
+
+const struct http_route *http_find_route(const struct http_route *routes,
+                                         const struct http_known_route *known,
+                                         struct http_request *request,
+                                         struct http_response *response)
+{
+    const struct http_route *route = http_match_route(routes, request);
+
+    if (route == NULL) {
+        refuse(routes, known, request, response);
+    }
+    return route;
 }

@@ -8,6 +8,7 @@
 #include "common/base/ticker.h"
 #include "common/http/content.h"
 #include "common/http/head.h"
+#include "common/http/parked.h"
 #include "common/http/problem.h"
 #include "common/http/sockets.h"
 #include "common/http/stream.h"
@@ -48,6 +49,9 @@ static struct metric_family threads_gauge =
 static struct metric_family shed_counter =
     METRIC_COUNTER("http_requests_shed_total",
                    "Requests refused with 503 because the threads were taken.", METRIC_NO_LABELS);
+static struct metric_family watched_counter = METRIC_COUNTER(
+    "http_requests_watched_total",
+    "Requests that a watcher answered, while the connection's thread slept.", METRIC_NO_LABELS);
 static struct metric_family silent_counter = METRIC_COUNTER(
     "http_connections_silent_total",
     "Connections closed to make room, because nothing came on them.", METRIC_NO_LABELS);
@@ -65,6 +69,7 @@ struct http_server {
     struct metric *shed;
     struct metric *silent;
     struct socket_guard *guard;
+    struct parking *parking; /* NULL: no connection is parked */
     struct ticker *room;
 };
 
@@ -73,10 +78,10 @@ struct connection {
     struct connection *next;
     struct connection **previous;
     const struct mg_connection *library;
-    _Atomic int64_t idle_since_us; /* since it opened, or since its last answer; 0: in a request */
     atomic_bool was_used;
-    bool is_unreadable; /* the library could not read a request, and that was answered */
-    int socket;         /* -1: not looked for yet */
+    bool is_unreadable;   /* the library could not read a request, and that was answered */
+    struct parked parked; /* its `idle_since_us`: since the connection opened, or since its last
+                             answer; 0: in a request */
 };
 
 /* Buffers that each serving thread keeps. */
@@ -99,6 +104,8 @@ static int on_library_message(const struct mg_connection *connection, const char
 static int on_request(struct mg_connection *connection);
 static int on_library_error(struct mg_connection *connection, int status, const char *message);
 static int64_t make_room(void *arg);
+static void start_parking(struct http_server *server);
+static void end_idle(struct http_server *server, int64_t ms);
 
 static void update_gauges(void *arg)
 {
@@ -200,6 +207,7 @@ struct http_server *http_server_start(const struct http_server_options *options)
     raise_descriptor_limit();
     init_metrics(server);
     server->guard = socket_guard_create();
+    start_parking(server);
     mg_init_library(MG_FEATURES_IPV6); /* of a library that is built with it */
     server->library = start_library(server);
     if (server->library == NULL) {
@@ -237,9 +245,12 @@ void http_server_destroy(struct http_server *server)
         /* wakes the library's threads, which otherwise look every 2 s whether they are to stop */
         socket_shut_down_all(server->options.port, true);
         socket_shut_down_all(server->options.port, false);
+        parking_end(server->parking);
+        end_idle(server, 0);
         mg_stop(server->library);
     }
     assert(server->open == NULL && atomic_load(&server->connections) == 0);
+    parking_destroy(server->parking);
     socket_guard_destroy(server->guard);
     if (server->options.is_public) {
         metrics_remove_hook(update_gauges, server);
@@ -258,8 +269,8 @@ static int on_connection_open(const struct mg_connection *connection, void **ret
     struct connection *data = fs_calloc(1, sizeof(*data));
 
     data->library = connection;
-    data->idle_since_us = clock_mono_us();
-    data->socket = -1;
+    parked_init(&data->parked);
+    atomic_store(&data->parked.idle_since_us, clock_mono_us());
     pthread_mutex_lock(&server->lock);
     data->next = server->open;
     data->previous = &server->open;
@@ -282,6 +293,7 @@ static void forget_connection(struct http_server *server, struct connection *dat
     }
     pthread_mutex_unlock(&server->lock);
     atomic_fetch_sub(&server->connections, 1);
+    parked_finish(&data->parked);
     free(data);
 }
 
@@ -292,10 +304,11 @@ static int socket_of(struct http_server *server, const struct mg_connection *con
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct connection *data = mg_get_user_connection_data(connection);
 
-    if (data->socket < 0) {
-        data->socket = socket_find(server->options.port, info->remote_addr, info->remote_port);
+    if (data->parked.socket < 0) {
+        data->parked.socket =
+            socket_find(server->options.port, info->remote_addr, info->remote_port);
     }
-    return data->socket;
+    return data->parked.socket;
 }
 
 /* Reads as many of `len` bytes as come until the deadline; the library's own timeout begins anew
@@ -331,22 +344,17 @@ static bool is_busy(struct http_server *server)
  * as well-behaved: a proxy keeps it for its next request. */
 static bool is_silent(struct http_server *server, const struct connection *data, int64_t now_us)
 {
-    int64_t since_us = atomic_load(&data->idle_since_us);
+    int64_t since_us = atomic_load(&data->parked.idle_since_us);
 
     return since_us != 0 && now_us - since_us >= SILENT_MS * CLOCK_US_PER_MS &&
            !(server->options.is_public && atomic_load(&data->was_used));
 }
 
 /* Ends the silent connections when nearly all threads are taken. */
-static int64_t make_room(void *arg)
+static void end_silent(struct http_server *server)
 {
-    struct http_server *server = arg;
     int64_t now_us = clock_mono_us();
-    int64_t excess = too_many(server) + 1;
 
-    if (excess <= 0) {
-        return ROOM_LOOK_MS;
-    }
     pthread_mutex_lock(&server->lock); /* none closes meanwhile, so a socket keeps its number */
     for (struct connection *data = server->open; data != NULL; data = data->next) {
         if (is_silent(server, data, now_us)) {
@@ -361,7 +369,82 @@ static int64_t make_room(void *arg)
         }
     }
     pthread_mutex_unlock(&server->lock);
+}
+
+/* --- parked connections ----------------------------------------------------------------------- */
+
+/* Otherwise answers say `Connection: close`, which is left to the connection's thread. */
+static bool may_stay_parked(void *arg)
+{
+    return !lifecycle_is_draining() && !is_busy(arg);
+}
+
+static void start_parking(struct http_server *server)
+{
+    const struct http_server_options *options = &server->options;
+
+    if (options->watchers > 0 && quick_is_of_use(options->routes)) {
+        server->parking = parking_create(&(struct parking_options){
+            .watchers = (size_t)options->watchers,
+            .quick = {.routes = options->routes,
+                      .context = options->context,
+                      .request_timeout_ms = options->request_timeout_ms,
+                      .traffic = server->traffic},
+            .may_answer = may_stay_parked,
+            .arg = server,
+            .answered = metric_get(&watched_counter),
+        });
+    }
+}
+
+/* Ends the parked connections that were idle for `ms`: their threads wake, and the library closes
+ * them without a word, as it does itself. */
+static void end_idle(struct http_server *server, int64_t ms)
+{
+    int64_t before_us = clock_mono_us() - ms * CLOCK_US_PER_MS;
+
+    pthread_mutex_lock(&server->lock); /* none closes meanwhile */
+    for (struct connection *data = server->open; data != NULL; data = data->next) {
+        if (atomic_load(&data->parked.is_parked) &&
+            atomic_load(&data->parked.idle_since_us) <= before_us) {
+            socket_shut_down(data->parked.socket);
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+static int64_t make_room(void *arg)
+{
+    struct http_server *server = arg;
+
+    if (too_many(server) + 1 > 0) {
+        end_silent(server);
+    }
+    if (server->parking != NULL) {
+        end_idle(server, server->options.keep_alive_timeout_ms);
+    }
     return ROOM_LOOK_MS;
+}
+
+/* Parks the connection when it is worth it, until its thread is needed. */
+static void park(struct http_server *server, struct mg_connection *connection)
+{
+    struct connection *data = mg_get_user_connection_data(connection);
+    struct parked *parked = &data->parked;
+
+    if (server->parking == NULL || !parked_is_due(parked)) {
+        return;
+    }
+    parked->peer = mg_get_request_info(connection)->remote_addr;
+    if (socket_of(server, connection) < 0 || !parking_wait(server->parking, parked)) {
+        return;
+    }
+    atomic_store(&parked->idle_since_us, clock_mono_us()); /* from when on it waits for the rest */
+    if (parked->unsent.len > 0 &&
+        mg_write(connection, parked->unsent.text, parked->unsent.len) <= 0) {
+        mg_disable_connection_keep_alive(connection);
+    }
+    strbuf_finish(&parked->unsent);
 }
 
 /* --- one request ------------------------------------------------------------------------------ */
@@ -467,7 +550,8 @@ static bool client_keeps_alive(const struct http_request *request, const char *h
 }
 
 /* Takes over the headers that the library has parsed. */
-static enum head_fault take_head(struct http_request *request, const struct mg_request_info *info)
+static enum head_fault take_head(struct http_request *request, const struct mg_request_info *info,
+                                 size_t *ret_len)
 {
     struct head_reader reader;
 
@@ -477,6 +561,7 @@ static enum head_fault take_head(struct http_request *request, const struct mg_r
         head_add(&reader, info->http_headers[i].name, (char *)info->http_headers[i].value);
     }
     head_end(&reader);
+    *ret_len = head_len(&reader);
     http_identify(request);
     return head_fault(&reader, info->http_version);
 }
@@ -643,16 +728,17 @@ static int on_request(struct mg_connection *connection)
     struct http_request *request = &buffers->request;
     struct http_response *response = &buffers->response;
     const struct http_route *route = NULL;
+    size_t head_bytes;
     enum head_fault fault;
 
-    atomic_store(&data->idle_since_us, 0);
+    atomic_store(&data->parked.idle_since_us, 0);
     atomic_fetch_add(&server->in_flight, 1);
     http_request_init(request, info->request_method, info->local_uri_raw,
                       info->query_string == NULL ? "" : info->query_string);
     request->start_us = clock_mono_us();
     http_response_reset(response);
 
-    fault = take_head(request, info);
+    fault = take_head(request, info, &head_bytes);
     if (fault == HEAD_IS_PLAIN && is_behind_empty_lines(buffers, info->request_method)) {
         fault = HEAD_EMPTY_LINES;
     }
@@ -673,8 +759,12 @@ static int on_request(struct mg_connection *connection)
         mg_disable_connection_keep_alive(connection);
     }
     atomic_store(&data->was_used, true);
-    atomic_store(&data->idle_since_us, clock_mono_us());
+    atomic_store(&data->parked.idle_since_us, clock_mono_us());
     atomic_fetch_sub(&server->in_flight, 1);
+    parked_count(&data->parked, request, head_bytes);
+    if (!response->close) {
+        park(server, connection);
+    }
     return response->status;
 }
 
@@ -701,7 +791,7 @@ static bool refuse_by_route(struct http_server *server, const struct mg_request_
         return false;
     }
     http_request_init(request, info->request_method, "", "");
-    if (info->num_headers > 0 ? take_head(request, info) != HEAD_IS_PLAIN
+    if (info->num_headers > 0 ? take_head(request, info, &len) != HEAD_IS_PLAIN
                               : !head_read_lines(request, (char *)version + strlen(version) + 2)) {
         return false;
     }
@@ -731,7 +821,7 @@ static void answer_unreadable(struct http_server *server, struct mg_connection *
     if (status == 505 || (info->http_version != NULL && !is_version_known(info->http_version))) {
         http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0",
                      NULL);
-    } else if (clock_mono_us() - data->idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
+    } else if (clock_mono_us() - data->parked.idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
         http_problem(request, response, HTTP_REQUEST_TIMEOUT,
                      "the head of the request did not arrive whole in time", NULL);
     } else if (status == 413 ||
@@ -773,12 +863,13 @@ static void answer_dropped(struct http_server *server, struct mg_connection *con
     struct http_request *request = &buffers->request;
     struct http_response *response = &buffers->response;
     const struct http_route *route = NULL;
+    size_t head_bytes;
     enum head_fault fault;
 
     http_response_reset(response);
     http_request_init(request, info->request_method, "", "");
     request->start_us = clock_mono_us();
-    fault = take_head(request, info);
+    fault = take_head(request, info, &head_bytes);
     if (request->method + strlen(request->method) + 1 != info->request_uri ||
         !head_set_target(request, (char *)info->request_uri)) {
         fault = HEAD_BAD_LINE;
@@ -808,7 +899,7 @@ static void on_connection_close(const struct mg_connection *connection)
     if (!data->is_unreadable && info != NULL && info->request_method != NULL &&
         info->request_uri != NULL && info->http_version != NULL && info->local_uri_raw == NULL) {
         atomic_fetch_add(&server->in_flight, 1);
-        atomic_store(&data->idle_since_us, 0);
+        atomic_store(&data->parked.idle_since_us, 0);
         answer_dropped(server, (struct mg_connection *)connection);
         atomic_fetch_sub(&server->in_flight, 1);
     }

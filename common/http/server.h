@@ -8,7 +8,10 @@
  * threads come back. When nearly all are taken, connections that send nothing are closed,
  * because a client that wants an answer sends its request at once. And a request that still finds
  * nearly all of them taken gets a 503 and its connection ends, so that the threads that are left
- * can say so to others too. */
+ * can say so to others too.
+ *
+ * While nothing comes on a connection its thread may sleep, and watchers answer requests for what
+ * is ready in memory (parked.h). */
 #ifndef FASTSTOCK_COMMON_HTTP_SERVER_H
 #define FASTSTOCK_COMMON_HTTP_SERVER_H
 
@@ -21,6 +24,7 @@ struct http_server_options {
     const char *host;
     int64_t port;
     int64_t threads;
+    int64_t watchers;              /* threads for answers that are ready; 0: none */
     int64_t request_timeout_ms;    /* a handler's deadline, from the end of the request, its body
                                       included */
     int64_t read_timeout_ms;       /* for a head or a body to arrive, and for an answer to leave */

@@ -188,11 +188,11 @@ void ops_metrics(const struct http_request *request, struct http_response *respo
 }
 
 const struct http_route ops_routes[] = {
-    {"GET", "/livez", handle_alive, false},
-    {"GET", "/readyz", handle_readyz, false},
-    {"GET", "/startupz", handle_alive, false},
-    {"GET", "/version", handle_version, false},
-    {"GET", "/health", ops_health, false},
-    {"GET", "/metrics", ops_metrics, false},
-    {NULL, NULL, NULL, false},
+    {"GET", "/livez", handle_alive, NULL, false},
+    {"GET", "/readyz", handle_readyz, NULL, false},
+    {"GET", "/startupz", handle_alive, NULL, false},
+    {"GET", "/version", handle_version, NULL, false},
+    {"GET", "/health", ops_health, NULL, false},
+    {"GET", "/metrics", ops_metrics, NULL, false},
+    {NULL, NULL, NULL, NULL, false},
 };

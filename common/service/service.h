@@ -14,6 +14,7 @@ struct service_settings {
     const char *http_host;
     int64_t http_port;
     int64_t http_threads;
+    int64_t http_watchers;
     int64_t http_keep_alive_timeout_ms;
     int64_t http_request_timeout_ms;
     int64_t http_read_timeout_ms;
@@ -42,6 +43,10 @@ extern const char *const service_log_levels[];
      4, 4096,                                                                                      \
      .help = "One thread per connection: more than the keep-alive connections of all "             \
              "proxies in front."},                                                                 \
+    {"http", "watchers", CONFIG_INT, SERVICE_AT(base, http_watchers), "2",                         \
+     0, 64,                                                                                        \
+     .help = "Threads that answer what is ready in memory, so that a connection's own thread "     \
+             "need not wake: one per core that the service has. 0: none."},                        \
     {"http", "keep_alive_timeout_ms", CONFIG_INT, SERVICE_AT(base, http_keep_alive_timeout_ms),    \
      "75000", 1, 3600000,                                                                          \
      .help = "How long an idle connection is kept; longer than the proxy in front keeps it "       \

@@ -252,9 +252,8 @@ static size_t cut_like_the_library(char *p, struct http_header headers[HTTP_HEAD
         if (*p != ':') {
             break;
         }
-        do {
-            *p++ = '\0';
-        } while (*p == ' ' || *p == '\t');
+        *p++ = '\0';
+        p += strspn(p, " \t");
         headers[count++] = (struct http_header){.name = name, .value = p};
         p += strcspn(p, "\r\n");
         if (p[0] == '\r' && p[1] == '\n') {
@@ -299,6 +298,41 @@ static void check_head(const char *text)
         must(strcmp(again.text, text) == 0);
     }
     strbuf_finish(&again);
+    free(copy);
+}
+
+/* A plain GET is one for the library too, and both show the same headers. */
+static void check_plain_get(const char *text)
+{
+    struct http_header headers[HTTP_HEADERS_MAX];
+    struct head_reader reader;
+    struct http_request request;
+    struct http_request again;
+    char *copy = strdup(text);
+    size_t len = strlen(text);
+    size_t taken;
+
+    must(copy != NULL);
+    taken = head_read_plain_get(&request, copy, len);
+    if (taken > 0) {
+        char *other = strdup(text);
+        char *version = strstr(other, "1.1\r\n");
+
+        must(taken <= len && memcmp(text + taken - 4, "\r\n\r\n", 4) == 0);
+        must(*request.path == '/' && strncmp(text + 4, request.path, strlen(request.path)) == 0);
+        other[taken - 1] = version[3] = version[4] = '\0';
+        must(cut_like_the_library(version + 5, headers) == request.header_count);
+        http_request_init(&again, "GET", request.path, request.query);
+        head_begin(&reader, &again, version);
+        for (size_t i = 0; i < request.header_count; i++) {
+            head_add(&reader, headers[i].name, (char *)headers[i].value);
+            must(strcmp(headers[i].name, request.headers[i].name) == 0);
+            must(strcmp(headers[i].value, request.headers[i].value) == 0);
+        }
+        head_end(&reader);
+        must(head_fault(&reader, version) == HEAD_IS_PLAIN);
+        free(other);
+    }
     free(copy);
 }
 
@@ -355,7 +389,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const of_text[])(const char *text) = {
         read_query, read_etags, read_headers, read_url,    write_json,
-        read_lines, check_head, read_target,  read_cursor, read_cache_control};
+        read_lines, check_head, read_target,  read_cursor, read_cache_control, check_plain_get};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -365,7 +399,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    choice = (size_t)(data[0] - '0') % choices; /* '0' to ';' in a seed */
+    choice = (size_t)(data[0] - '0') % choices; /* '0' to '<' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
         copy = malloc(

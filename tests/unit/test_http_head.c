@@ -212,6 +212,107 @@ static void test_a_head_that_stands_again(void **state)
     assert_false(head_stands_again("POST", "{\"delta\":1}", 11));
 }
 
+/* --- plain requests --------------------------------------------------------------------------- */
+
+#define PLAIN "GET /api/products/7?page=2&ids=1,2 HTTP/1.1\r\nHost: h\r\nMin-Version:  7 \r\n\r\n"
+
+static void test_a_plain_get(void **state)
+{
+    char text[] = PLAIN "GET /next";
+    struct http_request request;
+
+    (void)state;
+    assert_int_equal(head_read_plain_get(&request, text, sizeof(text) - 1), sizeof(PLAIN) - 1);
+    assert_string_equal(request.method, "GET");
+    assert_string_equal(request.path, "/api/products/7");
+    assert_string_equal(request.query, "page=2&ids=1,2");
+    assert_int_equal(request.header_count, 2);
+    assert_string_equal(http_header(&request, HTTP_MIN_VERSION), "7");
+    assert_string_equal(text + sizeof(PLAIN) - 1, "GET /next");
+}
+
+static void test_plain_gets_that_are_not_whole(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len < sizeof(PLAIN) - 1; len++) {
+        char text[] = PLAIN;
+        struct http_request request;
+
+        check_row(head_read_plain_get(&request, text, len) == 0, "%zu bytes", len);
+    }
+}
+
+static void test_gets_that_are_not_plain(void **state)
+{
+    static const char *const rows[] = {
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "get / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\nHost: h\r\n\r\n",
+        "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /%31 HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /../a HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /\xC3\xA9 HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /a?b=%31 HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /a?b?c HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\nX: 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost:\th\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\n\n\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        struct http_request request;
+        char text[HEAD_SIZE];
+
+        snprintf(text, sizeof(text), "%s", rows[i]);
+        check_row(head_read_plain_get(&request, text, strlen(text)) == 0, "row %zu is taken", i);
+    }
+}
+
+static void add_plain(struct strbuf *out, size_t headers, size_t blanks)
+{
+    strbuf_clear(out);
+    strbuf_adds(out, "GET / HTTP/1.1\r\nHost: h\r\n");
+    for (size_t i = 0; i < headers; i++) {
+        strbuf_adds(out, "X: 1\r\n");
+    }
+    strbuf_addf(out, "X:%*s1\r\n\r\n", (int)blanks, " ");
+}
+
+static void test_plain_gets_without_room(void **state)
+{
+    struct strbuf text = STRBUF_EMPTY;
+    struct http_request request;
+
+    (void)state;
+    add_plain(&text, HTTP_HEADERS_MAX - 3, 1);
+    assert_int_equal(head_read_plain_get(&request, text.text, text.len), text.len);
+    add_plain(&text, HTTP_HEADERS_MAX - 2, 1);
+    assert_int_equal(head_read_plain_get(&request, text.text, text.len), 0);
+    add_plain(&text, 0, HEAD_BYTES_MAX - 100);
+    assert_int_equal(head_read_plain_get(&request, text.text, text.len), text.len);
+    add_plain(&text, 0, HEAD_BYTES_MAX);
+    assert_int_equal(head_read_plain_get(&request, text.text, text.len), 0);
+    strbuf_finish(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +324,10 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_a_head_that_stands_again),
         cmocka_unit_test(test_lines_that_are_not_plain),
+        cmocka_unit_test(test_a_plain_get),
+        cmocka_unit_test(test_plain_gets_that_are_not_whole),
+        cmocka_unit_test(test_gets_that_are_not_plain),
+        cmocka_unit_test(test_plain_gets_without_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

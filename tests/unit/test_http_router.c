@@ -75,12 +75,12 @@ static void test_paths(void **state)
 enum { PRODUCTS, PRODUCT, PRODUCT_STOCK, UPDATE_STOCK, HEALTH };
 
 static const struct http_route all_routes[] = {
-    [PRODUCTS] = {"GET", "/api/products", answer, false},
-    [PRODUCT] = {"GET", "/api/products/{id}", answer, false},
-    [PRODUCT_STOCK] = {"GET", "/api/products/{id}/stock", answer, false},
-    [UPDATE_STOCK] = {"POST", "/api/products/{id}/update-stock", answer, false},
-    [HEALTH] = {"GET", "/health", answer, false},
-    {NULL, NULL, NULL, false},
+    [PRODUCTS] = {"GET", "/api/products", answer, NULL, false},
+    [PRODUCT] = {"GET", "/api/products/{id}", answer, NULL, false},
+    [PRODUCT_STOCK] = {"GET", "/api/products/{id}/stock", answer, NULL, false},
+    [UPDATE_STOCK] = {"POST", "/api/products/{id}/update-stock", answer, NULL, false},
+    [HEALTH] = {"GET", "/health", answer, NULL, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 /* A system of two services, with a path that both of them have. */
@@ -93,10 +93,10 @@ static const struct http_known_route system_routes[] = {
     {NULL, NULL, NULL},
 };
 static const struct http_route writer_routes[] = {
-    {"POST", "/api/products/{id}/update-stock", answer, false},
-    {"POST", "/api/orders", answer, false},
-    {"DELETE", "/api/orders", answer, false}, /* of its own: the system does not know of it */
-    {NULL, NULL, NULL, false},
+    {"POST", "/api/products/{id}/update-stock", answer, NULL, false},
+    {"POST", "/api/orders", answer, NULL, false},
+    {"DELETE", "/api/orders", answer, NULL, false}, /* of its own: the system does not know of it */
+    {NULL, NULL, NULL, NULL, false},
 };
 
 static struct http_request request_of(const char *method, const char *path)
