@@ -115,7 +115,8 @@ bool products_read_hit(struct products_read *read, const struct read_wish *wish,
                             ? ret_hit->found.product->read.us
                             : watermark_us;
     ret_hit->age_us = freshness_age_us(freshness, ret_hit->as_of_us);
-    ret_hit->is_stale = ret_hit->age_us > freshness->max_staleness_us;
+    ret_hit->is_stale =
+        ret_hit->age_us > freshness->max_staleness_us || ret_hit->age_us > wish->age_max_us;
     if (ret_hit->age_us > wish->age_max_us &&
         (ret_hit->age_us > freshness->stale_if_error_us || !is_database_away(read))) {
         return false;
@@ -191,8 +192,10 @@ static void note_outdated(const struct products_read *read, const struct read_wi
     }
 }
 
-/* A state that L1 has, however old, as far as an outage of the stores excuses it. */
-static void take_spare(struct products_read *read, struct flights_item *item)
+/* A state that L1 has, however old, as far as an outage of the stores excuses it; marked as stale
+ * when it is not as fresh as the request wishes. */
+static void take_spare(struct products_read *read, const struct read_wish *wish,
+                       struct flights_item *item)
 {
     const struct freshness *freshness = read->options.freshness;
     const struct read_wish any = {.age_max_us = freshness->stale_if_error_us};
@@ -204,8 +207,15 @@ static void take_spare(struct products_read *read, struct flights_item *item)
         item->product = NULL;
         status = STATUS_UNAVAILABLE;
     }
-    if (item->product == NULL) {
-        item->status = take_hit(read, &any, item) ? STATUS_OK : status;
+    if (item->product != NULL) {
+        return;
+    }
+    item->status = status;
+    if (take_hit(read, &any, item)) {
+        item->status = STATUS_OK;
+        if (wish->is_past_l1 || freshness_age_us(freshness, item->as_of_us) > wish->age_max_us) {
+            item->source = TIER_STALE;
+        }
     }
 }
 
@@ -219,6 +229,6 @@ void products_read_load(struct products_read *read, const struct read_wish *wish
     note_outdated(read, wish, items, count);
     flights_load_newer(read->flights, items, count, deadline_us);
     for (size_t i = 0; i < count; i++) {
-        take_spare(read, &items[i]);
+        take_spare(read, wish, &items[i]);
     }
 }

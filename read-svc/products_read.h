@@ -63,7 +63,7 @@ struct read_hit {
     struct l1_found found;
     int64_t as_of_us;
     int64_t age_us;
-    bool is_stale; /* older than max_staleness_us, by the wish or because PostgreSQL is away */
+    bool is_stale; /* older than max_staleness_us, or than the wish because PostgreSQL is away */
 };
 
 /* The answer that L1 has, if it is good enough; false also when the wish goes past L1. */

@@ -489,6 +489,22 @@ def test_answers_grow_old_and_end(stack, database, own_reader, whole_again, how,
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_less_fresh_than_asked_for_is_marked(stack, database, own_reader, whole_again, how):
+    """Also when a plain read would still be fresh."""
+    id = database.create_product(stock=5)
+    with own_reader(redis=False, max_staleness_ms=3_600_000) as reader:
+        in_memory(reader, f"/api/products/{id}")
+        with getattr(stack, how)("postgres"):
+            eventually(lambda: age(reader.product(id, PLAIN)) >= 2, "two seconds have passed")
+            for choice in ("no-cache", "max-age=0", "max-age=1"):
+                for path in (f"/api/products/{id}", f"/api/stock?ids={id}"):
+                    reply = reader.get(path, asking(choice))
+                    assert seen(reply) == (1, 5) and tier(reply) == STALE and age(reply) >= 2
+            for choice in (PLAIN, asking("max-age=3600")):
+                assert tier(reader.product(id, choice)) == L1
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_max_stale_is_answered_at_once(stack, database, own_reader, whole_again, how):
     """By those who would rather have something old: no store is asked."""
     id = database.create_product(stock=5)
