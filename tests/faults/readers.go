@@ -21,6 +21,8 @@ type shop struct {
 	byID     map[int64]*ware
 	writes   []*write
 	views    Views
+	// isPlain: no client asks with no-cache, because such reads bring other caches up to date.
+	isPlain bool
 }
 
 // A ware is a product as the clients know it.
@@ -199,7 +201,7 @@ func (v *visitor) chooseAsk() string {
 	switch n := v.random.Intn(10); {
 	case n < 5:
 		return askPlain
-	case n < 7:
+	case n < 7 || v.shop.isPlain:
 		return askMaxAge
 	}
 	return askNoCache

@@ -73,7 +73,8 @@ func (s *stack) promise() (Promise, error) {
 
 // round lets clients of a new shop work while things break, and judges what they saw.
 func (t *readTest) round(number int, length time.Duration) error {
-	s := &shop{run: t.run, name: fmt.Sprintf("%s/%d", t.name, number), byID: map[int64]*ware{}}
+	s := &shop{run: t.run, name: fmt.Sprintf("%s/%d", t.name, number), byID: map[int64]*ware{},
+		isPlain: (t.seed+int64(number))%2 == 0}
 	from := t.now()
 	if err := s.open(); err != nil {
 		return err

@@ -321,7 +321,7 @@ func (v *Views) judgeHeaders(s *Sight) string {
 		return "a stale answer without Age"
 	case s.isStale() && age > v.Promise.IfError:
 		return "a stale answer above stale_if_error"
-	case !s.isStale() && age > v.Promise.Staleness:
+	case !s.isStale() && s.Tier != "db" && age > v.Promise.Staleness:
 		return "an answer above the bound that is not marked as stale"
 	}
 	return ""
