@@ -22,7 +22,7 @@ def declared():
     names = {
         name
         for file in sources
-        for name in re.findall(r'"((?:http|faststock|process)_[a-z_]+)"', file.read_text())
+        for name in re.findall(r'"((?:http|faststock|process)_[a-z0-9_]+)"', file.read_text())
     }
     if not names:
         pytest.skip("the services' sources are not here")
