@@ -5,6 +5,9 @@
 int64_t freshness_claim_us(const struct freshness *freshness, const struct product *product,
                            int64_t watermark_us)
 {
+    if (watermark_refuses(freshness->watermark, product->read)) {
+        return 0;
+    }
     return watermark_us > product->read.us && versions_vouch(freshness->versions, product)
                ? watermark_us
                : product->read.us;

@@ -25,7 +25,8 @@ struct freshness {
     int64_t stale_if_error_us;
 };
 
-/* The moment that a state from L2 claims, which was loaded after the watermark was read. */
+/* The moment that a state from L2 claims, which was loaded after the watermark was read; 0: it may
+ * hold what was never committed, or was lost. */
 int64_t freshness_claim_us(const struct freshness *freshness, const struct product *product,
                            int64_t watermark_us);
 

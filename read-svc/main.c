@@ -60,10 +60,12 @@ static struct product_cache *open_cache(const struct settings *s)
     return product_cache_create(&options);
 }
 
-static struct pg_store *open_database(const struct settings *s, const char *name, const char *url)
+static struct pg_store *open_database(const struct settings *s, const char *name, const char *url,
+                                      bool needs_primary)
 {
     struct pg_options options = {.store = s->stores.database,
                                  .application = SERVICE,
+                                 .needs_primary = needs_primary,
                                  .is_prepared = s->stores.database_prepared != 0};
 
     options.store.name = name;
@@ -78,7 +80,7 @@ static struct pg_store *open_ledger(const struct settings *s)
     struct settings own = *s;
 
     own.stores.database.size = 1;
-    return open_database(&own, "postgres-ledger", s->stores.database.url);
+    return open_database(&own, "postgres-ledger", s->stores.database.url, true);
 }
 
 /* What judges cached states, and L1, which is judged by it. */
@@ -137,11 +139,11 @@ static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
 
 static int serve(const struct settings *s)
 {
-    struct stores stores = {.cache = open_cache(s),
-                            .database = open_database(s, "postgres", s->stores.database.url),
-                            .replica =
-                                open_database(s, "postgres-replica", s->database_replica_url),
-                            .ledger = open_ledger(s)};
+    struct stores stores = {
+        .cache = open_cache(s),
+        .database = open_database(s, "postgres", s->stores.database.url, true),
+        .replica = open_database(s, "postgres-replica", s->database_replica_url, false),
+        .ledger = open_ledger(s)};
     struct freshness freshness = open_freshness(s);
     struct handlers handlers;
     struct follower *follower;

@@ -205,9 +205,16 @@ static int reason_to_begin(const struct tail *tail, const struct round *round)
 /* Readers stop trusting the caches first, and trust them again once these are empty. */
 static void begin_anew(struct tail *tail, const struct round *round, int reason)
 {
+    int64_t since_us = round->read_us;
+
+    /* states that were read before a clock was set back claim to be of later */
+    if (reason == BEGUN_WENT_BACK &&
+        tail->last.read_us + round->sent_us > since_us + tail->last.sent_us) {
+        since_us = tail->last.read_us + round->sent_us - tail->last.sent_us + CLOCK_US_PER_S;
+    }
     watermark_reset(tail->options.watermark);
     l1_drop_all(tail->options.l1);
-    versions_begin(tail->options.versions, round->timeline, round->read_us);
+    versions_begin(tail->options.versions, round->timeline, since_us);
     if (reason == BEGUN_TIMELINE || reason == BEGUN_WENT_BACK) {
         catalog_load_anew(tail->options.catalog);
     }

@@ -62,16 +62,20 @@ struct tier *tier_database_create(const struct tier_database_options *options)
 
 /* --- one statement ---------------------------------------------------------------------------- */
 
-/* The mark tells whether the WAL up to $2 has been replayed here, and when the last commit was made
- * that a standby has replayed. */
 static const struct pg_statement products_statement = {
     .name = "products",
-    .param_count = 2,
-    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", mark.has_replayed, mark.replayed"
-           " FROM (SELECT (NOT pg_is_in_recovery() OR"
-           "  pg_last_wal_replay_lsn() >= $2::pg_lsn)::int AS has_replayed,"
-           "  extract(epoch FROM pg_last_xact_replay_timestamp()) AS replayed) AS mark"
+    .param_count = 1,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS " FROM (SELECT 1) AS mark"
            " LEFT JOIN products AS product ON product.id = ANY($1::bigint[]) ORDER BY product.id"};
+
+/* Of a replica: also whether the WAL up to $2 was replayed there before, and when the last commit
+ * was made that it has replayed. */
+static const struct pg_statement replayed_statement = {
+    .name = "products_replayed",
+    .param_count = 2,
+    .sql = "SELECT " PRODUCT_ROWS_COLUMNS ", product.has_replayed::int,"
+           " extract(epoch FROM pg_last_xact_replay_timestamp())"
+           " FROM products_replayed($1::bigint[], $2::pg_lsn) AS product"};
 
 enum { COLUMN_HAS_REPLAYED = PRODUCT_ROWS_NEXT, COLUMN_REPLAYED };
 
@@ -152,12 +156,13 @@ static void log_unreadable(struct tier_database *database, int64_t id, const str
 static struct product_read read_of(const struct question *question, const struct pg_result *result,
                                    bool has_replayed)
 {
-    const char *replayed = pg_text(result, 0, COLUMN_REPLAYED);
     struct product_read read = {.us = 0};
+    const char *replayed;
 
     if (!question->is_replica) {
         return product_rows_read(result);
     }
+    replayed = pg_text(result, 0, COLUMN_REPLAYED);
     if (has_replayed) {
         return question->mark->read;
     }
@@ -203,13 +208,17 @@ static enum status ask_once(struct question *question, struct members members,
     enum status status;
 
     add_ids(&params, question->batch, members);
-    pg_params_add_text(&params, question->mark == NULL ? "0/0" : question->mark->lsn);
-    status = pg_run(question->server, &products_statement, pg_params_values(&params),
-                    question->deadline_us, &result, ret_error);
+    if (question->is_replica) {
+        pg_params_add_text(&params, question->mark == NULL ? "0/0" : question->mark->lsn);
+    }
+    status =
+        pg_run(question->server, question->is_replica ? &replayed_statement : &products_statement,
+               pg_params_values(&params), question->deadline_us, &result, ret_error);
     pg_params_finish(&params);
     question->statements_left--;
     if (status == STATUS_OK) {
-        bool has_replayed = question->mark != NULL && pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1;
+        bool has_replayed = question->is_replica && question->mark != NULL &&
+                            pg_int(result, 0, COLUMN_HAS_REPLAYED) == 1;
 
         if (has_replayed || !question->is_judged) {
             take_rows(question, result, members, read_of(question, result, has_replayed));

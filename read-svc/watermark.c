@@ -69,16 +69,27 @@ bool watermark_judges(const struct watermark *watermark, struct product_read rea
            read.us > atomic_load(&watermark->since_us);
 }
 
-int64_t watermark_age_us(const struct watermark *watermark, int64_t as_of_us, int64_t now_us)
+/* The most that PostgreSQL's clock may show now. */
+static int64_t latest_us(const struct watermark *watermark, int64_t now_us)
 {
     int64_t asked_us = atomic_load(&watermark->asked_us);
     int64_t ahead_us = atomic_load(&watermark->ahead_us);
-    int64_t age_us;
 
-    if (asked_us == 0) {
-        age_us = clock_wall_us() - as_of_us;
-    } else {
-        age_us = ahead_us + now_us + (now_us - asked_us) / DRIFT_DIVISOR + 1 - as_of_us;
-    }
+    return asked_us == 0 ? clock_wall_us()
+                         : ahead_us + now_us + (now_us - asked_us) / DRIFT_DIVISOR + 1;
+}
+
+bool watermark_refuses(const struct watermark *watermark, struct product_read read)
+{
+    uint32_t timeline = atomic_load(&watermark->timeline);
+
+    return timeline != 0 &&
+           (read.timeline != timeline || read.us > latest_us(watermark, clock_mono_us()));
+}
+
+int64_t watermark_age_us(const struct watermark *watermark, int64_t as_of_us, int64_t now_us)
+{
+    int64_t age_us = latest_us(watermark, now_us) - as_of_us;
+
     return age_us > 0 ? age_us : 0;
 }

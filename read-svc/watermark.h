@@ -52,6 +52,11 @@ int64_t watermark_get(const struct watermark *watermark);
  * change that may be missing in it? */
 bool watermark_judges(const struct watermark *watermark, struct product_read read);
 
+/* Was the row read on another timeline than the one that is followed, or at a moment that
+ * PostgreSQL's clock has not reached (it was set back)? Then it claims nothing. False while none is
+ * followed. */
+bool watermark_refuses(const struct watermark *watermark, struct product_read read);
+
 /* How old a state may be that holds everything committed before `as_of_us`; never negative. Without
  * any round yet, this machine's clock is taken for PostgreSQL's, which only says how stale a stale
  * answer is. */

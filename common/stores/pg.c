@@ -50,6 +50,7 @@ struct parameters {
 struct pg_store {
     const char *name;
     bool needs_writes;
+    bool needs_primary;
     int64_t timeout_ms;
     int64_t url_timeout_us; /* connect_timeout of the URL; INT64_MAX: none */
     PQconninfoOption *url;
@@ -452,20 +453,30 @@ void pg_result_free(struct pg_result *result)
 static const struct pg_statement probe_statement = {
     .sql = "SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"};
 
-/* Does the server answer, and take writes if they are needed? STATUS_UNAVAILABLE: it does not take
- * them. */
+/* Is not every server that answers of use? */
+static bool is_particular(const struct pg_store *store)
+{
+    return store->needs_writes || store->needs_primary;
+}
+
+/* Does the server answer, and is it of use? STATUS_UNAVAILABLE: it is of none. */
 static enum status probe(struct session *session, int64_t deadline_us, struct pg_error *error)
 {
     struct pg_store *store = session->store;
     PGresult *result = NULL;
     enum status status = run_unnamed(session, &probe_statement, NULL, deadline_us, &result, error);
 
-    if (status == STATUS_OK && store->needs_writes) {
-        if (strcmp(PQgetvalue(result, 0, 0), "on") == 0) {
+    if (status == STATUS_OK && is_particular(store)) {
+        bool is_standby = strcmp(PQgetvalue(result, 0, 1), "t") == 0;
+
+        if (store->needs_writes && strcmp(PQgetvalue(result, 0, 0), "on") == 0) {
             fill_error(error, READ_ONLY,
-                       strcmp(PQgetvalue(result, 0, 1), "t") == 0
+                       is_standby
                            ? "it is a hot standby, which takes no writes"
                            : "its transactions are read-only (default_transaction_read_only)");
+            status = STATUS_UNAVAILABLE;
+        } else if (store->needs_primary && is_standby) {
+            fill_error(error, READ_ONLY, "it is a hot standby, which may lack the last commits");
             status = STATUS_UNAVAILABLE;
         } else {
             atomic_store(&store->probed_us, clock_mono_us());
@@ -484,7 +495,8 @@ static enum status session_refresh(void *arg, int64_t deadline_us, char error[PO
     struct pg_error why = {.sqlstate = ""};
     enum status status;
 
-    if (!session->store->needs_writes || clock_mono_us() - probed_us < PROBE_MS * CLOCK_US_PER_MS) {
+    if (!is_particular(session->store) ||
+        clock_mono_us() - probed_us < PROBE_MS * CLOCK_US_PER_MS) {
         return STATUS_OK;
     }
     status = probe(session, deadline_us, &why);
@@ -808,6 +820,11 @@ const struct config_url_kind pg_url_kind = {
 
 /* --- stores ----------------------------------------------------------------------------------- */
 
+static bool names_several(const char *hosts)
+{
+    return hosts != NULL && strchr(hosts, ',') != NULL;
+}
+
 /* What the URL says, in the store. */
 static void take_url(struct pg_store *store, const struct pg_options *options)
 {
@@ -820,6 +837,8 @@ static void take_url(struct pg_store *store, const struct pg_options *options)
     add_parameter(&store->parameters, "fallback_application_name", options->application);
     add_parameter(&store->parameters, "client_encoding", "UTF8");
     store->session_attrs = url_value(store->url, "target_session_attrs");
+    store->needs_primary = options->needs_primary && store->session_attrs == NULL &&
+                           names_several(url_value(store->url, "host"));
     balance = url_value(store->url, "load_balance_hosts"); /* since libpq 16 */
     store->hosts = pg_hosts_create(url_value(store->url, "host"), url_value(store->url, "hostaddr"),
                                    url_value(store->url, "port"),

@@ -40,7 +40,9 @@ struct pg_options {
     struct store_options store; /* url: a libpq URL, which pg_url_kind takes */
     const char *application;    /* application_name; borrowed for the life of the process */
     bool needs_writes;          /* a server that takes none counts as away */
-    bool is_prepared;           /* statements are prepared by name */
+    bool needs_primary; /* a hot standby counts as away, if the URL names several servers and does
+                           not say by target_session_attrs which ones will do */
+    bool is_prepared;   /* statements are prepared by name */
 };
 
 /* postgres:// and postgresql:// URLs. Checks all that libpq would refuse before it asks a server:

@@ -39,7 +39,11 @@ static bool is_page_fresh(const struct http_request *request, struct http_respon
         answers_refuse(request, response, STATUS_UNAVAILABLE);
         return false;
     }
-    *ret_source = page->ids.age_us > handlers->freshness->max_staleness_us ? TIER_STALE : TIER_L1;
+    if (page->ids.age_us > handlers->freshness->max_staleness_us) {
+        *ret_source = TIER_STALE;
+    } else {
+        *ret_source = page->ids.count == 0 ? TIER_CATALOG : TIER_L1;
+    }
     return true;
 }
 

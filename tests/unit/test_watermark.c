@@ -35,6 +35,27 @@ static void test_judges_reads_after_since_on_its_timeline(void **state)
     watermark_destroy(watermark);
 }
 
+static void test_refuses_what_cannot_be(void **state)
+{
+    struct watermark *watermark = watermark_create();
+    int64_t sent_us = clock_mono_us();
+
+    (void)state;
+    assert_false(
+        watermark_refuses(watermark, (struct product_read){.us = INT64_MAX, .timeline = 3}));
+    watermark_begin(watermark, 3, 1000);
+    watermark_move(watermark, 900000000, sent_us);
+    assert_false(
+        watermark_refuses(watermark, (struct product_read){.us = 900000000, .timeline = 3}));
+    assert_false(watermark_refuses(watermark, (struct product_read){.us = 1, .timeline = 3}));
+    assert_true(
+        watermark_refuses(watermark, (struct product_read){.us = 900000000, .timeline = 2}));
+    /* a day later than PostgreSQL's clock can show */
+    assert_true(watermark_refuses(
+        watermark, (struct product_read){.us = 900000000 + INT64_C(86400000000), .timeline = 3}));
+    watermark_destroy(watermark);
+}
+
 static void test_ages_are_upper_bounds_and_grow(void **state)
 {
     struct watermark *watermark = watermark_create();
@@ -72,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_knows_nothing_at_first),
         cmocka_unit_test(test_judges_reads_after_since_on_its_timeline),
+        cmocka_unit_test(test_refuses_what_cannot_be),
         cmocka_unit_test(test_ages_are_upper_bounds_and_grow),
         cmocka_unit_test(test_before_any_round_this_machine_tells_the_age),
     };
