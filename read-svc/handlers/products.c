@@ -18,6 +18,12 @@ void handle_product(const struct http_request *request, struct http_response *re
     answers_product(request, response, context, L1_PRODUCT);
 }
 
+bool handle_product_quickly(const struct http_request *request, struct http_response *response,
+                            void *context)
+{
+    return answers_product_quickly(request, response, context, L1_PRODUCT);
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 /* What a client asked for, and the ids that these are. */

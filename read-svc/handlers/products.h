@@ -5,6 +5,7 @@
 #include "common/http/router.h"
 
 http_handler handle_product;
+http_quick_handler handle_product_quickly;
 http_handler handle_products;
 
 #endif

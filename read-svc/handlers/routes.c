@@ -9,8 +9,8 @@
 #include "common/service/ops.h"
 
 const struct http_route routes[] = {
-    {"GET", API_PRODUCT_STOCK, handle_product_stock, NULL, false},
-    {"GET", API_PRODUCT, handle_product, NULL, false},
+    {"GET", API_PRODUCT_STOCK, handle_product_stock, handle_product_stock_quickly, false},
+    {"GET", API_PRODUCT, handle_product, handle_product_quickly, false},
     {"GET", API_PRODUCTS, handle_products, NULL, false},
     {"GET", API_STOCK, handle_stock, NULL, false},
     {"GET", API_ORDERS, handle_orders, NULL, false},

@@ -31,6 +31,12 @@ void handle_product_stock(const struct http_request *request, struct http_respon
     answers_product(request, response, context, L1_STOCK);
 }
 
+bool handle_product_stock_quickly(const struct http_request *request,
+                                  struct http_response *response, void *context)
+{
+    return answers_product_quickly(request, response, context, L1_STOCK);
+}
+
 /* --- many stocks ------------------------------------------------------------------------------ */
 
 static bool is_repeated(const struct flights_item *items, size_t count, int64_t id)

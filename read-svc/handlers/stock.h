@@ -5,6 +5,7 @@
 #include "common/http/router.h"
 
 http_handler handle_product_stock;
+http_quick_handler handle_product_stock_quickly;
 http_handler handle_stock;
 
 #endif

@@ -13,7 +13,7 @@ import pytest
 from support.http_client import Client
 from support.metrics_text import Change
 from support.problems import assert_problem
-from support.raw_http import RawConnection, request_bytes
+from support.raw_http import RawConnection, request_bytes, used_connections
 from support.service_process import ServiceProcess
 from support.timing import scaled
 
@@ -45,6 +45,13 @@ def still_serves(client, pid):
     assert (
         health.status == 200 and health.json()["pid"] == pid
     ), "the service has died and come back"
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["new", "used"])
+def connections(request):
+    """On a used connection read-svc may answer another way (common/http/parked.h)."""
+    with used_connections(request.param):
+        yield
 
 
 @pytest.fixture
@@ -1005,11 +1012,11 @@ def test_a_refused_method_with_a_body(reader, writer, product_id):
 
 @pytest.fixture(scope="module")
 def impatient(stack, tmp_path_factory):
-    """A write-svc that gives a client 500 ms to send a request."""
+    """A write-svc that gives a client 500 ms to send a request, and 3 s for another one."""
     settings = {
         "database": {"url": stack.env["DATABASE_URL"]},
         "redis": {"url": stack.env["REDIS_URL"]},
-        "http": {"read_timeout_ms": 500},
+        "http": {"read_timeout_ms": 500, "keep_alive_timeout_ms": 3000},
     }
     with ServiceProcess("write-svc", tmp_path_factory.mktemp("impatient"), settings) as service:
         yield service.client

@@ -7,7 +7,7 @@ import pytest
 from support.http_client import Connection
 from support.metrics_text import scrape
 from support.problems import assert_problem
-from support.raw_http import RawConnection, exchange, request_bytes
+from support.raw_http import RawConnection, exchange, request_bytes, used_connections
 from support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.quick
@@ -20,6 +20,13 @@ READ_PATHS = [
     "/api/stock?ids={id}",
 ]
 WRITE_PATH = "/api/products/{id}/update-stock"
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["new", "used"])
+def connections(request):
+    """On a used connection read-svc may answer another way (common/http/parked.h)."""
+    with used_connections(request.param):
+        yield
 
 
 @pytest.fixture(params=["read-1", "read-2", "write-1", "write-2"])

@@ -34,6 +34,7 @@ COMMON = {
     "process_start_time_seconds": "gauge",
 }
 OF_READ = {
+    "http_requests_watched_total": "counter",
     "faststock_cache_requests_total": "counter",
     "faststock_cache_fills_total": "counter",
     "faststock_load_batch_size": "histogram",
