@@ -1,17 +1,10 @@
 """What prepared statements save: services of the bench's own, without Redis, so that each read is a
 miss, with `database.prepared` off and on, beside pgbench -M extended and -M prepared."""
 
-import contextlib
-import os
-import random
-import socket
 import statistics
-import subprocess
 import sys
-import time
-import urllib.request
 
-from lib.env import ROOT
+from lib import bench_service
 
 CONNECTIONS = 4  # of each side: as many statements are under way at once
 
@@ -33,46 +26,13 @@ SELECT * FROM change_stock(ARRAY[:id]::bigint[], '{1}', '{f}', '{NULL}', '{NULL}
 """
 
 
-def free_port():
-    """One below those that the system gives to outgoing connections (from 32768 on)."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-@contextlib.contextmanager
 def service(name, url, is_prepared):
-    """A service of its own; gives its URL."""
-    port, ops_port = free_port(), free_port()
     settings = {
         "DATABASE_URL": url,
         "FASTSTOCK_DATABASE_PREPARED": "on" if is_prepared else "off",
         "FASTSTOCK_DATABASE_POOL_SIZE": str(CONNECTIONS),
-        "FASTSTOCK_HTTP_HOST": "127.0.0.1",
-        "FASTSTOCK_HTTP_PORT": str(port),
-        "FASTSTOCK_OPS_HOST": "127.0.0.1",
-        "FASTSTOCK_OPS_PORT": str(ops_port),
-        "FASTSTOCK_LOG_LEVEL": "error",
     }
-    program = os.path.join(
-        ROOT, "build", os.environ.get("FASTSTOCK_PRESET", "release"), name, name
-    )
-    process = subprocess.Popen([program], env=settings, stdin=subprocess.DEVNULL)
-    try:
-        until = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{ops_port}/readyz", timeout=2).close()
-                break
-            if process.poll() is not None or time.monotonic() > until:
-                sys.exit(f"bench: a {name} at {url.rpartition('@')[2]} does not get ready")
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    return bench_service.service(name, settings)
 
 
 def measures(stack, url, name, lua, sql):

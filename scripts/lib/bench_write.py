@@ -25,9 +25,7 @@ TRIES_MAX = 25
 # Statistics of a server process are up to this old, when it has had a transaction since.
 STATISTICS_AGE_S = 1.0
 
-LUA_END = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
+FIGURES_LUA = """
 done = function(summary, latency)
   local e = summary.errors
   io.write(string.format("figures %d %d %d %d %d\\n", summary.requests, summary.duration,
@@ -35,6 +33,14 @@ done = function(summary, latency)
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
+
+LUA_END = (
+    """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+"""
+    + FIGURES_LUA
+)
 
 CHANGE_LUA = """
 request = function()
@@ -170,13 +176,13 @@ def wal_fsyncs(url):
 
 
 def wrk_figures(text):
-    """(rate, p50_ms, p99_ms) of what LUA_END prints."""
+    """(rate, p50_ms, p99_ms) of what FIGURES_LUA prints."""
     found = re.search(r"^figures (\d+) (\d+) (\d+) (\d+) (\d+)$", text, re.M)
     if not found:
         give_up(f"wrk told no figures: {text.strip()[-500:]}")
     requests, duration_us, p50_us, p99_us, errors = map(int, found.groups())
     if errors > 0 or requests == 0:
-        give_up(f"{errors} of {requests} requests failed; the log of write-1 may tell why:\n{text}")
+        give_up(f"{errors} of {requests} requests failed; the log may tell why:\n{text}")
     return requests * 1e6 / duration_us, p50_us / 1000, p99_us / 1000
 
 

@@ -1,6 +1,7 @@
-"""./dev bench write: it reads the figures right, leaves the stock as it was, and refuses to measure
-a PostgreSQL that may lose commits."""
+"""./dev bench read and write: they read the figures right. A run of write leaves the stock as it
+was, and refuses to measure a PostgreSQL that may lose commits."""
 
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from support.stack import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from lib import bench_write  # noqa: E402
+from lib import bench_read, bench_write  # noqa: E402
+
+NGINX_LUA = pathlib.Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 
 DURABLE = {
     "fsync": "on",
@@ -91,3 +94,32 @@ def test_a_run(stack, database):
     assert result.stdout.count("times pgbench at its best") == 2
     after = database.product(1)
     assert after["stock"] == before["stock"] and after["version"] > before["version"]
+
+
+@pytest.mark.quick
+def test_a_row_of_reads():
+    peer, own = (bench_read.Figures(rate, rate / 1000, rate / 100) for rate in (1000, 2500))
+    assert bench_read.table_row("stock", "nginx", peer, own) == (
+        "| stock | nginx | 1,000 | 2,500 | 2.50 | 1.00, 10.00 | 2.50, 25.00 |"
+    )
+
+
+@pytest.mark.skipif(
+    not shutil.which("wrk") or not NGINX_LUA.exists(),
+    reason="wrk and nginx's Lua (./dev packages load bench) are not installed",
+)
+def test_a_run_of_reads(stack):
+    result = subprocess.run(
+        [ROOT / "dev", *"bench read --seconds 1 --rounds 1".split()], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result
+    rows = [line.split("|") for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert [(row[1].strip(), row[2].strip()) for row in rows] == [
+        ("", "peer"),
+        ("stock", "nginx, Lua"),
+        ("stock", "civetweb alone"),
+        ("stock, an nginx in front", "nginx, Lua"),
+        ("page of 20", "nginx, Lua"),
+    ]
+    for row in rows[1:]:
+        assert all(float(row[column].replace(",", "")) > 0 for column in (3, 4, 5)), row

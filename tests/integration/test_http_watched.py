@@ -29,7 +29,7 @@ FIRST = 3
 @contextlib.contextmanager
 def a_server(way, keep_alive_ms=60_000):
     port = free_port()
-    program = ROOT / "build" / PRESET / "tests" / "unit" / "bench_http"
+    program = ROOT / "build" / PRESET / "tests" / "bench" / "bench_http"
     process = subprocess.Popen([program, way, str(port), str(keep_alive_ms)])
     client = Client(f"http://127.0.0.1:{port}")
     try:
