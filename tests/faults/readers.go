@@ -49,7 +49,7 @@ type write struct {
 const (
 	hotProducts  = 4
 	coldProducts = 150
-	shopWriters  = 6
+	shopWriters  = 10
 	shopReaders  = 14
 	perPage      = 50
 )

@@ -206,12 +206,37 @@ func (s *readStack) faultsOfLinks() []fault {
 			cut(3, 8, func(random *rand.Rand) []*pipe {
 				return append(s.links("write", redis), s.links("read", pooled, direct)...)
 			})},
+		{"products held, writers cut from Redis", 3, true, s.holdProducts},
 		{"slow links", 4, true, func(random *rand.Rand) error {
 			links := s.links([]string{"read", "write", ""}[random.Intn(3)],
 				[][]string{{redis}, {pooled, direct}, {redis, pooled, direct}}[random.Intn(3)]...)
 			return breakFor(links, flowing, seconds(random, 0.02, 0.7), seconds(random, 1, 5))
 		}},
 	}
+}
+
+// holdProducts locks rows for parts of a second, so that writes of them commit long after others
+// that began later, and no reader hears of that but from the ledger.
+func (s *readStack) holdProducts(random *rand.Rand) error {
+	links := s.links("write", "REDIS_URL")
+	for _, p := range links {
+		p.set(torn, 0)
+	}
+	defer func() {
+		for _, p := range links {
+			p.set(flowing, 0)
+		}
+	}()
+	for until := time.Now().Add(seconds(random, 3, 6)); time.Now().Before(until); {
+		err := execute(s.sql(), fmt.Sprintf(`WITH held AS (SELECT id FROM products
+			WHERE name LIKE '%s/%%' AND deleted_at IS NULL AND id %% 8 = %d ORDER BY id FOR UPDATE)
+			SELECT pg_sleep(%f), count(*) FROM held`, s.run.name, random.Intn(8),
+			seconds(random, 0.1, 0.6).Seconds()))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func breakFor(links []*pipe, flow flow, delay, time_ time.Duration) error {
