@@ -206,7 +206,7 @@ func (s *readStack) faultsOfLinks() []fault {
 			cut(3, 8, func(random *rand.Rand) []*pipe {
 				return append(s.links("write", redis), s.links("read", pooled, direct)...)
 			})},
-		{"products held, writers cut from Redis", 3, true, s.holdProducts},
+		{"late commits, writers cut from Redis", 3, true, s.commitLate},
 		{"slow links", 4, true, func(random *rand.Rand) error {
 			links := s.links([]string{"read", "write", ""}[random.Intn(3)],
 				[][]string{{redis}, {pooled, direct}, {redis, pooled, direct}}[random.Intn(3)]...)
@@ -215,9 +215,9 @@ func (s *readStack) faultsOfLinks() []fault {
 	}
 }
 
-// holdProducts locks rows for parts of a second, so that writes of them commit long after others
-// that began later, and no reader hears of that but from the ledger.
-func (s *readStack) holdProducts(random *rand.Rand) error {
+// commitLate changes products by transactions that commit long after others which began later. Redis
+// does not hear of writes meanwhile, so readers know of these changes from the ledger alone.
+func (s *readStack) commitLate(random *rand.Rand) error {
 	links := s.links("write", "REDIS_URL")
 	for _, p := range links {
 		p.set(torn, 0)
@@ -228,15 +228,33 @@ func (s *readStack) holdProducts(random *rand.Rand) error {
 		}
 	}()
 	for until := time.Now().Add(seconds(random, 3, 6)); time.Now().Before(until); {
-		err := execute(s.sql(), fmt.Sprintf(`WITH held AS (SELECT id FROM products
-			WHERE name LIKE '%s/%%' AND deleted_at IS NULL AND id %% 8 = %d ORDER BY id FOR UPDATE)
-			SELECT pg_sleep(%f), count(*) FROM held`, s.run.name, random.Intn(8),
-			seconds(random, 0.1, 0.6).Seconds()))
-		if err != nil {
-			return err
-		}
+		s.run.shop.editSlowly(s.sql(), random)
 	}
 	return nil
+}
+
+// editSlowly changes the prices of some products in one transaction of PostgreSQL, or nothing, when
+// it has to wait for one of them too long.
+func (s *shop) editSlowly(url string, random *rand.Rand) {
+	s.mutex.Lock()
+	var ids []string
+	for i := 0; i < 8; i++ {
+		ids = append(ids, fmt.Sprint(s.products[hotProducts+random.Intn(coldProducts)].id))
+	}
+	s.mutex.Unlock()
+	sent := s.run.now()
+	var made []struct{ ID, Version int64 }
+	_ = query(url, fmt.Sprintf(`WITH edited AS MATERIALIZED (SELECT (edit_product(id, NULL, %d)).*
+		FROM (SELECT DISTINCT unnest(ARRAY[%s]::bigint[]) AS id ORDER BY id) AS chosen),
+		late AS (SELECT pg_sleep(%f), count(*) FROM edited)
+		SELECT id, version FROM edited, late`, 1+random.Intn(1000), strings.Join(ids, ","),
+		seconds(random, 0.1, 0.6).Seconds()), &made)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, m := range made {
+		s.writes = append(s.writes, &write{product: m.ID, isMade: true, change: Change{
+			Version: m.Version, Kind: "edited", Sent: sent, Acked: s.run.now()}})
+	}
 }
 
 func breakFor(links []*pipe, flow flow, delay, time_ time.Duration) error {

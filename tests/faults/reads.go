@@ -75,6 +75,7 @@ func (s *stack) promise() (Promise, error) {
 func (t *readTest) round(number int, length time.Duration) error {
 	s := &shop{run: t.run, name: fmt.Sprintf("%s/%d", t.name, number), byID: map[int64]*ware{},
 		isPlain: (t.seed+int64(number))%2 == 0}
+	t.shop = s
 	from := t.now()
 	if err := s.open(); err != nil {
 		return err
@@ -212,9 +213,10 @@ func (s *shop) explain(rows []shopMovement) (problems []string) {
 		subject.Changes = append(subject.Changes, c)
 	}
 	for _, op := range s.writes {
-		if inLedger[op] || op.isNever || op.product == 0 {
+		if inLedger[op] || op.product == 0 {
 			continue
 		}
+		// Also one of which the answer says that nothing was changed, as the new primary knows it.
 		c := op.change
 		isLost := s.views.failoverOf(&c).Killed > 0
 		if isLost {

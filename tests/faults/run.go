@@ -34,6 +34,7 @@ type run struct {
 	loose    []Window
 	faults   []Window
 	mayEdit  bool // clients change prices too
+	shop     *shop
 	// failovers in which commits may have been lost
 	failovers []Failover
 	kept      string // folder of what is kept of failures

@@ -250,13 +250,20 @@ func (subject *Subject) find(s *Sight) (c *Change, isLost bool) {
 			return c, false
 		}
 	}
+	c = subject.findLost(s)
+	return c, c != nil
+}
+
+// findLost prefers the last of several, because 304 does not tell which it is.
+func (subject *Subject) findLost(s *Sight) (found *Change) {
 	for _, c := range subject.Lost {
 		isVersion := c.Version == s.Version || c.Version == 0
-		if isVersion && c.Kind != "deleted" && (s.Stock < 0 || c.Stock == s.Stock) {
-			return c, true
+		isStock := s.Stock < 0 || c.Stock == s.Stock
+		if isVersion && isStock && c.Kind != "deleted" && (found == nil || c.Sent > found.Sent) {
+			found = c
 		}
 	}
-	return nil, false
+	return found
 }
 
 // findAbsence gives the deletion that explains that a product is not there.

@@ -138,6 +138,16 @@ func TestAcceptsThatALostProductIsNotThere(t *testing.T) {
 	v.accepts(t)
 }
 
+func TestAcceptsAnyOfTheLostStatesThat304MayShow(t *testing.T) {
+	v := newScene()
+	v.lose(13, 2800, 2850)
+	v.lose(14, 8900, 8950)
+	v.Subjects[0].Lost[0].Version = 0
+	v.Failovers = append(v.Failovers, Failover{9000 * ms, 9100 * ms})
+	v.see(9200, 4, -1)
+	v.accepts(t)
+}
+
 // -- planted bugs
 
 func TestRefusesReadBeyondTheBound(t *testing.T) {
