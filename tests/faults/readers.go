@@ -66,14 +66,27 @@ func newVisitor(s *shop, id int, seed int64) *visitor {
 		http:   &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}}
 }
 
-// add makes a product known; its clients may read it from now on.
+// add makes a product known; its clients may read it from now on. After a failover its id may be
+// that of a product whose creation was lost.
 func (s *shop) add(w *ware) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.byID[w.id] == nil {
-		s.products = append(s.products, w)
-		s.byID[w.id] = w
+	if lost := s.byID[w.id]; lost != nil {
+		lost.sku = w.sku
+		return
 	}
+	s.products = append(s.products, w)
+	s.byID[w.id] = w
+}
+
+// nameOf gives how a form of read names a product; "" when it has no such name.
+func (s *shop) nameOf(w *ware, form string) string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if form == formSKUs {
+		return w.sku
+	}
+	return fmt.Sprint(w.id)
 }
 
 // any gives a hot product more often than the others.
@@ -333,15 +346,12 @@ func (v *visitor) list(at target, look *Look, path string) (*listBody, bool) {
 
 // readSome asks for products by their ids, or those of them that have SKUs by these.
 func (v *visitor) readSome(at target, look *Look, wares []*ware) bool {
-	bySKU := map[string]*ware{}
+	byName := map[string]*ware{}
 	var names []string
 	for _, w := range wares {
-		name := fmt.Sprint(w.id)
-		if look.Form == formSKUs {
-			name = w.sku
-		}
-		if name != "" && bySKU[name] == nil {
-			bySKU[name] = w
+		name := v.shop.nameOf(w, look.Form)
+		if name != "" && byName[name] == nil {
+			byName[name] = w
 			names = append(names, name)
 		}
 	}
@@ -361,10 +371,10 @@ func (v *visitor) readSome(at target, look *Look, wares []*ware) bool {
 		if number, isNumber := missing.(float64); isNumber {
 			name = fmt.Sprint(int64(number))
 		}
-		if w := bySKU[name]; w != nil {
-			v.shop.keep(&Sight{look, w.id, 0, -1})
-		} else {
+		if w := byName[name]; w == nil {
 			v.run.problem("%s: %q is missing, and was not asked for", path, name)
+		} else if v.shop.nameOf(w, look.Form) == name {
+			v.shop.keep(&Sight{look, w.id, 0, -1})
 		}
 	}
 	if len(body.Data)+len(body.Missing) != len(names) {

@@ -215,8 +215,8 @@ func (s *readStack) faultsOfLinks() []fault {
 	}
 }
 
-// commitLate changes products by transactions that commit long after others which began later. Redis
-// does not hear of writes meanwhile, so readers know of these changes from the ledger alone.
+// commitLate changes products by transactions that commit long after others which began later.
+// Redis does not hear of writes meanwhile, so readers know of these changes from the ledger alone.
 func (s *readStack) commitLate(random *rand.Rand) error {
 	links := s.links("write", "REDIS_URL")
 	for _, p := range links {

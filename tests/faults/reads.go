@@ -213,19 +213,21 @@ func (s *shop) explain(rows []shopMovement) (problems []string) {
 		subject.Changes = append(subject.Changes, c)
 	}
 	for _, op := range s.writes {
-		if inLedger[op] || op.product == 0 {
-			continue
+		c := op.change
+		f := s.views.failoverOf(&c)
+		isLost := f.Killed > 0
+		if op.isMade && !inLedger[op] && (!isLost || c.Acked > f.Promoted) {
+			problems = append(problems, fmt.Sprintf("acknowledged and not in the ledger: %s %s",
+				c.Kind, op.name))
+		}
+		if inLedger[op] { // it may have been made twice, once on the old primary
+			isLost = isLost && f.Killed <= c.Acked
+			c.Version, c.Acked = 0, never
 		}
 		// Also one of which the answer says that nothing was changed, as the new primary knows it.
-		c := op.change
-		isLost := s.views.failoverOf(&c).Killed > 0
-		if isLost {
+		if isLost && op.product != 0 {
 			subject := subjectOf(op.product)
 			subject.Lost = append(subject.Lost, &c)
-		}
-		if op.isMade && (!isLost || c.Acked > s.views.failoverOf(&c).Promoted) {
-			problems = append(problems, fmt.Sprintf("acknowledged and not in the ledger: %s %s",
-				op.change.Kind, op.name))
 		}
 	}
 	return problems

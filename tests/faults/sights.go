@@ -254,12 +254,13 @@ func (subject *Subject) find(s *Sight) (c *Change, isLost bool) {
 	return c, c != nil
 }
 
-// findLost prefers the last of several, because 304 does not tell which it is.
+// findLost prefers the last of those that were sent before, because 304 does not tell which it is.
 func (subject *Subject) findLost(s *Sight) (found *Change) {
 	for _, c := range subject.Lost {
 		isVersion := c.Version == s.Version || c.Version == 0
 		isStock := s.Stock < 0 || c.Stock == s.Stock
-		if isVersion && isStock && c.Kind != "deleted" && (found == nil || c.Sent > found.Sent) {
+		isBetter := found == nil || c.Sent > found.Sent && c.Sent <= s.End
+		if isVersion && isStock && c.Kind != "deleted" && isBetter {
 			found = c
 		}
 	}
@@ -339,7 +340,14 @@ func (v *Views) judgeState(subject *Subject, s *Sight) (staleness int64, rule st
 	c, isLost := subject.find(s)
 	version := s.Version
 	if version == 0 {
-		if c, isLost = subject.findAbsence(s); c != nil {
+		c, isLost = subject.findAbsence(s)
+		if isLost {
+			if _, broken := v.judgeLost(s, c); broken == "" {
+				return 0, ""
+			}
+			c, isLost = nil, false // if its creation is lost, too, it is right all the same
+		}
+		if c != nil {
 			version = c.Version
 		} else if s.MinVersion > 0 && !subject.hasLost(s.MinVersion) {
 			return 0, "no product, with a Min-Version that is committed"

@@ -135,6 +135,9 @@ func TestAcceptsThatALostProductIsNotThere(t *testing.T) {
 	v.lose(5, 2900, 2950)
 	v.Subjects[0].Lost[0].Version = 1
 	v.see(3200, 0, -1).MinVersion = 1
+	deletion := &Change{Version: 2, Stock: 5, Kind: "deleted", Sent: 2960 * ms, Acked: 2970 * ms}
+	v.Subjects[0].Lost = append(v.Subjects[0].Lost, deletion)
+	v.see(9000, 0, -1)
 	v.accepts(t)
 }
 
@@ -145,6 +148,7 @@ func TestAcceptsAnyOfTheLostStatesThat304MayShow(t *testing.T) {
 	v.Subjects[0].Lost[0].Version = 0
 	v.Failovers = append(v.Failovers, Failover{9000 * ms, 9100 * ms})
 	v.see(9200, 4, -1)
+	v.see(2900, 4, -1)
 	v.accepts(t)
 }
 
@@ -264,6 +268,15 @@ func TestRefusesLostStateBeyondTheBound(t *testing.T) {
 	v.lose(13, 2900, 2950)
 	v.see(9000, 4, 13).marked(4)
 	v.refuses(t, "a state that a failover has lost")
+}
+
+func TestRefusesALostDeletionBeyondTheBound(t *testing.T) {
+	v := newScene()
+	v.lose(12, 2900, 2950)
+	v.Subjects[0].Lost[0].Kind = "deleted"
+	v.see(5000, 0, -1) // still within it
+	v.see(5200, 0, -1)
+	v.refuses(t, "plain read older than promised near \"none\": 1 sights")
 }
 
 func TestRefusesReadWithoutAChangeThatIsLostLater(t *testing.T) {
