@@ -17,8 +17,3 @@ int64_t freshness_age_us(const struct freshness *freshness, int64_t claim_us)
 {
     return watermark_age_us(freshness->watermark, claim_us, clock_mono_us());
 }
-
-void freshness_keep(const struct freshness *freshness, struct product *product)
-{
-    l1_put(freshness->l1, product);
-}

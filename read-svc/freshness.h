@@ -33,7 +33,4 @@ int64_t freshness_claim_us(const struct freshness *freshness, const struct produ
 /* How old a state with this claim may be. */
 int64_t freshness_age_us(const struct freshness *freshness, int64_t claim_us);
 
-/* Keeps in L1 a state that was loaded. */
-void freshness_keep(const struct freshness *freshness, struct product *product);
-
 #endif

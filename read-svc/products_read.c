@@ -59,11 +59,6 @@ void products_read_destroy(struct products_read *read)
     free(read);
 }
 
-struct l1 *products_read_l1(const struct products_read *read)
-{
-    return read->options.freshness->l1;
-}
-
 /* --- wishes ----------------------------------------------------------------------------------- */
 
 static int64_t seconds_to_us(int64_t seconds)

@@ -70,7 +70,4 @@ struct read_hit {
 bool products_read_hit(struct products_read *read, const struct read_wish *wish, int64_t id,
                        int64_t min_version, struct read_hit *ret_hit);
 
-/* Those that l1_enter wants. */
-struct l1 *products_read_l1(const struct products_read *read);
-
 #endif

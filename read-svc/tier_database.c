@@ -166,8 +166,8 @@ static struct product_read read_of(const struct question *question, const struct
     if (has_replayed) {
         return question->mark->read;
     }
-    if (replayed != NULL && !parse_seconds_us(replayed, &read.us)) {
-        read.us = 0;
+    if (replayed != NULL) {
+        parse_seconds_us(replayed, &read.us);
     }
     return read;
 }
@@ -183,7 +183,7 @@ static void take_rows(const struct question *question, const struct pg_result *r
         size_t at = members.indices[i];
         int row = find_row(result, batch->ids[at], &hint);
         struct product *product =
-            row < 0 ? product_missing(batch->ids[at], read) : product_rows_take(result, row);
+            row < 0 ? product_missing(batch->ids[at], read) : product_rows_take(result, row, read);
 
         if (product == NULL) {
             fail(question, (struct members){&members.indices[i], 1}, STATUS_FAILED);
@@ -191,7 +191,6 @@ static void take_rows(const struct question *question, const struct pg_result *r
         } else if (question->is_replica && product->version < batch->min_versions[at]) {
             product_unref(product); /* the primary may know better */
         } else {
-            product->read = read;
             batch->answers[at] = (struct tier_answer){.product = product,
                                                       .source = question->source,
                                                       .as_of_us = read.us,
@@ -400,7 +399,7 @@ static void load(struct tier *tier, struct tier_batch *batch)
     }
     for (size_t i = 0; i < batch->count; i++) {
         if (batch->answers[i].product != NULL && batch->answers[i].source == TIER_DATABASE) {
-            freshness_keep(database->options.freshness, batch->answers[i].product);
+            l1_put(database->options.freshness->l1, batch->answers[i].product);
         }
         metric_add(result_of(database, &batch->answers[i]), 1);
     }

@@ -60,7 +60,7 @@ static enum series judge(const struct freshness *freshness, struct product *prod
         answer->spare = product;
         return OLD;
     }
-    freshness_keep(freshness, product);
+    l1_put(freshness->l1, product);
     answer->product = product;
     return HIT;
 }

@@ -209,11 +209,15 @@ void batch_read_results(const struct pg_result *rows, struct write_result *resul
 static struct product **take_products(const struct pg_result *rows, size_t *ret_count)
 {
     struct product **products = fs_calloc((size_t)pg_rows(rows), sizeof(struct product *));
+    struct product_read read = {.us = 0};
     size_t count = 0;
 
+    if (pg_rows(rows) > 0) {
+        read = product_rows_read(rows);
+    }
     for (int row = 0; row < pg_rows(rows); row++) {
         if (product_rows_has(rows, row)) {
-            products[count++] = product_rows_take(rows, row);
+            products[count++] = product_rows_take(rows, row, read);
         }
     }
     *ret_count = count;

@@ -28,9 +28,9 @@ struct product {
     int64_t id;
     int64_t version;
     int64_t stock;
-    struct product_read read; /* before it was given away, a reader of a replica sets another one */
-    size_t json_len;          /* 0 unless present */
-    char json[];              /* {"id":...,"sku":...,...}, and NUL */
+    struct product_read read;
+    size_t json_len; /* 0 unless present */
+    char json[];     /* {"id":...,"sku":...,...}, and NUL */
 };
 
 /* What a row holds; `price` is the decimal text PostgreSQL gives. */

@@ -86,9 +86,8 @@ struct product_read product_rows_read(const struct pg_result *result)
     return read;
 }
 
-struct product *product_rows_take(const struct pg_result *result, int row)
+struct product *product_rows_take(const struct pg_result *result, int row, struct product_read read)
 {
-    struct product_read read = product_rows_read(result);
     struct product_row values = {.id = product_rows_id(result, row),
                                  .sku = pg_text(result, row, COLUMN_SKU),
                                  .version = product_rows_version(result, row),

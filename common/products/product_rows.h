@@ -57,8 +57,9 @@ int64_t product_rows_version(const struct pg_result *result, int row);
 int64_t product_rows_stock(const struct pg_result *result, int row);
 
 /* The product of a row, as a reference of the caller's; NULL when it holds a time that cannot be
- * shown. */
-struct product *product_rows_take(const struct pg_result *result, int row);
+ * shown. `read` is when it counts as read: product_rows_read tells, once for all rows. */
+struct product *product_rows_take(const struct pg_result *result, int row,
+                                  struct product_read read);
 
 /* When the statement was run, and where; the result must have a row, with or without a product. */
 struct product_read product_rows_read(const struct pg_result *result);
