@@ -32,7 +32,7 @@ static struct metric_family begins_counter = METRIC_COUNTER(
     "faststock_tail_begins_total",
     "How often the ledger was followed anew, with empty caches, by the reason.", "reason");
 
-enum { AGE, CHANGES, BEGUN_FIRST, BEGUN_TIMELINE, BEGUN_WENT_BACK, BEGUN_TOO_MANY, SERIES };
+enum series { AGE, CHANGES, BEGUN_FIRST, BEGUN_TIMELINE, BEGUN_WENT_BACK, BEGUN_TOO_MANY, SERIES };
 
 static const struct metric_row rows[SERIES] = {
     [AGE] = {&age_gauge, {NULL}},
@@ -63,8 +63,8 @@ struct tail {
 
     /* of the thread alone */
     struct ledger_follower follower;
-    char *seen; /* the snapshot of the last round; NULL: none yet */
-    struct round last;
+    char *seen;        /* the snapshot of the last round; LEDGER_SEES_ALL before the first one */
+    struct round last; /* sent_us is 0 before the first one */
     struct product_version *changes; /* TAIL_CHANGES_MAX */
 
     pthread_mutex_t lock; /* guards the rest */
@@ -83,6 +83,7 @@ struct tail *tail_create(const struct tail_options *options)
     tail->created_us = clock_mono_us();
     tail->follower = (struct ledger_follower){
         .name = "L1", .database = options->database, .deadline_ms = QUERY_MS};
+    tail->seen = fs_strdup(LEDGER_SEES_ALL);
     tail->changes = fs_calloc(TAIL_CHANGES_MAX, sizeof(*tail->changes));
     pthread_mutex_init(&tail->lock, NULL);
     metric_get_rows(rows, SERIES, NULL, tail->series);
@@ -143,8 +144,6 @@ bool tail_get_mark(struct tail *tail, struct tail_mark *ret_mark)
     " pg_current_snapshot()::text AS snapshot"
 /* clang-format on */
 
-static const char first_sql[] = "SELECT mark.*, NULL, NULL FROM (" MARK ") AS mark";
-
 static const char round_sql[] =
     "SELECT mark.*, movement.product_id, movement.version"
     " FROM (" MARK ") AS mark"
@@ -187,10 +186,10 @@ static void take_round(const struct pg_result *result, struct round *round)
 
 /* --- a round ---------------------------------------------------------------------------------- */
 
-/* Why what this round tells cannot be joined to what is known; AGE: it can. */
-static int reason_to_begin(const struct tail *tail, const struct round *round)
+/* Why what this round tells cannot be joined to what is known; SERIES: it can. */
+static enum series reason_to_begin(const struct tail *tail, const struct round *round)
 {
-    if (tail->seen == NULL) {
+    if (tail->last.sent_us == 0) {
         return BEGUN_FIRST;
     }
     if (round->timeline != tail->last.timeline) {
@@ -199,11 +198,11 @@ static int reason_to_begin(const struct tail *tail, const struct round *round)
     if (round->began_us < tail->last.began_us || round->lsn < tail->last.lsn) {
         return BEGUN_WENT_BACK;
     }
-    return round->count > TAIL_CHANGES_MAX ? BEGUN_TOO_MANY : AGE;
+    return round->count > TAIL_CHANGES_MAX ? BEGUN_TOO_MANY : SERIES;
 }
 
 /* Readers stop trusting the caches first, and trust them again once these are empty. */
-static void begin_anew(struct tail *tail, const struct round *round, int reason)
+static void begin_anew(struct tail *tail, const struct round *round, enum series reason)
 {
     int64_t since_us = round->read_us;
 
@@ -260,11 +259,11 @@ static void finish_round(struct tail *tail, const struct round *round)
 static void deal_with(struct tail *tail, const struct pg_result *result, int64_t sent_us)
 {
     struct round round = {.sent_us = sent_us};
-    int reason;
+    enum series reason;
 
     take_round(result, &round);
     reason = reason_to_begin(tail, &round);
-    if (reason != AGE) {
+    if (reason != SERIES) {
         begin_anew(tail, &round, reason);
     } else {
         note_changes(tail, result, &round);
@@ -280,8 +279,7 @@ static int64_t run(void *arg)
     struct pg_result *result = NULL;
     int64_t sent_us = clock_mono_us();
 
-    if (ledger_follower_ask(&tail->follower, tail->seen == NULL ? first_sql : round_sql, params,
-                            tail->seen == NULL ? 0 : 1, &result)) {
+    if (ledger_follower_ask(&tail->follower, round_sql, params, 1, &result)) {
         deal_with(tail, result, sent_us);
         pg_result_free(result);
     }

@@ -14,9 +14,9 @@ struct watermark {
     _Atomic int64_t us; /* the watermark; 0: none */
     _Atomic int64_t since_us;
     _Atomic uint32_t timeline; /* 0: none is followed */
-    /* PostgreSQL's clock shows at most ahead_us more than the monotonic one; it was found out at
-     * asked_us, which is stored first: so a reader that mixes two rounds takes the earlier one's
-     * time at worst, and makes the age larger. 0: no round yet. */
+    /* PostgreSQL's clock shows at most ahead_us more than the monotonic one, as was found out at
+     * asked_us. That is stored last and read first: so a reader that meets a round between the two
+     * counts the drift from an earlier time, and makes the age larger. 0: no round yet. */
     _Atomic int64_t ahead_us;
     _Atomic int64_t asked_us;
 };

@@ -16,9 +16,6 @@
     "set_config('idle_session_timeout', '" LOST_MS                                                 \
     "', false), set_config('tcp_user_timeout', '" LOST_MS "', false)"
 
-/* A snapshot that sees every transaction. */
-#define SEES_ALL "9223372036854775807:9223372036854775807:"
-
 /* --- pages ------------------------------------------------------------------------------------ */
 
 #define OF_SPAN LEDGER_BETWEEN("$1", "$2")
@@ -62,7 +59,7 @@ bool relay_ledger_read(struct ledger_follower *follower, const struct ledger_spa
     bool is_answered;
 
     pg_params_add_text(&params, span->seen);
-    pg_params_add_text(&params, span->until == NULL ? SEES_ALL : span->until);
+    pg_params_add_text(&params, span->until == NULL ? LEDGER_SEES_ALL : span->until);
     pg_params_add_int(&params, (int64_t)span->after.xid);
     pg_params_add_int(&params, span->after.product_id);
     pg_params_add_int(&params, span->after.version);

@@ -20,6 +20,9 @@
     "NOT pg_visible_in_snapshot(xid, " seen "::pg_snapshot)"                                       \
     " AND pg_visible_in_snapshot(xid, " until "::pg_snapshot)"
 
+/* A snapshot that sees every transaction. */
+#define LEDGER_SEES_ALL "9223372036854775807:9223372036854775807:"
+
 /* The order of the index stock_movements_pages, and what stands behind one movement in it. */
 #define LEDGER_ORDER "xid, product_id, version"
 #define LEDGER_BEHIND(xid, product_id, version)                                                    \
