@@ -18,11 +18,11 @@ void *fs_calloc(size_t count, size_t size)
     return checked(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
 }
 
-void *fs_calloc_aligned(size_t size)
+void *fs_calloc_aligned(size_t alignment, size_t size)
 {
-    size_t whole_lines = (size + FS_CACHE_LINE - 1) / FS_CACHE_LINE * FS_CACHE_LINE;
+    size_t whole = (size + alignment - 1) / alignment * alignment;
 
-    return memset(checked(aligned_alloc(FS_CACHE_LINE, whole_lines)), 0, whole_lines);
+    return memset(checked(aligned_alloc(alignment, whole)), 0, whole);
 }
 
 void *fs_realloc(void *memory, size_t size)

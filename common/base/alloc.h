@@ -13,8 +13,8 @@ void *fs_calloc(size_t count, size_t size);
  * each other down. */
 #define FS_CACHE_LINE 64
 
-/* As fs_calloc, of one object that begins at a cache line. */
-void *fs_calloc_aligned(size_t size);
+/* As fs_calloc, of one object that begins at a multiple of `alignment`, a power of two. */
+void *fs_calloc_aligned(size_t alignment, size_t size);
 
 /* Like realloc(3). Aborts when there is no memory. */
 void *fs_realloc(void *memory, size_t size);

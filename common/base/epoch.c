@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #define SLOTS_OF_CHUNK 64u
-#define LINES 128 /* bytes: processors fetch cache lines of 64 bytes in pairs */
-#define NOT_LOOKING 0u
+#define LINES 128      /* bytes: processors fetch cache lines of 64 bytes in pairs */
+#define NOT_LOOKING 0u /* so a new chunk is zeroed */
 #define DRAIN_PAUSE_US 100
 
 struct slot {
@@ -69,16 +69,8 @@ static void create_key(void)
 
 static struct chunk *add_chunk_after(struct chunk *last)
 {
-    struct chunk *chunk = aligned_alloc(_Alignof(struct chunk), sizeof(*chunk));
+    struct chunk *chunk = fs_calloc_aligned(_Alignof(struct chunk), sizeof(*chunk));
 
-    if (chunk == NULL) {
-        abort(); /* as in alloc.h */
-    }
-    for (size_t i = 0; i < SLOTS_OF_CHUNK; i++) {
-        atomic_init(&chunk->slots[i].epoch, NOT_LOOKING);
-        chunk->slots[i].is_taken = false;
-    }
-    atomic_init(&chunk->next, NULL);
     atomic_store(&last->next, chunk);
     atomic_fetch_add(&slot_count, SLOTS_OF_CHUNK);
     return chunk;

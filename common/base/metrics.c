@@ -93,7 +93,7 @@ static void register_family(struct metric_family *family)
 
 static struct metric *add_series(struct metric_family *family, const char *const *values, size_t n)
 {
-    struct metric *metric = fs_calloc_aligned(sizeof(*metric));
+    struct metric *metric = fs_calloc_aligned(FS_CACHE_LINE, sizeof(*metric));
     struct metric **last = &family->series;
 
     metric->family = family;

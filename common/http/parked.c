@@ -132,7 +132,7 @@ static void *watch(void *arg)
 
 static struct watcher *start_watcher(struct parking *parking)
 {
-    struct watcher *watcher = fs_calloc_aligned(sizeof(*watcher));
+    struct watcher *watcher = fs_calloc_aligned(FS_CACHE_LINE, sizeof(*watcher));
     struct epoll_event event = {.events = EPOLLIN};
 
     watcher->parking = parking;
