@@ -15,13 +15,6 @@ struct directive {
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* The characters of a token (RFC 9110 section 5.6.2). */
-static size_t token_len(const char *p)
-{
-    return strspn(p, "!#$%&'*+-.^_`|~0123456789"
-                     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-}
-
 /* Behind the quoted string whose text begins at p, or NULL when it does not end. */
 static const char *end_of_quoted(const char *p)
 {
@@ -40,7 +33,7 @@ static const char *end_of_quoted(const char *p)
  * no value that counts has one. */
 static bool read_value(const char **p, struct http_text *ret_value)
 {
-    size_t len = token_len(*p);
+    size_t len = http_token_len(*p);
     const char *end;
 
     if (**p != '"') {
@@ -60,7 +53,7 @@ static bool read_value(const char **p, struct http_text *ret_value)
 /* The directive at *p, and moves *p behind it. */
 static bool read_directive(const char **p, struct directive *ret_directive)
 {
-    size_t len = token_len(*p);
+    size_t len = http_token_len(*p);
 
     *ret_directive = (struct directive){.name = {*p, len}};
     *p += len;

@@ -128,8 +128,7 @@ static char *cut_line(char **p)
 /* One "Name: value". */
 static bool cut_header(struct http_request *request, char *line)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~" LETTERS_AND_DIGITS; /* RFC 9110 section 5.6.2 */
-    size_t name_len = strspn(line, token);
+    size_t name_len = http_token_len(line);
     char *value = line + name_len + 1;
     size_t value_len;
 

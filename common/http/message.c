@@ -172,6 +172,12 @@ void http_identify(struct http_request *request)
     read_traceparent(http_header(request, HTTP_TRACEPARENT), request->trace_id);
 }
 
+size_t http_token_len(const char *text)
+{
+    return strspn(text, "!#$%&'*+-.^_`|~0123456789"
+                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+}
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void start(struct http_response *response, int status, const char *content_type)

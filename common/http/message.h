@@ -101,6 +101,9 @@ const struct http_header *http_header_first(const struct http_request *request,
 const struct http_header *http_header_next(const struct http_request *request,
                                            const struct http_header *header);
 
+/* How many characters of a token `text` begins with (RFC 9110 section 5.6.2). */
+size_t http_token_len(const char *text);
+
 /* Sets request->id and trace_id from its headers; a missing or unusable id is made up. */
 void http_identify(struct http_request *request);
 
