@@ -289,6 +289,15 @@ static void add_number_header(struct strbuf *out, const char *name_and_colon, si
     strbuf_add(out, "\r\n", 2);
 }
 
+static void add_content_type(const struct http_response *response, struct strbuf *out)
+{
+    if (response->content_type != NULL) {
+        strbuf_adds(out, "Content-Type: ");
+        strbuf_adds(out, response->content_type);
+        strbuf_add(out, "\r\n", 2);
+    }
+}
+
 static void add_first_lines(const struct http_response *response, struct strbuf *out)
 {
     strbuf_adds(out, "HTTP/1.1 ");
@@ -297,11 +306,7 @@ static void add_first_lines(const struct http_response *response, struct strbuf 
     strbuf_adds(out, http_reason(response->status));
     strbuf_add(out, "\r\n", 2);
     strbuf_adds(out, date_header());
-    if (response->content_type != NULL) {
-        strbuf_adds(out, "Content-Type: ");
-        strbuf_adds(out, response->content_type);
-        strbuf_add(out, "\r\n", 2);
-    }
+    add_content_type(response, out);
 }
 
 static void add_last_lines(const struct http_request *request, const struct http_response *response,
@@ -312,6 +317,16 @@ static void add_last_lines(const struct http_request *request, const struct http
     strbuf_adds(out, request->id);
     strbuf_adds(out,
                 response->close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");
+}
+
+size_t http_prepare(const struct http_response *response, struct strbuf *out)
+{
+    add_content_type(response, out);
+    add_number_header(out, "Content-Length: ", response->body.len);
+    strbuf_add(out, strbuf_text(&response->headers), response->headers.len);
+    strbuf_add(out, "\r\n", 2);
+    strbuf_add(out, strbuf_text(&response->body), response->body.len);
+    return response->body.len;
 }
 
 void http_write_chunked_head(const struct http_request *request,

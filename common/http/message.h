@@ -117,6 +117,10 @@ void http_add_header(struct http_response *response, const char *name, const cha
 /* Empties the response and makes it JSON with this status; the caller adds the body. */
 struct strbuf *http_start_json(struct http_response *response, int status);
 
+/* Adds those lines of a response's head that are always the same (Content-Type, Content-Length, its
+ * headers), an empty line, and its body; returns how much of it is body. */
+size_t http_prepare(const struct http_response *response, struct strbuf *out);
+
 /* Empties the response and makes it an answer that was rendered before: `text` has those lines of
  * the head that are always the same, Content-Type and Content-Length among them, each ended by CR
  * LF, then an empty line, then the body, of `body_len` bytes. It is copied. */

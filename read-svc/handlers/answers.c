@@ -51,13 +51,25 @@ static void add_age(struct http_response *response, int64_t age_us)
     http_add_header(response, "Age", text);
 }
 
-/* Those of every read: shared caches are to ask again each time (the ETag makes that cheap). */
+/* Where an answer came from, and how old it may be. */
+static void add_source(struct http_response *response, enum tier_source source, int64_t age_us)
+{
+    http_add_header(response, "Cache-Status", cache_status(source));
+    add_age(response, age_us);
+}
+
+/* Shared caches are to ask again each time (the ETag makes that cheap). */
+static void add_cache_control(struct http_response *response)
+{
+    http_add_header(response, "Cache-Control", "no-cache");
+}
+
+/* Those of every read. */
 static void add_read_headers(struct http_response *response, enum tier_source source,
                              int64_t age_us)
 {
-    http_add_header(response, "Cache-Control", "no-cache");
-    http_add_header(response, "Cache-Status", cache_status(source));
-    add_age(response, age_us);
+    add_cache_control(response);
+    add_source(response, source, age_us);
 }
 
 struct strbuf *answers_start(struct http_response *response, enum tier_source source,
@@ -93,21 +105,18 @@ struct strbuf *answers_start_list(struct http_response *response, const struct h
 void answers_render_l1(struct strbuf *out, const struct product *product, enum l1_answer answer,
                        size_t *ret_body_len)
 {
-    struct strbuf body = STRBUF_EMPTY;
+    struct http_response response = {.status = 0};
 
     *ret_body_len = 0;
     if (product->state != PRODUCT_PRESENT) {
         return;
     }
-    renders[answer](&body, product);
-    strbuf_addf(out,
-                "Content-Type: application/json\r\nContent-Length: %zu\r\n"
-                "ETag: \"%" PRId64 "\"\r\nCache-Control: no-cache\r\n"
-                "Cache-Status: faststock; hit; detail=l1\r\n\r\n",
-                body.len, product->version);
-    strbuf_add(out, body.text, body.len);
-    *ret_body_len = body.len;
-    strbuf_finish(&body);
+    renders[answer](http_start_json(&response, 200), product);
+    http_add_etag(&response, product->version);
+    add_cache_control(&response);
+    http_add_header(&response, "Cache-Status", cache_status(TIER_L1));
+    *ret_body_len = http_prepare(&response, out);
+    http_response_finish(&response);
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -122,18 +131,23 @@ void answers_refuse(const struct http_request *request, struct http_response *re
     http_add_header(response, "Cache-Status", "faststock; fwd=miss");
 }
 
+void answers_refuse_read(const struct http_request *request, struct http_response *response,
+                         const struct read_wish *wish, enum status status)
+{
+    if (!wish->is_cached) {
+        answers_refuse(request, response, status);
+        return;
+    }
+    http_problem(request, response, HTTP_NOT_CACHED, "no answer is in this instance's memory",
+                 NULL);
+    http_add_header(response, "Cache-Status", "faststock; fwd=miss");
+}
+
 struct read_wish answers_wish(const struct handlers *handlers, const struct http_request *request)
 {
     struct http_cache_control control = http_cache_control(request);
 
     return products_read_wish(handlers->read, &control);
-}
-
-void answers_refuse_not_cached(const struct http_request *request, struct http_response *response)
-{
-    http_problem(request, response, HTTP_NOT_CACHED, "no answer is in this instance's memory",
-                 NULL);
-    http_add_header(response, "Cache-Status", "faststock; fwd=miss");
 }
 
 bool answers_load(struct handlers *handlers, const struct http_request *request,
@@ -143,12 +157,8 @@ bool answers_load(struct handlers *handlers, const struct http_request *request,
 
     products_read_load(handlers->read, &wish, items, count, request->deadline_us);
     for (size_t i = 0; i < count; i++) {
-        if (items[i].status != STATUS_OK && wish.is_cached) {
-            answers_refuse_not_cached(request, response);
-            return false;
-        }
         if (items[i].status != STATUS_OK) {
-            answers_refuse(request, response, items[i].status);
+            answers_refuse_read(request, response, &wish, items[i].status);
             return false;
         }
     }
@@ -291,12 +301,10 @@ static void answer_item(const struct http_request *request, struct http_response
 
     if (product->version < item->min_version && product->state != PRODUCT_MISSING) {
         refuse_old(request, response, product, item->min_version);
-        http_add_header(response, "Cache-Status", cache_status(item->source));
-        add_age(response, age_us);
+        add_source(response, item->source, age_us);
     } else if (product->state != PRODUCT_PRESENT) {
         http_problem(request, response, HTTP_NOT_FOUND, "no such product", NULL);
-        http_add_header(response, "Cache-Status", cache_status(item->source));
-        add_age(response, age_us);
+        add_source(response, item->source, age_us);
     } else {
         answer_present(request, response, item, age_us, render);
     }

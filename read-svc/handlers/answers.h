@@ -59,12 +59,13 @@ void answers_product(const struct http_request *request, struct http_response *r
 bool answers_product_quickly(const struct http_request *request, struct http_response *response,
                              struct handlers *handlers, enum l1_answer answer);
 
-/* Makes the response a 504, because the request wants only what is in memory. */
-void answers_refuse_not_cached(const struct http_request *request, struct http_response *response);
-
 /* Makes the response a 503, because a store did not answer. */
 void answers_refuse(const struct http_request *request, struct http_response *response,
                     enum status status);
+
+/* The same for a read with this wish: a 504, when it wants only what is in memory. */
+void answers_refuse_read(const struct http_request *request, struct http_response *response,
+                         const struct read_wish *wish, enum status status);
 
 /* What the request says of the age of its answer. */
 struct read_wish answers_wish(const struct handlers *handlers, const struct http_request *request);

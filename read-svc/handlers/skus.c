@@ -37,12 +37,8 @@ void skus_answer(const struct http_request *request, struct http_response *respo
         return;
     }
     status = skus_load(handlers->skus, &wish, names, count, request->deadline_us, items, &is_asked);
-    if (status != STATUS_OK && wish.is_cached) {
-        answers_refuse_not_cached(request, response);
-        return;
-    }
     if (status != STATUS_OK) {
-        answers_refuse(request, response, status);
+        answers_refuse_read(request, response, &wish, status);
         return;
     }
     /* PostgreSQL answered, too, when it was asked for the SKUs */

@@ -434,6 +434,20 @@ static void test_answers_as_they_are_sent(void **state)
 
 #define PREPARED_HEAD "Content-Length: 2\r\nETag: \"7\"\r\n\r\n"
 
+static void test_an_answer_is_prepared(void **state)
+{
+    struct http_response response = {.status = 0};
+    struct strbuf text = STRBUF_EMPTY;
+
+    (void)state;
+    strbuf_adds(http_start_json(&response, 200), "{}");
+    http_add_header(&response, "ETag", "\"7\"");
+    assert_int_equal(http_prepare(&response, &text), 2);
+    assert_string_equal(text.text, "Content-Type: application/json\r\n" PREPARED_HEAD "{}");
+    strbuf_finish(&text);
+    finish(&response);
+}
+
 /* The lines that are always the same stand at the end of the head. */
 static void test_prepared_answers(void **state)
 {
@@ -593,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_known_names),
         cmocka_unit_test(test_there_is_room_for_so_many_headers),
         cmocka_unit_test(test_answers_as_they_are_sent),
+        cmocka_unit_test(test_an_answer_is_prepared),
         cmocka_unit_test(test_prepared_answers),
         cmocka_unit_test(test_prepared_answers_are_forgotten),
         cmocka_unit_test(test_added_headers),
