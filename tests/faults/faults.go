@@ -180,27 +180,11 @@ func (l *localStack) faults() []fault {
 			return l.killWriters(random, l.writers)
 		}},
 		{"freeze write-svc", 2, false, func(random *rand.Rand) error {
-			w := l.writers[random.Intn(2)]
-			thaw := freeze(w.process.Process.Pid)
-			time.Sleep(seconds(random, 0.5, 3))
-			thaw()
-			return nil
+			return freezeFor(l.writers[random.Intn(2)], seconds(random, 0.5, 3))
 		}},
-		{"end PostgreSQL sessions", 2, false, func(random *rand.Rand) error {
-			return execute(l.sql(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-				WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-		}},
+		{"end PostgreSQL sessions", 2, false, l.endSessions},
 	}
-	for _, name := range []string{"pgbouncer", "postgres", "redis"} {
-		name := name
-		list = append(list,
-			fault{"kill -9 " + name, 2, name == "redis", func(random *rand.Rand) error {
-				return l.killStore(random, name)
-			}},
-			fault{"freeze " + name, 2, name == "redis", func(random *rand.Rand) error {
-				return l.freezeStore(random, name)
-			}})
-	}
+	list = append(list, l.faultsOfStores(2)...)
 	for what := cutBefore; what < cuts; what++ {
 		what := what
 		list = append(list, fault{"cut: " + cutNames[what], 4, false, func(random *rand.Rand) error {
@@ -213,6 +197,27 @@ func (l *localStack) faults() []fault {
 			defer armAll(l.proxies, noCut, 0, 0)
 			return l.killWriter(random)
 		}})
+}
+
+// faultsOfStores gives the faults of each store; a crash is chosen with this weight.
+func (l *localStack) faultsOfStores(crash int) []fault {
+	var list []fault
+	for _, name := range []string{"pgbouncer", "postgres", "redis"} {
+		name := name
+		list = append(list,
+			fault{"kill -9 " + name, crash, name == "redis", func(random *rand.Rand) error {
+				return l.killStore(random, name)
+			}},
+			fault{"freeze " + name, 2, name == "redis", func(random *rand.Rand) error {
+				return l.freezeStore(random, name)
+			}})
+	}
+	return list
+}
+
+func (l *localStack) endSessions(*rand.Rand) error {
+	return execute(l.sql(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 }
 
 func armAll(proxies []*proxy, what cut, count, share int) {

@@ -148,8 +148,19 @@ type Movement struct {
 	owner *Operation
 }
 
-func (g *Group) save(path string) error {
-	text, err := json.MarshalIndent(g, "", " ")
+// windowsSince gives those that were not over at that time.
+func windowsSince(windows []Window, from int64) []Window {
+	var since []Window
+	for _, w := range windows {
+		if w.To >= from {
+			since = append(since, w)
+		}
+	}
+	return since
+}
+
+func save(path string, history any) error {
+	text, err := json.MarshalIndent(history, "", " ")
 	if err != nil {
 		return err
 	}

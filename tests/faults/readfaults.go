@@ -98,20 +98,8 @@ func (s *readStack) restore() error {
 func (s *readStack) faults() []fault {
 	list := append(s.faultsOfServices(), s.faultsOfLinks()...)
 	list = append(list, s.faultsInRedis()...)
-	for _, name := range []string{"pgbouncer", "postgres", "redis"} {
-		name := name
-		list = append(list,
-			fault{"kill -9 " + name, 1, name == "redis", func(random *rand.Rand) error {
-				return s.killStore(random, name)
-			}},
-			fault{"freeze " + name, 2, name == "redis", func(random *rand.Rand) error {
-				return s.freezeStore(random, name)
-			}})
-	}
-	return append(list, fault{"end PostgreSQL sessions", 1, false, func(random *rand.Rand) error {
-		return execute(s.sql(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-			WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-	}})
+	list = append(list, s.faultsOfStores(1)...)
+	return append(list, fault{"end PostgreSQL sessions", 1, false, s.endSessions})
 }
 
 func (s *readStack) faultsOfServices() []fault {

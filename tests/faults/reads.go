@@ -272,23 +272,15 @@ func (t *readTest) judge(s *shop, from int64) {
 	v := &s.views
 	v.Name, v.Promise = s.name, t.promise
 	t.mutex.Lock()
-	for _, w := range t.loose {
-		if w.To >= from {
-			v.Loose = append(v.Loose, w)
-		}
-	}
-	for _, w := range t.faults {
-		if w.To >= from {
-			v.Faults = append(v.Faults, w)
-		}
-	}
+	v.Loose = windowsSince(t.loose, from)
+	v.Faults = windowsSince(t.faults, from)
 	t.mutex.Unlock()
 	found := v.judge()
 	for _, f := range found.sorted() {
 		file := filepath.Join(t.kept, fmt.Sprintf("%s-%d.json", strings.ReplaceAll(s.name, "/", "-"),
 			f.sight.Product))
 		_ = os.MkdirAll(t.kept, 0o755)
-		if err := v.of(f.sight.Product).save(file); err != nil {
+		if err := save(file, v.of(f.sight.Product)); err != nil {
 			t.problem("%s", err)
 		}
 		t.problem("%s: %s: %s", s.name, f, file)

@@ -228,16 +228,8 @@ func (r *run) finish(crew *crew, from int64) error {
 		}
 	}
 	r.mutex.Lock()
-	for _, w := range r.loose {
-		if w.To >= from {
-			group.LooseReads = append(group.LooseReads, w)
-		}
-	}
-	for _, w := range r.faults {
-		if w.To >= from {
-			group.Faults = append(group.Faults, w)
-		}
-	}
+	group.LooseReads = windowsSince(r.loose, from)
+	group.Faults = windowsSince(r.faults, from)
 	r.mutex.Unlock()
 	r.checks.Add(1)
 	go func() {
@@ -274,7 +266,7 @@ func (r *run) judge(group *Group) {
 	}
 	if wrong {
 		_ = os.MkdirAll(r.kept, 0o755)
-		if err := group.save(file + ".json"); err != nil {
+		if err := save(file+".json", group); err != nil {
 			r.problem("%s", err)
 		}
 	}

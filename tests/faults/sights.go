@@ -475,14 +475,6 @@ func (v *Views) of(product int64) *Views {
 	return &only
 }
 
-func (v *Views) save(path string) error {
-	text, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, text, 0o644)
-}
-
 // loadViews gives nil for a file that holds another kind of history.
 func loadViews(path string) (*Views, error) {
 	text, err := os.ReadFile(path)
