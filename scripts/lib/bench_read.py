@@ -20,13 +20,10 @@ PAGE = "/api/products?page=2&limit=20"
 THREADS = 512  # of read-svc: each connection takes one, those of the nginx in front too
 READY_S = 10  # until products are in L1
 
-# One worker, as the servers have one core. The head of each answer has the fields that read-svc
-# sends; those that differ by product lie with the body in the dictionary.
-NGINX_LUA = """
-load_module modules/ndk_http_module.so;
-load_module modules/ngx_http_lua_module.so;
+# How the configuration of each nginx begins. One worker, as the servers have one core.
+NGINX = """%(modules)s
 daemon off;
-pid %(folder)s/lua.pid;
+pid %(folder)s/%(name)s.pid;
 error_log stderr error;
 worker_processes 1;
 events { worker_connections 1024; }
@@ -37,8 +34,18 @@ http {
   fastcgi_temp_path %(folder)s/fastcgi;
   uwsgi_temp_path %(folder)s/uwsgi;
   scgi_temp_path %(folder)s/scgi;
-  server_tokens off;
   keepalive_requests 1000000000;
+"""
+
+LUA_MODULES = """\
+load_module modules/ndk_http_module.so;
+load_module modules/ngx_http_lua_module.so;
+"""
+
+# The head of each answer has the fields that read-svc sends; those that differ by product lie with
+# the body in the dictionary.
+NGINX_LUA = """
+  server_tokens off;
   lua_shared_dict answers 16m;
   init_by_lua_block {
     local function keep(key, etag, file)
@@ -72,19 +79,6 @@ http {
 
 # As the edge of the local stack passes requests on (local/nginx.conf.in), in front of one server.
 NGINX_EDGE = """
-daemon off;
-pid %(folder)s/edge-%(port)d.pid;
-error_log stderr error;
-worker_processes 1;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path %(folder)s/body;
-  proxy_temp_path %(folder)s/proxy;
-  fastcgi_temp_path %(folder)s/fastcgi;
-  uwsgi_temp_path %(folder)s/uwsgi;
-  scgi_temp_path %(folder)s/scgi;
-  keepalive_requests 1000000000;
   upstream behind {
     server %(behind)s;
     keepalive 64;
@@ -141,12 +135,13 @@ def from_memory(url):
 
 
 @contextlib.contextmanager
-def nginx(folder, name, text, port, within, path="/"):
+def nginx(folder, name, text, port, within, modules=""):
+    """nginx with the rest of a configuration, which answers STOCK."""
     file = os.path.join(folder, f"{name}.conf")
     with open(file, "w", encoding="utf-8") as config:
-        config.write(text)
+        config.write(NGINX % {"folder": folder, "name": name, "modules": modules} + text)
     words = (*within, "nginx", "-p", folder, "-e", "stderr", "-c", file)
-    with bench_service.program(words, f"http://127.0.0.1:{port}{path}"):
+    with bench_service.program(words, f"http://127.0.0.1:{port}{STOCK}"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -166,15 +161,15 @@ def nginx_lua(folder, answers, within):
             out.write(body)
         lines.append(f"keep([[{path}]], [[{headers['ETag'] or ''}]], [[{file}]])")
     port = bench_service.free_port()
-    text = NGINX_LUA % {"folder": folder, "port": port, "answers": "\n    ".join(lines)}
-    return nginx(folder, "lua", text, port, within, STOCK)
+    text = NGINX_LUA % {"port": port, "answers": "\n    ".join(lines)}
+    return nginx(folder, "lua", text, port, within, LUA_MODULES)
 
 
 def edge(folder, url, within):
     port = bench_service.free_port()
     behind = url.removeprefix("http://")
-    text = NGINX_EDGE % {"folder": folder, "port": port, "behind": behind}
-    return nginx(folder, f"edge-{port}", text, port, within, STOCK)
+    text = NGINX_EDGE % {"port": port, "behind": behind}
+    return nginx(folder, f"edge-{port}", text, port, within)
 
 
 @contextlib.contextmanager
