@@ -91,13 +91,20 @@ struct strbuf *answers_start_list(struct http_response *response, const struct h
                                   const struct flights_item *items, size_t count,
                                   enum tier_source worst, int64_t age_us)
 {
+    int64_t oldest_us = INT64_MAX; /* the clock is asked once, not for each item */
+
     for (size_t i = 0; i < count; i++) {
         if (items[i].product != NULL) {
-            int64_t item_age_us = age_of(handlers, &items[i]);
-
             worst = items[i].source > worst ? items[i].source : worst;
-            age_us = item_age_us > age_us ? item_age_us : age_us;
         }
+        if (items[i].product != NULL && items[i].source != TIER_CATALOG) {
+            oldest_us = items[i].as_of_us < oldest_us ? items[i].as_of_us : oldest_us;
+        }
+    }
+    if (oldest_us != INT64_MAX) {
+        int64_t items_age_us = freshness_age_us(handlers->freshness, oldest_us);
+
+        age_us = items_age_us > age_us ? items_age_us : age_us;
     }
     return answers_start(response, worst, age_us);
 }
