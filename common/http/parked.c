@@ -233,16 +233,22 @@ static void set_pause(struct parked *parked, uint64_t answers)
     }
 }
 
-/* Has every byte that came been part of a request that was answered? */
-static bool is_all_taken(const struct parked *parked)
+uint64_t parked_untaken(const struct parked *parked)
 {
     struct tcp_info info = {.tcpi_state = 0};
     socklen_t len = sizeof(info);
 
-    return !parked->is_unclear &&
-           getsockopt(parked->socket, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-           len >= offsetof(struct tcp_info, tcpi_bytes_received) + 8 &&
-           info.tcpi_bytes_received == parked->taken;
+    if (getsockopt(parked->socket, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_received) + 8) {
+        return UINT64_MAX;
+    }
+    return info.tcpi_bytes_received - parked->taken;
+}
+
+/* Has every byte that came been part of a request that was answered? */
+static bool is_all_taken(const struct parked *parked)
+{
+    return !parked->is_unclear && parked_untaken(parked) == 0;
 }
 
 /* True: it was parked, and is not any more. */

@@ -71,6 +71,10 @@ void parked_count(struct parked *parked, const struct http_request *request, siz
  * connections have one request; and more and more rarely where watchers had nothing to do. */
 bool parked_is_due(struct parked *parked);
 
+/* How many bytes have come that were part of no head that was counted; UINT64_MAX: that is not
+ * known. The socket must have been looked for. */
+uint64_t parked_untaken(const struct parked *parked);
+
 /* Parks the connection until its thread is needed; not at all when there may be something that only
  * the library knows of. `socket` and `peer` must be set. True: it was parked. */
 bool parking_wait(struct parking *parking, struct parked *parked);

@@ -807,7 +807,8 @@ static bool refuse_by_route(struct http_server *server, const struct mg_request_
 
 /* The library could not read a request: too long, malformed, or not in time. It calls all three
  * malformed. They are told apart by the time that has passed, and by bytes that it had no room
- * for. */
+ * for: some are unread, and as many as it has room for have come. (A request that came behind a
+ * malformed one may be unread, too.) */
 static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
                               const struct http_request *request, int status,
                               struct http_response *response)
@@ -825,7 +826,8 @@ static void answer_unreadable(struct http_server *server, struct mg_connection *
         http_problem(request, response, HTTP_REQUEST_TIMEOUT,
                      "the head of the request did not arrive whole in time", NULL);
     } else if (status == 413 ||
-               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0)) {
+               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0 &&
+                parked_untaken(&data->parked) >= LIBRARY_HEAD_BYTES)) {
         refuse_head(request, response, HEAD_TOO_LARGE);
     } else {
         http_bad_field(request, response, "request",

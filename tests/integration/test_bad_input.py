@@ -782,6 +782,15 @@ def test_headers_too_large(reader, size, where):
     assert_problem(reply, reply.status)
 
 
+def test_what_comes_behind_garbage_does_not_make_it_large(reader):
+    """It may come between the library's reading and the search for the fault."""
+    for _ in range(1000):
+        with RawConnection(reader.base_url) as connection:
+            connection.send(b"\x16\x03\x01\x02\x00\r\n\r\n")
+            connection.send(request_bytes("GET", "/api/products"))
+            assert connection.read_reply().status == 400
+
+
 def test_a_request_line_without_end(reader):
     reply = answer(reader, b"GET /" + b"a" * 200_000)
     assert_refused(reply, (400, 414, 431))
