@@ -1,6 +1,7 @@
 #include "common/service/service.h"
 
 #include "common/base/clock.h"
+#include "common/base/cpus.h"
 #include "common/base/lifecycle.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
@@ -148,6 +149,17 @@ static const struct http_known_route *known_routes(void)
     return known;
 }
 
+/* More than there are CPUs would take them from each other in the middle of their answers. */
+static int64_t watchers(const struct service_settings *settings)
+{
+    int64_t cpus = cpus_usable();
+
+    if (settings->http_watchers >= 0) {
+        return settings->http_watchers;
+    }
+    return cpus < SERVICE_WATCHERS_MAX ? cpus : SERVICE_WATCHERS_MAX;
+}
+
 static struct http_server *start_public(const struct service_settings *settings,
                                         const struct http_route *routes, void *context)
 {
@@ -155,7 +167,7 @@ static struct http_server *start_public(const struct service_settings *settings,
         &(struct http_server_options){.host = settings->http_host,
                                       .port = settings->http_port,
                                       .threads = settings->http_threads,
-                                      .watchers = settings->http_watchers,
+                                      .watchers = watchers(settings),
                                       .request_timeout_ms = settings->http_request_timeout_ms,
                                       .read_timeout_ms = settings->http_read_timeout_ms,
                                       .keep_alive_timeout_ms = settings->http_keep_alive_timeout_ms,

@@ -29,6 +29,8 @@ struct service_settings {
 
 extern const char *const service_log_levels[];
 
+#define SERVICE_WATCHERS_MAX 64
+
 /* The rows of these in a service's table of options; `base` is the offset of the struct above in
  * the service's own, and the other two are the defaults of those settings. */
 #define SERVICE_AT(base, member) ((base) + offsetof(struct service_settings, member))
@@ -43,10 +45,10 @@ extern const char *const service_log_levels[];
      4, 4096,                                                                                      \
      .help = "One thread per connection: more than the keep-alive connections of all "             \
              "proxies in front."},                                                                 \
-    {"http", "watchers", CONFIG_INT, SERVICE_AT(base, http_watchers), "2",                         \
-     0, 64,                                                                                        \
+    {"http", "watchers", CONFIG_INT, SERVICE_AT(base, http_watchers), "-1",                        \
+     -1, SERVICE_WATCHERS_MAX,                                                                     \
      .help = "Threads that answer what is ready in memory, so that a connection's own thread "     \
-             "need not wake: one per core that the service has. 0: none."},                        \
+             "need not wake. -1: one for each CPU that the service may use; 0: none."},            \
     {"http", "keep_alive_timeout_ms", CONFIG_INT, SERVICE_AT(base, http_keep_alive_timeout_ms),    \
      "75000", 1, 3600000,                                                                          \
      .help = "How long an idle connection is kept; longer than the proxy in front keeps it "       \

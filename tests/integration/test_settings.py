@@ -21,7 +21,7 @@ DEFAULTS = [
     ("http", "host", "0.0.0.0", "0.0.0.0"),
     ("http", "port", 8080, 8080),
     ("http", "threads", 128, 512),
-    ("http", "watchers", 2, 2),
+    ("http", "watchers", -1, -1),
     ("http", "keep_alive_timeout_ms", 75000, 75000),
     ("http", "request_timeout_ms", 2000, 2000),
     ("http", "read_timeout_ms", 5000, 5000),
