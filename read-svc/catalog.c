@@ -406,6 +406,9 @@ static enum status page_from_database(struct catalog *catalog, const struct pg_s
     struct pg_error error;
     enum status status;
 
+    if (deadline_us == CATALOG_AT_ONCE) {
+        return STATUS_TIMEOUT;
+    }
     pg_params_add_int(&params, start);
     pg_params_add_int(&params, (int64_t)limit + 1);
     status = pg_run(catalog->database, statement, pg_params_values(&params), deadline_us, &result,
@@ -418,10 +421,15 @@ static enum status page_from_database(struct catalog *catalog, const struct pg_s
     return status;
 }
 
-/* True when the ids are in memory; they stay as they are until the caller unlocks. */
-static bool lock_ids(struct catalog *catalog)
+/* True when the ids are in memory; they stay as they are until the caller unlocks. With
+ * CATALOG_AT_ONCE also false while they change. */
+static bool lock_ids(struct catalog *catalog, int64_t deadline_us)
 {
-    pthread_rwlock_rdlock(&catalog->lock);
+    if (deadline_us != CATALOG_AT_ONCE) {
+        pthread_rwlock_rdlock(&catalog->lock);
+    } else if (pthread_rwlock_tryrdlock(&catalog->lock) != 0) {
+        return false;
+    }
     if (catalog->is_loaded && !catalog->is_too_large) {
         return true;
     }
@@ -433,7 +441,7 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
                          struct catalog_page *ret_page)
 {
     assert(limit <= CATALOG_PAGE_MAX);
-    if (!lock_ids(catalog)) {
+    if (!lock_ids(catalog, deadline_us)) {
         enum status status =
             page_from_database(catalog, &page_statement, offset, limit, deadline_us, ret_page);
 
@@ -451,7 +459,7 @@ enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, 
                           struct catalog_page *ret_page)
 {
     assert(limit <= CATALOG_PAGE_MAX);
-    if (!lock_ids(catalog)) {
+    if (!lock_ids(catalog, deadline_us)) {
         return page_from_database(catalog, &after_statement, after, limit, deadline_us, ret_page);
     }
     copy_slice(catalog, id_list_after(&catalog->ids, after), limit, ret_page);
@@ -465,7 +473,7 @@ bool catalog_lacks(struct catalog *catalog, int64_t id, int64_t *ret_age_us)
     size_t at;
     bool may_be_there;
 
-    if (!lock_ids(catalog)) {
+    if (!lock_ids(catalog, INT64_MAX)) {
         return false;
     }
     at = id_list_after(&catalog->ids, id - 1);

@@ -21,6 +21,8 @@
 #define CATALOG_PAGE_MAX 100
 #define CATALOG_NEW_IDS 10000 /* more than an import creates in a round */
 
+#define CATALOG_AT_ONCE 0 /* for a deadline */
+
 struct catalog;
 
 struct catalog_page {
@@ -36,7 +38,8 @@ struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, in
 void catalog_destroy(struct catalog *catalog); /* NULL is fine */
 
 /* `limit` <= CATALOG_PAGE_MAX ids from the offset-th on. Not STATUS_OK only when PostgreSQL had to
- * be asked and did not answer. */
+ * be asked and did not answer. With CATALOG_AT_ONCE for a deadline it waits neither for PostgreSQL
+ * nor for the catalogue's thread: then STATUS_TIMEOUT tells that it would have to. */
 enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, int64_t deadline_us,
                          struct catalog_page *ret_page);
 

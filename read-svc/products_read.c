@@ -95,7 +95,12 @@ static bool is_database_away(const struct products_read *read)
     return pg_store_state(read->options.database) == BREAKER_OPEN && read->options.replica == NULL;
 }
 
-/* The watermark is read before the entry that it vouches for. */
+/* The moment that a state of L1 claims, found after the watermark was read (freshness.h). */
+static int64_t claim_us(const struct product *product, int64_t watermark_us)
+{
+    return product->read.us > watermark_us ? product->read.us : watermark_us;
+}
+
 bool products_read_hit(struct products_read *read, const struct read_wish *wish, int64_t id,
                        int64_t min_version, struct read_hit *ret_hit)
 {
@@ -106,9 +111,7 @@ bool products_read_hit(struct products_read *read, const struct read_wish *wish,
         ret_hit->found.product->version < min_version) {
         return false;
     }
-    ret_hit->as_of_us = ret_hit->found.product->read.us > watermark_us
-                            ? ret_hit->found.product->read.us
-                            : watermark_us;
+    ret_hit->as_of_us = claim_us(ret_hit->found.product, watermark_us);
     ret_hit->age_us = freshness_age_us(freshness, ret_hit->as_of_us);
     ret_hit->is_stale =
         ret_hit->age_us > freshness->max_staleness_us || ret_hit->age_us > wish->age_max_us;
@@ -117,6 +120,36 @@ bool products_read_hit(struct products_read *read, const struct read_wish *wish,
         return false;
     }
     metric_add(read->series[ret_hit->is_stale ? L1_STALE : L1_HIT], 1);
+    return true;
+}
+
+bool products_read_hits(struct products_read *read, const struct read_wish *wish,
+                        const int64_t *ids, size_t count, const struct product **ret_products,
+                        int64_t *ret_age_us)
+{
+    const struct freshness *freshness = read->options.freshness;
+    int64_t watermark_us = watermark_get(freshness->watermark);
+    int64_t oldest_us = INT64_MAX; /* the clock is asked once, not for each product */
+    struct l1_found found;
+
+    if (wish->is_past_l1) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t as_of_us;
+
+        if (!l1_find(freshness->l1, ids[i], &found)) {
+            return false;
+        }
+        ret_products[i] = found.product;
+        as_of_us = claim_us(found.product, watermark_us);
+        oldest_us = as_of_us < oldest_us ? as_of_us : oldest_us;
+    }
+    *ret_age_us = count == 0 ? 0 : freshness_age_us(freshness, oldest_us);
+    if (*ret_age_us > freshness->max_staleness_us || *ret_age_us > wish->age_max_us) {
+        return false;
+    }
+    metric_add(read->series[L1_HIT], count);
     return true;
 }
 

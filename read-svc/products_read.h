@@ -70,4 +70,10 @@ struct read_hit {
 bool products_read_hit(struct products_read *read, const struct read_wish *wish, int64_t id,
                        int64_t min_version, struct read_hit *ret_hit);
 
+/* The products of a list, between l1_enter and l1_leave, when L1 has all of them as fresh as
+ * max_staleness_us and the wish want. The oldest may be *ret_age_us old. */
+bool products_read_hits(struct products_read *read, const struct read_wish *wish,
+                        const int64_t *ids, size_t count, const struct product **ret_products,
+                        int64_t *ret_age_us);
+
 #endif

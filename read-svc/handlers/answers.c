@@ -86,29 +86,6 @@ static int64_t age_of(const struct handlers *handlers, const struct flights_item
     return item->source == TIER_CATALOG ? 0 : freshness_age_us(handlers->freshness, item->as_of_us);
 }
 
-/* Of the worst tier and the oldest item, so that it does not promise too much of the others. */
-struct strbuf *answers_start_list(struct http_response *response, const struct handlers *handlers,
-                                  const struct flights_item *items, size_t count,
-                                  enum tier_source worst, int64_t age_us)
-{
-    int64_t oldest_us = INT64_MAX; /* the clock is asked once, not for each item */
-
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].product != NULL) {
-            worst = items[i].source > worst ? items[i].source : worst;
-        }
-        if (items[i].product != NULL && items[i].source != TIER_CATALOG) {
-            oldest_us = items[i].as_of_us < oldest_us ? items[i].as_of_us : oldest_us;
-        }
-    }
-    if (oldest_us != INT64_MAX) {
-        int64_t items_age_us = freshness_age_us(handlers->freshness, oldest_us);
-
-        age_us = items_age_us > age_us ? items_age_us : age_us;
-    }
-    return answers_start(response, worst, age_us);
-}
-
 void answers_render_l1(struct strbuf *out, const struct product *product, enum l1_answer answer,
                        size_t *ret_body_len)
 {
@@ -157,15 +134,16 @@ struct read_wish answers_wish(const struct handlers *handlers, const struct http
     return products_read_wish(handlers->read, &control);
 }
 
-bool answers_load(struct handlers *handlers, const struct http_request *request,
-                  struct http_response *response, struct flights_item *items, size_t count)
+/* Loads all items; on false the response says why not. The caller releases the products in either
+ * case. */
+static bool load(struct handlers *handlers, const struct http_request *request,
+                 struct http_response *response, const struct read_wish *wish,
+                 struct flights_item *items, size_t count)
 {
-    struct read_wish wish = answers_wish(handlers, request);
-
-    products_read_load(handlers->read, &wish, items, count, request->deadline_us);
+    products_read_load(handlers->read, wish, items, count, request->deadline_us);
     for (size_t i = 0; i < count; i++) {
         if (items[i].status != STATUS_OK) {
-            answers_refuse_read(request, response, &wish, items[i].status);
+            answers_refuse_read(request, response, wish, items[i].status);
             return false;
         }
     }
@@ -177,22 +155,6 @@ void answers_release(struct flights_item *items, size_t count)
     for (size_t i = 0; i < count; i++) {
         product_unref(items[i].product);
     }
-}
-
-void answers_add_array(struct strbuf *body, const struct flights_item *items, size_t count,
-                       answers_render *render)
-{
-    const char *separator = "";
-
-    strbuf_addc(body, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].product != NULL && items[i].product->state == PRODUCT_PRESENT) {
-            strbuf_adds(body, separator);
-            render(body, items[i].product);
-            separator = ",";
-        }
-    }
-    strbuf_addc(body, ']');
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -233,13 +195,110 @@ bool answers_read_number(const struct http_request *request, struct http_respons
 
 void answers_add_meta_after(struct strbuf *body, int64_t limit, int64_t next)
 {
-    strbuf_addf(body, "{\"limit\":%" PRId64 ",\"next\":", limit);
+    strbuf_adds(body, "{\"limit\":");
+    strbuf_add_int(body, limit);
+    strbuf_adds(body, ",\"next\":");
     if (next > 0) {
         strbuf_add_int(body, next);
     } else {
         strbuf_adds(body, "null");
     }
     strbuf_addc(body, '}');
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void add_present(struct strbuf *body, const struct answers_list *list,
+                        const struct product *const *products)
+{
+    const char *separator = "";
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (products[i] != NULL && products[i]->state == PRODUCT_PRESENT) {
+            strbuf_adds(body, separator);
+            list->render(body, products[i]);
+            separator = ",";
+        }
+    }
+}
+
+static void answer_list(struct http_response *response, const struct answers_list *list,
+                        const struct product *const *products, enum tier_source source,
+                        int64_t age_us)
+{
+    struct strbuf *body = answers_start(response, source, age_us);
+
+    strbuf_adds(body, "{\"data\":[");
+    add_present(body, list, products);
+    strbuf_adds(body, "],");
+    list->add_rest(body, list, products);
+    strbuf_addc(body, '}');
+}
+
+/* Of the worst tier and the oldest item, so that it does not promise too much of the others. */
+void answers_list_loaded(struct http_response *response, const struct handlers *handlers,
+                         const struct answers_list *list, const struct flights_item *items)
+{
+    const struct product *products[ANSWERS_LIST_MAX];
+    enum tier_source worst = list->source;
+    int64_t age_us = list->age_us;
+    int64_t oldest_us = INT64_MAX; /* the clock is asked once, not for each item */
+
+    for (size_t i = 0; i < list->count; i++) {
+        products[i] = items[i].product;
+        if (items[i].product != NULL) {
+            worst = items[i].source > worst ? items[i].source : worst;
+        }
+        if (items[i].product != NULL && items[i].source != TIER_CATALOG) {
+            oldest_us = items[i].as_of_us < oldest_us ? items[i].as_of_us : oldest_us;
+        }
+    }
+    if (oldest_us != INT64_MAX) {
+        int64_t items_age_us = freshness_age_us(handlers->freshness, oldest_us);
+
+        age_us = items_age_us > age_us ? items_age_us : age_us;
+    }
+    answer_list(response, list, products, worst, age_us);
+}
+
+static bool list_at_once(struct http_response *response, struct handlers *handlers,
+                         const struct read_wish *wish, const struct answers_list *list)
+{
+    struct l1 *l1 = handlers->freshness->l1;
+    const struct product *products[ANSWERS_LIST_MAX];
+    int64_t age_us;
+    bool is_hit;
+
+    l1_enter(l1);
+    is_hit = products_read_hits(handlers->read, wish, list->ids, list->count, products, &age_us);
+    if (is_hit) {
+        answer_list(response, list, products, list->source,
+                    age_us > list->age_us ? age_us : list->age_us);
+    }
+    l1_leave(l1);
+    return is_hit;
+}
+
+bool answers_list(const struct http_request *request, struct http_response *response,
+                  struct handlers *handlers, const struct answers_list *list, bool may_wait)
+{
+    struct read_wish wish = answers_wish(handlers, request);
+    struct flights_item items[ANSWERS_LIST_MAX];
+
+    if (list_at_once(response, handlers, &wish, list)) {
+        return true;
+    }
+    if (!may_wait) {
+        return false;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        items[i] = (struct flights_item){.id = list->ids[i]};
+    }
+    if (load(handlers, request, response, &wish, items, list->count)) {
+        answers_list_loaded(response, handlers, list, items);
+    }
+    answers_release(items, list->count);
+    return true;
 }
 
 /* --- one product ------------------------------------------------------------------------------ */
@@ -377,11 +436,13 @@ void answers_product(const struct http_request *request, struct http_response *r
                      struct handlers *handlers, enum l1_answer answer)
 {
     struct flights_item item;
+    struct read_wish wish;
 
     if (answer_at_once(request, response, handlers, answer, &item)) {
         return;
     }
-    if (answers_load(handlers, request, response, &item, 1)) {
+    wish = answers_wish(handlers, request);
+    if (load(handlers, request, response, &wish, &item, 1)) {
         answer_item(request, response, &item, age_of(handlers, &item), renders[answer]);
     }
     answers_release(&item, 1);

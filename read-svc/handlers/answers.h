@@ -70,10 +70,7 @@ void answers_refuse_read(const struct http_request *request, struct http_respons
 /* What the request says of the age of its answer. */
 struct read_wish answers_wish(const struct handlers *handlers, const struct http_request *request);
 
-/* Loads all items; on false the response says why not. The caller releases the products in either
- * case (answers_release). */
-bool answers_load(struct handlers *handlers, const struct http_request *request,
-                  struct http_response *response, struct flights_item *items, size_t count);
+/* Gives the products of items back that were loaded. */
 void answers_release(struct flights_item *items, size_t count);
 
 /* Starts a 200 with the headers of a read that this tier answered, and that may be as old as that;
@@ -81,14 +78,30 @@ void answers_release(struct flights_item *items, size_t count);
 struct strbuf *answers_start(struct http_response *response, enum tier_source source,
                              int64_t age_us);
 
-/* Starts a 200 with the headers of a list of these items, of which some may lack a product; the
- * caller adds the body. `worst` and `age_us` are of what else it rests on. */
-struct strbuf *answers_start_list(struct http_response *response, const struct handlers *handlers,
-                                  const struct flights_item *items, size_t count,
-                                  enum tier_source worst, int64_t age_us);
+/* --- lists ------------------------------------------------------------------------------------ */
 
-/* Appends a JSON array of the products that are present; an item may have none. */
-void answers_add_array(struct strbuf *body, const struct flights_item *items, size_t count,
-                       answers_render *render);
+#define ANSWERS_LIST_MAX 100
+
+/* A list of products: {"data":[...],REST}. */
+struct answers_list {
+    const int64_t *ids; /* of the products, for answers_list */
+    size_t count;       /* at most ANSWERS_LIST_MAX */
+    answers_render *render;
+    /* Appends REST; the i-th product is the one of the i-th id, and may be NULL. */
+    void (*add_rest)(struct strbuf *body, const struct answers_list *list,
+                     const struct product *const *products);
+    const void *context;     /* of add_rest */
+    enum tier_source source; /* of what else the list rests on, and how old that may be */
+    int64_t age_us;
+};
+
+/* Loads the products and answers with them, or refuses. False: it could not do so out of memory
+ * without a wait, which is all that it tries when it may not wait. */
+bool answers_list(const struct http_request *request, struct http_response *response,
+                  struct handlers *handlers, const struct answers_list *list, bool may_wait);
+
+/* Answers with products that were loaded. */
+void answers_list_loaded(struct http_response *response, const struct handlers *handlers,
+                         const struct answers_list *list, const struct flights_item *items);
 
 #endif

@@ -7,9 +7,6 @@
 #include "common/http/problem.h"
 #include "common/http/query.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #define LIMIT_DEFAULT 20
 
 void handle_product(const struct http_request *request, struct http_response *response,
@@ -33,65 +30,78 @@ struct page {
     struct catalog_page ids;
 };
 
-/* Appends the JSON of "meta". */
-typedef void add_meta(struct strbuf *body, const struct page *page);
+static void add_numbered_meta(struct strbuf *body, const struct answers_list *list,
+                              const struct product *const *products)
+{
+    const struct page *page = list->context;
+
+    (void)products;
+    strbuf_adds(body, "\"meta\":{\"total\":");
+    strbuf_add_int(body, page->ids.total);
+    strbuf_adds(body, ",\"page\":");
+    strbuf_add_int(body, page->number);
+    strbuf_adds(body, ",\"limit\":");
+    strbuf_add_int(body, page->limit);
+    strbuf_adds(body, ",\"totalPages\":");
+    strbuf_add_int(body, (page->ids.total + page->limit - 1) / page->limit);
+    strbuf_addc(body, '}');
+}
+
+static void add_meta_after(struct strbuf *body, const struct answers_list *list,
+                           const struct product *const *products)
+{
+    const struct page *page = list->context;
+
+    (void)products;
+    strbuf_adds(body, "\"meta\":");
+    answers_add_meta_after(body, page->limit,
+                           page->ids.more ? page->ids.ids[page->ids.count - 1] : 0);
+}
 
 /* Which products there are is known as of a moment, too. */
-static bool is_page_fresh(const struct http_request *request, struct http_response *response,
-                          const struct handlers *handlers, const struct page *page,
-                          enum tier_source *ret_source)
+static enum tier_source source_of(const struct handlers *handlers, const struct catalog_page *ids)
 {
-    if (page->ids.age_us > handlers->freshness->stale_if_error_us) {
-        answers_refuse(request, response, STATUS_UNAVAILABLE);
+    if (ids->age_us > handlers->freshness->max_staleness_us) {
+        return TIER_STALE;
+    }
+    return ids->count == 0 ? TIER_CATALOG : TIER_L1;
+}
+
+/* `status` is that of the catalogue. */
+static bool answer_page(const struct http_request *request, struct http_response *response,
+                        struct handlers *handlers, const struct page *page, enum status status,
+                        struct answers_list list, bool may_wait)
+{
+    if (status != STATUS_OK && !may_wait) {
         return false;
     }
-    if (page->ids.age_us > handlers->freshness->max_staleness_us) {
-        *ret_source = TIER_STALE;
-    } else {
-        *ret_source = page->ids.count == 0 ? TIER_CATALOG : TIER_L1;
+    if (status != STATUS_OK) {
+        answers_refuse(request, response, status);
+        return true;
     }
-    return true;
+    if (page->ids.age_us > handlers->freshness->stale_if_error_us) {
+        answers_refuse(request, response, STATUS_UNAVAILABLE);
+        return true;
+    }
+    list.ids = page->ids.ids;
+    list.count = page->ids.count;
+    list.render = answers_render_product;
+    list.context = page;
+    list.source = source_of(handlers, &page->ids);
+    list.age_us = page->ids.age_us;
+    return answers_list(request, response, handlers, &list, may_wait);
 }
 
-static void answer_page(const struct http_request *request, struct http_response *response,
-                        struct handlers *handlers, const struct page *page, add_meta *meta)
+static int64_t deadline_of(const struct http_request *request, bool may_wait)
 {
-    struct flights_item items[CATALOG_PAGE_MAX];
-    size_t count = page->ids.count;
-    enum tier_source source = TIER_CATALOG;
-
-    if (!is_page_fresh(request, response, handlers, page, &source)) {
-        return;
-    }
-
-    for (size_t i = 0; i < count; i++) {
-        items[i] = (struct flights_item){.id = page->ids.ids[i]};
-    }
-    if (answers_load(handlers, request, response, items, count)) {
-        struct strbuf *body =
-            answers_start_list(response, handlers, items, count, source, page->ids.age_us);
-
-        strbuf_adds(body, "{\"data\":");
-        answers_add_array(body, items, count, answers_render_product);
-        strbuf_adds(body, ",\"meta\":");
-        meta(body, page);
-        strbuf_addc(body, '}');
-    }
-    answers_release(items, count);
+    return may_wait ? request->deadline_us : CATALOG_AT_ONCE;
 }
 
-static void add_numbered_meta(struct strbuf *body, const struct page *page)
+static bool answer_numbered_page(const struct http_request *request, struct http_response *response,
+                                 struct handlers *handlers, int64_t number, int64_t limit,
+                                 bool may_wait)
 {
-    strbuf_addf(body,
-                "{\"total\":%" PRId64 ",\"page\":%" PRId64 ",\"limit\":%" PRId64
-                ",\"totalPages\":%" PRId64 "}",
-                page->ids.total, page->number, page->limit,
-                (page->ids.total + page->limit - 1) / page->limit);
-}
-
-static void answer_numbered_page(const struct http_request *request, struct http_response *response,
-                                 struct handlers *handlers, int64_t number, int64_t limit)
-{
+    const struct answers_list list = {.add_rest = add_numbered_meta};
     struct page page = {.number = number, .limit = limit};
     int64_t offset;
     enum status status;
@@ -99,43 +109,33 @@ static void answer_numbered_page(const struct http_request *request, struct http
     if (__builtin_mul_overflow(number - 1, limit, &offset)) {
         offset = INT64_MAX;
     }
-    status =
-        catalog_page(handlers->catalog, offset, (size_t)limit, request->deadline_us, &page.ids);
-    if (status != STATUS_OK) {
-        answers_refuse(request, response, status);
-        return;
-    }
-    answer_page(request, response, handlers, &page, add_numbered_meta);
+    status = catalog_page(handlers->catalog, offset, (size_t)limit, deadline_of(request, may_wait),
+                          &page.ids);
+    return answer_page(request, response, handlers, &page, status, list, may_wait);
 }
 
-static void add_meta_after(struct strbuf *body, const struct page *page)
+static bool answer_page_after(const struct http_request *request, struct http_response *response,
+                              struct handlers *handlers, int64_t after, int64_t limit,
+                              bool may_wait)
 {
-    answers_add_meta_after(body, page->limit,
-                           page->ids.more ? page->ids.ids[page->ids.count - 1] : 0);
-}
-
-static void answer_page_after(const struct http_request *request, struct http_response *response,
-                              struct handlers *handlers, int64_t after, int64_t limit)
-{
+    const struct answers_list list = {.add_rest = add_meta_after};
     struct page page = {.limit = limit};
-    enum status status =
-        catalog_after(handlers->catalog, after, (size_t)limit, request->deadline_us, &page.ids);
+    enum status status = catalog_after(handlers->catalog, after, (size_t)limit,
+                                       deadline_of(request, may_wait), &page.ids);
 
-    if (status != STATUS_OK) {
-        answers_refuse(request, response, status);
-        return;
-    }
-    answer_page(request, response, handlers, &page, add_meta_after);
+    return answer_page(request, response, handlers, &page, status, list, may_wait);
 }
 
-void handle_products(const struct http_request *request, struct http_response *response,
-                     void *context)
+/* True when the response is made; false only when it may not wait. */
+static bool answer(const struct http_request *request, struct http_response *response,
+                   struct handlers *handlers, bool may_wait)
 {
     struct http_query_param params[] = {
         {.name = "page"}, {.name = "limit"}, {.name = "after"}, {.name = "sku"}, {.name = NULL}};
     int64_t page;
     int64_t limit;
     int64_t after;
+    bool is_made = true;
 
     if (http_read_query(request, params, response) &&
         answers_read_number(request, response, &params[0], 1, INT64_MAX, 1, &page) &&
@@ -147,15 +147,31 @@ void handle_products(const struct http_request *request, struct http_response *r
 
         if (params[3].value != NULL && is_page) {
             http_bad_field(request, response, "sku", "expected without page, after and limit");
+        } else if (params[3].value != NULL && !may_wait) {
+            is_made = false;
         } else if (params[3].value != NULL) {
-            skus_answer(request, response, context, "sku", params[3].value, answers_render_product);
+            skus_answer(request, response, handlers, "sku", params[3].value,
+                        answers_render_product);
         } else if (params[0].value != NULL && params[2].value != NULL) {
             http_bad_field(request, response, "after", "expected either page or after, not both");
         } else if (params[2].value != NULL) {
-            answer_page_after(request, response, context, after, limit);
+            is_made = answer_page_after(request, response, handlers, after, limit, may_wait);
         } else {
-            answer_numbered_page(request, response, context, page, limit);
+            is_made = answer_numbered_page(request, response, handlers, page, limit, may_wait);
         }
     }
     http_query_finish(params);
+    return is_made;
+}
+
+void handle_products(const struct http_request *request, struct http_response *response,
+                     void *context)
+{
+    answer(request, response, context, true);
+}
+
+bool handle_products_quickly(const struct http_request *request, struct http_response *response,
+                             void *context)
+{
+    return answer(request, response, context, false);
 }

@@ -7,5 +7,6 @@
 http_handler handle_product;
 http_quick_handler handle_product_quickly;
 http_handler handle_products;
+http_quick_handler handle_products_quickly;
 
 #endif

@@ -11,8 +11,8 @@
 const struct http_route routes[] = {
     {"GET", API_PRODUCT_STOCK, handle_product_stock, handle_product_stock_quickly, false},
     {"GET", API_PRODUCT, handle_product, handle_product_quickly, false},
-    {"GET", API_PRODUCTS, handle_products, NULL, false},
-    {"GET", API_STOCK, handle_stock, NULL, false},
+    {"GET", API_PRODUCTS, handle_products, handle_products_quickly, false},
+    {"GET", API_STOCK, handle_stock, handle_stock_quickly, false},
     {"GET", API_ORDERS, handle_orders, NULL, false},
     {"GET", API_ORDERS_BY_PATH, handle_orders, NULL, false},
     {"GET", API_ORDER, handle_order, NULL, false},

@@ -3,14 +3,16 @@
 #include "common/base/json.h"
 #include "common/http/problem.h"
 
-static void add_missing(struct strbuf *body, const char *const *names,
-                        const struct flights_item *items, size_t count)
+/* The context is the names. */
+static void add_missing(struct strbuf *body, const struct answers_list *list,
+                        const struct product *const *products)
 {
+    const char *const *names = list->context;
     const char *separator = "";
 
-    strbuf_addc(body, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].product == NULL) {
+    strbuf_adds(body, "\"missing\":[");
+    for (size_t i = 0; i < list->count; i++) {
+        if (products[i] == NULL) {
             strbuf_adds(body, separator);
             json_add_string(body, names[i]);
             separator = ",";
@@ -25,29 +27,24 @@ void skus_answer(const struct http_request *request, struct http_response *respo
     struct read_wish wish = answers_wish(handlers, request);
     const char *names[SKU_LIST_MAX];
     struct flights_item items[SKU_LIST_MAX];
-    struct strbuf *body;
+    struct answers_list answer = {.render = render, .add_rest = add_missing, .context = names};
     enum status status;
-    size_t count;
     bool is_asked;
 
-    if (!sku_list_split(list, names, &count)) {
+    if (!sku_list_split(list, names, &answer.count)) {
         http_bad_field(request, response, field,
                        "expected 1 to 100 SKUs with commas between them, each of 1 to 64 printable "
                        "ASCII characters without a blank at either end");
         return;
     }
-    status = skus_load(handlers->skus, &wish, names, count, request->deadline_us, items, &is_asked);
+    status = skus_load(handlers->skus, &wish, names, answer.count, request->deadline_us, items,
+                       &is_asked);
     if (status != STATUS_OK) {
         answers_refuse_read(request, response, &wish, status);
         return;
     }
     /* PostgreSQL answered, too, when it was asked for the SKUs */
-    body =
-        answers_start_list(response, handlers, items, count, is_asked ? TIER_DATABASE : TIER_L1, 0);
-    strbuf_adds(body, "{\"data\":");
-    answers_add_array(body, items, count, render);
-    strbuf_adds(body, ",\"missing\":");
-    add_missing(body, names, items, count);
-    strbuf_addc(body, '}');
-    answers_release(items, count);
+    answer.source = is_asked ? TIER_DATABASE : TIER_L1;
+    answers_list_loaded(response, handlers, &answer, items);
+    answers_release(items, answer.count);
 }

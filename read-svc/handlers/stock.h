@@ -7,5 +7,6 @@
 http_handler handle_product_stock;
 http_quick_handler handle_product_stock_quickly;
 http_handler handle_stock;
+http_quick_handler handle_stock_quickly;
 
 #endif

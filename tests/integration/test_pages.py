@@ -1,9 +1,12 @@
 """Lists of products: numbered pages, walking with after=, and new products in the catalogue."""
 
+import re
+
 import pytest
 
-from support.http_client import PRODUCT_FIELDS
+from support.http_client import PLAIN, PRODUCT_FIELDS
 from support.metrics_text import Change, scrape
+from support.raw_http import RawConnection, request_bytes
 from support.service_process import ServiceProcess
 from support.timing import eventually
 
@@ -267,3 +270,72 @@ def large(stack, tmp_path_factory):
 def test_a_catalogue_too_large_for_memory_is_paged_in_postgresql(stack, shelf, large, query):
     path = f"/api/products?{query.format(first=shelf[0], last=shelf[-1])}"
     assert large.get(path).json() == stack.reads[0].get(path).json()
+
+
+# -- out of memory
+
+# A refusal has none.
+OUT_OF_MEMORY = ["faststock; hit; detail=l1", "faststock; hit; detail=catalog", None]
+
+
+def lists_of(ids):
+    first = ids[0]
+    return {
+        "page": "/api/products?page=1&limit=1",
+        "after": f"/api/products?after={first - 1}&limit=20",
+        "last": f"/api/products?after={ids[-1] - 1}&limit=20",
+        "nothing": "/api/products?after=9223372036854775807",
+        "ids": f"/api/stock?ids={','.join(map(str, ids))}",
+        "refused": "/api/products?after=1&page=1",
+        "refused ids": "/api/stock?ids=1,",
+        "no ids": "/api/stock",
+    }
+
+
+def comparable(reply):
+    headers = [pair for pair in reply.headers if pair[0] not in ("Date", "X-Request-Id", "Age")]
+    return reply.status, headers, re.sub(rb"urn:request:\w+", b"", reply.body)
+
+
+@pytest.mark.parametrize("name", lists_of([1]))
+def test_a_list_out_of_memory_is_the_same_as_any(stack, shelf, name):
+    """A watcher answers it on a connection that is parked (common/http/parked.h); a request that
+    tells the length of its body is left to the connection's thread."""
+    path = lists_of(shelf)[name]
+    reader = stack.reads[0]
+    eventually(
+        lambda: reader.get(path, PLAIN).header("Cache-Status") in OUT_OF_MEMORY,
+        f"{path} is in memory",
+    )
+    with RawConnection(reader.base_url) as connection:
+        answers = {}
+        for way, headers in {"watcher": (), "thread": [("Content-Length", "0")]}.items():
+            with Change(reader) as change:
+                for _ in range(10):
+                    connection.send(request_bytes("GET", path, headers))
+                    reply = connection.read_reply()
+            answers[way] = comparable(reply), change("http_requests_watched_total")
+    (by_watcher, watched), (by_thread, not_watched) = answers.values()
+    assert by_watcher == by_thread
+    assert watched >= 5 and not_watched == 0
+
+
+def test_a_list_that_is_not_all_in_memory_is_loaded(stack, shelf, database):
+    """Then a watcher leaves it to the connection's thread."""
+    id = database.create_product(stock=3)
+    reader = stack.reads[0]
+    eventually(
+        lambda: reader.get(
+            f"/api/products?after={id - 1}&limit=1", {"Cache-Control": "only-if-cached"}
+        ).status
+        == 504,
+        f"product {id} is listed, and not in memory",
+    )
+    ids = [*shelf[:5], id]
+    with RawConnection(reader.base_url) as connection:
+        for path in [f"/api/products/{shelf[0]}/stock"] * 10 + [
+            f"/api/stock?ids={','.join(map(str, ids))}"
+        ]:
+            connection.send(request_bytes("GET", path))
+            reply = connection.read_reply()
+    assert [product["id"] for product in reply.json()["data"]] == ids
