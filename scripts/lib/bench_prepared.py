@@ -1,5 +1,5 @@
-"""What prepared statements save: services of the bench's own, without Redis, so that each read is a
-miss, with `database.prepared` off and on, beside pgbench -M extended and -M prepared."""
+"""What prepared statements save: services of the bench's own, without Redis and L1, so that each
+read is a miss, with `database.prepared` off and on, beside pgbench -M extended and -M prepared."""
 
 import statistics
 import sys
@@ -32,7 +32,22 @@ def service(name, url, is_prepared):
         "FASTSTOCK_DATABASE_PREPARED": "on" if is_prepared else "off",
         "FASTSTOCK_DATABASE_POOL_SIZE": str(CONNECTIONS),
     }
+    if name == "read-svc":
+        settings["FASTSTOCK_L1_BYTES_MAX"] = "0"
     return bench_service.service(name, settings)
+
+
+def miss_row(stack, products, clients):
+    """The peer's name, what measures it, and what measures a read-svc: reads of random products by
+    that many clients."""
+    lua = stack.file("miss.lua", MISS_LUA % products)
+    sql = stack.file("miss.sql", MISS_SQL % products)
+
+    def own():
+        with service("read-svc", stack.database_url, False) as address:
+            return stack.wrk(address, clients, "-s", lua)
+
+    return "pgbench", lambda: stack.pgbench(sql, stack.database_url, "simple", clients), own
 
 
 def measures(stack, url, name, lua, sql):
