@@ -196,22 +196,38 @@ void l1_destroy(struct l1 *l1)
     free(l1);
 }
 
-static void update_gauges(void *arg)
+static void sum_up(struct l1 *l1, size_t *ret_bytes, size_t *ret_entries)
 {
-    struct l1 *l1 = arg;
-    size_t bytes = l1->table_bytes;
-    size_t entries = 0;
-
+    *ret_bytes = l1->table_bytes;
+    *ret_entries = 0;
     for (size_t i = 0; i < l1->shard_count; i++) {
         struct shard *shard = &l1->shards[i];
 
         pthread_mutex_lock(&shard->lock);
-        bytes += shard->small.bytes + shard->main.bytes;
-        entries += shard->small.count + shard->main.count;
+        *ret_bytes += shard->small.bytes + shard->main.bytes;
+        *ret_entries += shard->small.count + shard->main.count;
         pthread_mutex_unlock(&shard->lock);
     }
+}
+
+static void update_gauges(void *arg)
+{
+    struct l1 *l1 = arg;
+    size_t bytes;
+    size_t entries;
+
+    sum_up(l1, &bytes, &entries);
     metric_set(l1->series[BYTES], (double)bytes);
     metric_set(l1->series[ENTRIES], (double)entries);
+}
+
+bool l1_is_empty(struct l1 *l1)
+{
+    size_t bytes;
+    size_t entries;
+
+    sum_up(l1, &bytes, &entries);
+    return entries == 0;
 }
 
 /* --- the table -------------------------------------------------------------------------------- */

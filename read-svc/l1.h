@@ -69,6 +69,9 @@ void l1_leave(struct l1 *l1);
 /* Read the watermark before. Counts nothing but the entry's use. */
 bool l1_find(struct l1 *l1, int64_t id, struct l1_found *ret_found);
 
+/* Is there no entry? */
+bool l1_is_empty(struct l1 *l1);
+
 /* --- changing; thread-safe -------------------------------------------------------------------- */
 
 /* Keeps a state that was loaded, unless `versions` does not vouch for it or an entry that is no

@@ -45,6 +45,12 @@ struct stores {
     struct catalog *catalog;
 };
 
+/* What is_ready asks. */
+struct tiers {
+    const struct stores *stores;
+    const struct freshness *freshness;
+};
+
 static struct product_cache *open_cache(const struct settings *s)
 {
     struct product_cache_options options = {.redis = s->stores.redis,
@@ -123,18 +129,29 @@ static int64_t change_age_us(void *context, int64_t read_us)
     return freshness_age_us(context, read_us);
 }
 
+/* Does L1 hold products that are not too old yet for the time in which all stores are away? */
+static bool can_memory_answer(const struct freshness *freshness)
+{
+    int64_t age_us = freshness_age_us(freshness, watermark_get(freshness->watermark));
+
+    return age_us <= freshness->stale_if_error_us && !l1_is_empty(freshness->l1);
+}
+
 /* Ready while any tier can answer: PostgreSQL with its schema (the catalogue was read), or, while
- * that is away, its replica or Redis. */
+ * that is away, its replica, Redis, or L1. When all readers lose their stores at once, a proxy that
+ * believes them unready would answer nothing. */
 static bool is_ready(void *arg, char ret_why[OPS_NOTE_SIZE])
 {
-    const struct stores *stores = arg;
+    const struct tiers *tiers = arg;
+    const struct stores *stores = tiers->stores;
 
     if (pg_store_state(stores->database) == BREAKER_CLOSED) {
         snprintf(ret_why, OPS_NOTE_SIZE, "the catalogue was not read yet, see the log");
         return catalog_is_loaded(stores->catalog);
     }
     return (stores->replica != NULL && pg_store_state(stores->replica) == BREAKER_CLOSED) ||
-           (stores->cache != NULL && product_cache_state(stores->cache) == BREAKER_CLOSED);
+           (stores->cache != NULL && product_cache_state(stores->cache) == BREAKER_CLOSED) ||
+           can_memory_answer(tiers->freshness);
 }
 
 static int serve(const struct settings *s)
@@ -145,6 +162,7 @@ static int serve(const struct settings *s)
         .replica = open_database(s, "postgres-replica", s->database_replica_url, false),
         .ledger = open_ledger(s)};
     struct freshness freshness = open_freshness(s);
+    struct tiers tiers = {.stores = &stores, .freshness = &freshness};
     struct handlers handlers;
     struct follower *follower;
     struct tail *tail;
@@ -156,7 +174,7 @@ static int serve(const struct settings *s)
                               .http_port = s->service.http_port,
                               .dependencies = dependencies,
                               .ready = is_ready,
-                              .arg = &stores};
+                              .arg = &tiers};
     size_t count = 1;
     int status;
 

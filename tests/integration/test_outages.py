@@ -11,6 +11,7 @@ from support.ledger import assert_ledger_holds
 from support.load import Load, failures, outcomes, tiers
 from support.metrics_text import Change, scrape
 from support.problems import assert_problem
+from support.service_process import ServiceProcess
 from support.timing import eventually, scaled
 
 # The deadline of a request (http.request_timeout_ms), and time for a slow machine.
@@ -199,20 +200,10 @@ def test_a_reader_that_nobody_asks_notices(stack):
             eventually(
                 lambda: dependency(client, "redis") == (200, "ok", "down"), f"{client} misses Redis"
             )
-    with stack.stopped("pgbouncer"):
-        stack.dev("stop", "redis")
-        try:
-            for client in stack.read_ops:
-                eventually(
-                    lambda: dependency(client, "redis") == (503, "unavailable", "down"),
-                    f"{client} is unready",
-                )
-        finally:
-            stack.dev("start", "redis")
 
 
 def test_both_stores_away(stack, database):
-    """What a reader has in its memory is still answered."""
+    """What a reader has in its memory is still answered, and it is ready for that long."""
     id, known = database.create_products(2, stock=5)
     for client in stack.reads:
         assert client.product(known).status == 200
@@ -227,12 +218,36 @@ def test_both_stores_away(stack, database):
                 reply = eventually(lambda: stale_answer(client, known), "it is marked as stale")
                 assert reply.json()["stock"] == 5
             for client in stack.read_ops:
-                eventually(lambda: client.get("/readyz").status == 503, "unready")
-                assert client.get("/livez").status == 200
-                assert client.get("/readyz").json()["status"] == "unavailable"
+                for store in ("postgres", "redis"):
+                    assert dependency(client, store) == (200, "ok", "down")
         finally:
             stack.dev("start", "redis")
     assert stack.reads[0].product(id).json()["stock"] == 5
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_reader_is_ready_while_its_memory_may_answer(stack, database, tmp_path, is_read):
+    """And no longer; not at all when it holds nothing."""
+    id = database.create_product(stock=5)
+    settings = {
+        "database": {"url": stack.env["DATABASE_URL"]},
+        "freshness": {"stale_if_error_ms": int(scaled(4000))},
+    }
+    with ServiceProcess("read-svc", tmp_path, settings) as service:
+        if is_read:
+            assert service.client.product(id).status == 200
+        with stack.stopped("pgbouncer"):
+            down = eventually(
+                lambda: (found := dependency(service.ops, "postgres"))[2] == "down" and found,
+                "the reader misses PostgreSQL",
+            )
+            assert down[0] == (200 if is_read else 503)
+            eventually(
+                lambda: dependency(service.ops, "postgres") == (503, "unavailable", "down"),
+                "it is unready",
+            )
+            assert service.ops.get("/livez").status == 200
+        eventually(lambda: dependency(service.ops, "postgres")[0] == 200, "it is ready again")
 
 
 # -- services
