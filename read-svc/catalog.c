@@ -23,6 +23,7 @@
 #define CHANGES_IN_PLACE_MAX 8
 #define RELOAD_EVERY_S 10  /* at most that often */
 #define BEHIND_MAX_S 43200 /* PostgreSQL was away for so long: load anew */
+#define HINT_PAUSE_MS 20   /* between rounds that only hints ask for: they are shared by many */
 #define QUERY_MS 30000 /* deadline; the store's own timeout for a statement is usually shorter */
 
 static struct metric_family products_gauge = METRIC_GAUGE(
@@ -46,11 +47,16 @@ struct catalog {
     struct metric *series[SERIES];
     atomic_bool has_shrunk; /* since it was found too large */
     atomic_bool is_to_load; /* anew */
+    atomic_int waiting;     /* requests, for a round */
 
     /* of the thread alone */
     struct ledger_follower follower;
     struct ledger_span next; /* what the next round reads; none before the first load */
     int64_t loaded_at_us;
+    int64_t round_at_us;
+
+    pthread_mutex_t moved_lock;
+    pthread_cond_t moved; /* as_of_us has */
 
     pthread_rwlock_t lock; /* guards the rest; only the thread changes it */
     struct id_list ids;
@@ -73,6 +79,8 @@ struct catalog *catalog_create(struct pg_store *database, int64_t refresh_ms, in
         .name = "catalogue", .database = database, .deadline_ms = QUERY_MS};
     metric_get_rows(series_rows, SERIES, NULL, catalog->series);
     pthread_rwlock_init(&catalog->lock, NULL);
+    pthread_mutex_init(&catalog->moved_lock, NULL);
+    clock_cond_init(&catalog->moved);
     metrics_add_hook(update_gauges, catalog);
     catalog->ticker = ticker_create(run_round, catalog);
     return catalog;
@@ -86,6 +94,8 @@ void catalog_destroy(struct catalog *catalog)
     ticker_destroy(catalog->ticker);
     metrics_remove_hook(update_gauges, catalog);
     pthread_rwlock_destroy(&catalog->lock);
+    pthread_cond_destroy(&catalog->moved);
+    pthread_mutex_destroy(&catalog->moved_lock);
     id_list_finish(&catalog->ids);
     ledger_span_finish(&catalog->next);
     free(catalog);
@@ -114,6 +124,9 @@ static void move_on(struct catalog *catalog, const char *snapshot, int64_t as_of
     pthread_rwlock_wrlock(&catalog->lock);
     catalog->as_of_us = as_of_us;
     pthread_rwlock_unlock(&catalog->lock);
+    pthread_mutex_lock(&catalog->moved_lock);
+    pthread_cond_broadcast(&catalog->moved);
+    pthread_mutex_unlock(&catalog->moved_lock);
 }
 
 /* Takes over `ids`. Readers do not wait for it to be made, only for the exchange. */
@@ -340,15 +353,66 @@ static bool must_load(struct catalog *catalog)
            clock_mono_us() - catalog->loaded_at_us >= RELOAD_EVERY_S * CLOCK_US_PER_S;
 }
 
+/* How long a round that only a hint asks for has to wait. */
+static int64_t too_early_ms(const struct catalog *catalog)
+{
+    int64_t since_ms = (clock_mono_us() - catalog->round_at_us) / CLOCK_US_PER_MS;
+
+    return atomic_load(&catalog->waiting) == 0 && since_ms < HINT_PAUSE_MS
+               ? HINT_PAUSE_MS - since_ms
+               : 0;
+}
+
 /* Called by the ticker; returns after how many milliseconds to call again. */
 static int64_t run_round(void *arg)
 {
     struct catalog *catalog = arg;
+    int64_t early_ms = too_early_ms(catalog);
 
+    if (early_ms > 0) {
+        return early_ms;
+    }
     if (must_load(catalog)) {
         load(catalog);
     }
+    catalog->round_at_us = clock_mono_us();
     return catalog->refresh_ms;
+}
+
+void catalog_hint(struct catalog *catalog)
+{
+    ticker_hurry(catalog->ticker);
+}
+
+static bool has_come_to(struct catalog *catalog, int64_t us)
+{
+    bool has_come;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    has_come = catalog->is_too_large || catalog->as_of_us >= us;
+    pthread_rwlock_unlock(&catalog->lock);
+    return has_come;
+}
+
+bool catalog_catch_up(struct catalog *catalog, int64_t deadline_us)
+{
+    int64_t now_us = clock_mono_us();
+    int64_t until_us = clock_after_ms(CATALOG_CATCH_UP_MS);
+    bool has_come;
+
+    if (pg_store_state(catalog->database) == BREAKER_OPEN) {
+        return false;
+    }
+    atomic_fetch_add(&catalog->waiting, 1);
+    ticker_hurry(catalog->ticker);
+    pthread_mutex_lock(&catalog->moved_lock);
+    while (!(has_come = has_come_to(catalog, now_us)) &&
+           clock_cond_wait(&catalog->moved, &catalog->moved_lock,
+                           until_us < deadline_us ? until_us : deadline_us)) {
+    }
+    pthread_mutex_unlock(&catalog->moved_lock);
+    atomic_fetch_sub(&catalog->waiting, 1);
+    return has_come;
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */

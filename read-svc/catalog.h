@@ -3,7 +3,8 @@
  *
  * A thread loads it and then follows the ledger: each round reads the movements that created or
  * deleted a product and that the snapshot of the round before did not see
- * (products/ledger_follower.h).
+ * (products/ledger_follower.h). A round comes earlier when the change stream hints at such a
+ * movement, or a request waits for it.
  *
  * Before the catalogue is loaded, or when it is larger than products_max, pages come from
  * PostgreSQL. Once such a page tells that nine tenths of products_max are not reached any more, the
@@ -22,6 +23,7 @@
 #define CATALOG_NEW_IDS 10000 /* more than an import creates in a round */
 
 #define CATALOG_AT_ONCE 0 /* for a deadline */
+#define CATALOG_CATCH_UP_MS 500
 
 struct catalog;
 
@@ -46,6 +48,14 @@ enum status catalog_page(struct catalog *catalog, int64_t offset, size_t limit, 
 /* `limit` <= CATALOG_PAGE_MAX ids that are greater than `after`. */
 enum status catalog_after(struct catalog *catalog, int64_t after, size_t limit, int64_t deadline_us,
                           struct catalog_page *ret_page);
+
+/* Waits until every change that was committed before the call is in the ids; not at all when they
+ * are not in memory, because pages come from PostgreSQL then. All that wait share a round. False:
+ * that did not come about by the deadline, nor in CATALOG_CATCH_UP_MS, or PostgreSQL is away. */
+bool catalog_catch_up(struct catalog *catalog, int64_t deadline_us);
+
+/* A product may have been created or deleted just now: the next round comes soon. */
+void catalog_hint(struct catalog *catalog);
 
 /* Is there no such product? False also when the ids are not in memory, and for the next
  * CATALOG_NEW_IDS behind the last one, because a product that was created a moment ago has one of

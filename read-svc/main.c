@@ -112,21 +112,32 @@ static void close_freshness(struct freshness *freshness)
     watermark_destroy(freshness->watermark);
 }
 
-/* A state of the change stream. A product that was created a moment ago is not in the catalogue
- * yet, so L1 has to answer for it. */
+/* Where the states of the change stream go. */
+struct changes {
+    const struct freshness *freshness;
+    struct catalog *catalog;
+};
+
+/* A product that was created a moment ago is not in the catalogue yet, so L1 has to answer for
+ * it. */
 static bool apply_change(void *context, struct product *product)
 {
-    const struct freshness *freshness = context;
+    const struct changes *changes = context;
 
     if (product->version == 1) {
-        l1_put(freshness->l1, product);
+        l1_put(changes->freshness->l1, product);
     }
-    return l1_replace(freshness->l1, product);
+    if (product->version == 1 || product->state != PRODUCT_PRESENT) {
+        catalog_hint(changes->catalog);
+    }
+    return l1_replace(changes->freshness->l1, product);
 }
 
 static int64_t change_age_us(void *context, int64_t read_us)
 {
-    return freshness_age_us(context, read_us);
+    const struct changes *changes = context;
+
+    return freshness_age_us(changes->freshness, read_us);
 }
 
 /* Does L1 hold products that are not too old yet for the time in which all stores are away? */
@@ -163,6 +174,7 @@ static int serve(const struct settings *s)
         .ledger = open_ledger(s)};
     struct freshness freshness = open_freshness(s);
     struct tiers tiers = {.stores = &stores, .freshness = &freshness};
+    struct changes changes = {.freshness = &freshness};
     struct handlers handlers;
     struct follower *follower;
     struct tail *tail;
@@ -193,8 +205,9 @@ static int serve(const struct settings *s)
                                               .versions = freshness.versions,
                                               .l1 = freshness.l1,
                                               .catalog = stores.catalog});
+    changes.catalog = stores.catalog;
     follower = follower_create(&(struct follower_options){.cache = stores.cache,
-                                                          .context = &freshness,
+                                                          .context = &changes,
                                                           .apply = apply_change,
                                                           .age_us = change_age_us});
     read = products_read_create(

@@ -11,23 +11,26 @@ struct ticker {
     int64_t (*tick)(void *arg);
     void *arg;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t stop_cond;
-    bool stopping;
+    pthread_mutex_t lock;    /* guards the rest */
+    pthread_cond_t end_cond; /* of a pause */
+    bool is_hurried;
+    bool is_stopping;
 };
 
 /* False when it is time to stop. */
 static bool pause_for(struct ticker *ticker, int64_t ms)
 {
     int64_t until_us = clock_after_ms(ms);
-    bool stopping;
+    bool is_stopping;
 
     pthread_mutex_lock(&ticker->lock);
-    while (!ticker->stopping && clock_cond_wait(&ticker->stop_cond, &ticker->lock, until_us)) {
+    while (!ticker->is_stopping && !ticker->is_hurried &&
+           clock_cond_wait(&ticker->end_cond, &ticker->lock, until_us)) {
     }
-    stopping = ticker->stopping;
+    ticker->is_hurried = false;
+    is_stopping = ticker->is_stopping;
     pthread_mutex_unlock(&ticker->lock);
-    return !stopping;
+    return !is_stopping;
 }
 
 static void *run(void *arg)
@@ -46,9 +49,17 @@ struct ticker *ticker_create(int64_t (*tick)(void *arg), void *arg)
     ticker->tick = tick;
     ticker->arg = arg;
     pthread_mutex_init(&ticker->lock, NULL);
-    clock_cond_init(&ticker->stop_cond);
+    clock_cond_init(&ticker->end_cond);
     ticker->thread = thread_start(run, ticker);
     return ticker;
+}
+
+void ticker_hurry(struct ticker *ticker)
+{
+    pthread_mutex_lock(&ticker->lock);
+    ticker->is_hurried = true;
+    pthread_cond_signal(&ticker->end_cond);
+    pthread_mutex_unlock(&ticker->lock);
 }
 
 void ticker_destroy(struct ticker *ticker)
@@ -57,11 +68,11 @@ void ticker_destroy(struct ticker *ticker)
         return;
     }
     pthread_mutex_lock(&ticker->lock);
-    ticker->stopping = true;
-    pthread_cond_signal(&ticker->stop_cond);
+    ticker->is_stopping = true;
+    pthread_cond_signal(&ticker->end_cond);
     pthread_mutex_unlock(&ticker->lock);
     pthread_join(ticker->thread, NULL);
-    pthread_cond_destroy(&ticker->stop_cond);
+    pthread_cond_destroy(&ticker->end_cond);
     pthread_mutex_destroy(&ticker->lock);
     free(ticker);
 }

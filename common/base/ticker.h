@@ -10,6 +10,9 @@ struct ticker;
  * next call; the first call comes at once. The caller owns the ticker. */
 struct ticker *ticker_create(int64_t (*tick)(void *arg), void *arg);
 
+/* Ends the pause, or passes over the one that follows the call under way. Thread-safe. */
+void ticker_hurry(struct ticker *ticker);
+
 /* Ends the pause, waits for a call under way, and frees the ticker. NULL is fine. Not to be called
  * by tick itself. */
 void ticker_destroy(struct ticker *ticker);

@@ -262,7 +262,7 @@ void answers_list_loaded(struct http_response *response, const struct handlers *
 }
 
 static bool list_at_once(struct http_response *response, struct handlers *handlers,
-                         const struct read_wish *wish, const struct answers_list *list)
+                         const struct answers_list *list)
 {
     struct l1 *l1 = handlers->freshness->l1;
     const struct product *products[ANSWERS_LIST_MAX];
@@ -270,7 +270,8 @@ static bool list_at_once(struct http_response *response, struct handlers *handle
     bool is_hit;
 
     l1_enter(l1);
-    is_hit = products_read_hits(handlers->read, wish, list->ids, list->count, products, &age_us);
+    is_hit =
+        products_read_hits(handlers->read, &list->wish, list->ids, list->count, products, &age_us);
     if (is_hit) {
         answer_list(response, list, products, list->source,
                     age_us > list->age_us ? age_us : list->age_us);
@@ -282,10 +283,9 @@ static bool list_at_once(struct http_response *response, struct handlers *handle
 bool answers_list(const struct http_request *request, struct http_response *response,
                   struct handlers *handlers, const struct answers_list *list, bool may_wait)
 {
-    struct read_wish wish = answers_wish(handlers, request);
     struct flights_item items[ANSWERS_LIST_MAX];
 
-    if (list_at_once(response, handlers, &wish, list)) {
+    if (list_at_once(response, handlers, list)) {
         return true;
     }
     if (!may_wait) {
@@ -294,7 +294,7 @@ bool answers_list(const struct http_request *request, struct http_response *resp
     for (size_t i = 0; i < list->count; i++) {
         items[i] = (struct flights_item){.id = list->ids[i]};
     }
-    if (load(handlers, request, response, &wish, items, list->count)) {
+    if (load(handlers, request, response, &list->wish, items, list->count)) {
         answers_list_loaded(response, handlers, list, items);
     }
     answers_release(items, list->count);

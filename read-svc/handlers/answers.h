@@ -91,6 +91,7 @@ struct answers_list {
     void (*add_rest)(struct strbuf *body, const struct answers_list *list,
                      const struct product *const *products);
     const void *context;     /* of add_rest */
+    struct read_wish wish;   /* for answers_list */
     enum tier_source source; /* of what else the list rests on, and how old that may be */
     int64_t age_us;
 };

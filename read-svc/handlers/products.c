@@ -3,6 +3,7 @@
 #include "read-svc/handlers/answers.h"
 #include "read-svc/handlers/skus.h"
 
+#include "common/base/clock.h"
 #include "common/base/parse.h"
 #include "common/http/problem.h"
 #include "common/http/query.h"
@@ -25,6 +26,10 @@ bool handle_product_quickly(const struct http_request *request, struct http_resp
 
 /* What a client asked for, and the ids that these are. */
 struct page {
+    /* of the catalogue: catalog_page, or catalog_after */
+    enum status (*read)(struct catalog *catalog, int64_t start, size_t limit, int64_t deadline_us,
+                        struct catalog_page *ret_page);
+    int64_t start;
     int64_t number; /* of a numbered page */
     int64_t limit;
     struct catalog_page ids;
@@ -58,43 +63,66 @@ static void add_meta_after(struct strbuf *body, const struct answers_list *list,
                            page->ids.more ? page->ids.ids[page->ids.count - 1] : 0);
 }
 
-/* Which products there are is known as of a moment, too. */
-static enum tier_source source_of(const struct handlers *handlers, const struct catalog_page *ids)
+/* Which products there are is known as of a moment. Is that longer ago than the request wants? One
+ * that goes past L1 wants all that there was when it came. */
+static bool is_outdated(const struct http_request *request, const struct read_wish *wish,
+                        const struct catalog_page *ids)
 {
-    if (ids->age_us > handlers->freshness->max_staleness_us) {
+    return wish->is_past_l1 ? clock_mono_us() - ids->age_us < request->start_us
+                            : ids->age_us > wish->age_max_us;
+}
+
+static enum status read_ids(const struct http_request *request, const struct handlers *handlers,
+                            const struct read_wish *wish, struct page *page, bool may_wait)
+{
+    int64_t deadline_us = may_wait ? request->deadline_us : CATALOG_AT_ONCE;
+    size_t limit = (size_t)page->limit;
+    enum status status = page->read(handlers->catalog, page->start, limit, deadline_us, &page->ids);
+
+    if (status == STATUS_OK && may_wait && !wish->is_cached &&
+        is_outdated(request, wish, &page->ids) &&
+        catalog_catch_up(handlers->catalog, deadline_us)) {
+        status = page->read(handlers->catalog, page->start, limit, deadline_us, &page->ids);
+    }
+    if (status == STATUS_OK && page->ids.age_us > handlers->freshness->stale_if_error_us) {
+        status = STATUS_UNAVAILABLE;
+    }
+    return status;
+}
+
+static enum tier_source source_of(const struct handlers *handlers, const struct catalog_page *ids,
+                                  bool is_old)
+{
+    if (is_old || ids->age_us > handlers->freshness->max_staleness_us) {
         return TIER_STALE;
     }
     return ids->count == 0 ? TIER_CATALOG : TIER_L1;
 }
 
-/* `status` is that of the catalogue. */
 static bool answer_page(const struct http_request *request, struct http_response *response,
-                        struct handlers *handlers, const struct page *page, enum status status,
-                        struct answers_list list, bool may_wait)
+                        struct handlers *handlers, struct page *page, struct answers_list list,
+                        bool may_wait)
 {
-    if (status != STATUS_OK && !may_wait) {
+    enum status status;
+    bool is_old;
+
+    list.wish = answers_wish(handlers, request);
+    status = read_ids(request, handlers, &list.wish, page, may_wait);
+    is_old = status == STATUS_OK && is_outdated(request, &list.wish, &page->ids);
+    if (!may_wait && (status != STATUS_OK || is_old)) {
         return false;
     }
     if (status != STATUS_OK) {
         answers_refuse(request, response, status);
         return true;
     }
-    if (page->ids.age_us > handlers->freshness->stale_if_error_us) {
-        answers_refuse(request, response, STATUS_UNAVAILABLE);
-        return true;
-    }
     list.ids = page->ids.ids;
     list.count = page->ids.count;
-    list.render = answers_render_product;
-    list.context = page;
-    list.source = source_of(handlers, &page->ids);
     list.age_us = page->ids.age_us;
+    list.source = source_of(handlers, &page->ids, is_old);
+    list.context = page;
+    list.render = answers_render_product;
     return answers_list(request, response, handlers, &list, may_wait);
-}
-
-static int64_t deadline_of(const struct http_request *request, bool may_wait)
-{
-    return may_wait ? request->deadline_us : CATALOG_AT_ONCE;
 }
 
 static bool answer_numbered_page(const struct http_request *request, struct http_response *response,
@@ -102,16 +130,12 @@ static bool answer_numbered_page(const struct http_request *request, struct http
                                  bool may_wait)
 {
     const struct answers_list list = {.add_rest = add_numbered_meta};
-    struct page page = {.number = number, .limit = limit};
-    int64_t offset;
-    enum status status;
+    struct page page = {.read = catalog_page, .number = number, .limit = limit};
 
-    if (__builtin_mul_overflow(number - 1, limit, &offset)) {
-        offset = INT64_MAX;
+    if (__builtin_mul_overflow(number - 1, limit, &page.start)) {
+        page.start = INT64_MAX;
     }
-    status = catalog_page(handlers->catalog, offset, (size_t)limit, deadline_of(request, may_wait),
-                          &page.ids);
-    return answer_page(request, response, handlers, &page, status, list, may_wait);
+    return answer_page(request, response, handlers, &page, list, may_wait);
 }
 
 static bool answer_page_after(const struct http_request *request, struct http_response *response,
@@ -119,11 +143,9 @@ static bool answer_page_after(const struct http_request *request, struct http_re
                               bool may_wait)
 {
     const struct answers_list list = {.add_rest = add_meta_after};
-    struct page page = {.limit = limit};
-    enum status status = catalog_after(handlers->catalog, after, (size_t)limit,
-                                       deadline_of(request, may_wait), &page.ids);
+    struct page page = {.read = catalog_after, .start = after, .limit = limit};
 
-    return answer_page(request, response, handlers, &page, status, list, may_wait);
+    return answer_page(request, response, handlers, &page, list, may_wait);
 }
 
 /* True when the response is made; false only when it may not wait. */

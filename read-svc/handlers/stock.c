@@ -93,8 +93,11 @@ static bool answer_stocks(const struct http_request *request, struct http_respon
                           struct handlers *handlers, const char *text, bool may_wait)
 {
     int64_t ids[ANSWERS_LIST_MAX];
-    struct answers_list list = {
-        .ids = ids, .render = answers_render_stock, .add_rest = add_missing, .source = TIER_L1};
+    struct answers_list list = {.ids = ids,
+                                .render = answers_render_stock,
+                                .add_rest = add_missing,
+                                .wish = answers_wish(handlers, request),
+                                .source = TIER_L1};
 
     if (!read_ids(text, ids, &list.count)) {
         http_bad_field(request, response, "ids", IDS_EXPECTED);

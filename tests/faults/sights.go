@@ -409,11 +409,13 @@ func (v *Views) limit(s *Sight) int64 {
 	switch {
 	case s.isStale():
 		limit = s.ageLimit()
+	case s.isOfCatalog() && s.Ask == askNoCache: // PostgreSQL alone tells which products there are
+		return 0
+	case s.Ask == askMaxAge:
+		limit = earlier(limit, int64(time.Second))
 	case s.isOfCatalog() && v.faultNear(s.Look) == noFault:
 		limit = v.Promise.Listing
 	case s.isOfCatalog(): // Age tells that it may be older
-	case s.Ask == askMaxAge:
-		limit = earlier(limit, int64(time.Second))
 	case s.Ask == askNoCache && !v.isLoose(s.Look):
 		return 0
 	}

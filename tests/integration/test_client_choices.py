@@ -77,8 +77,9 @@ def own_reader(stack, tmp_path):
     """Makes a read-svc with settings of freshness of its own."""
 
     @contextlib.contextmanager
-    def make(redis=True, l1=None, **freshness):
+    def make(redis=True, l1=None, catalog=None, **freshness):
         settings = {
+            "catalog": catalog or {},
             "database": {"url": stack.env["DATABASE_URL"]},
             "redis": {"url": stack.env["REDIS_URL"] if redis else ""},
             "freshness": freshness,
@@ -534,3 +535,59 @@ def test_what_no_memory_has_is_unavailable(stack, database, own_reader, whole_ag
                 assert_problem(reader.product(unread, asking(choice)), 503, "unavailable")
                 reply = reader.get(f"/api/stock?ids={known},{unread}", asking(choice))
                 assert_problem(reply, 503, "unavailable")
+
+
+# -- which products there are
+
+
+def create(writer):
+    mug = {"sku": uuid.uuid4().hex, "name": "Mug", "price": "1.00", "stock": 5}
+    reply = insist(lambda: writer.post("/api/catalog/products", mug))
+    assert reply.status == 201, reply
+    return reply.json()["id"]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("choice", ["no-cache", "max-age=0"])
+def test_a_list_knows_what_was_created_and_deleted_before(stack, database, choice):
+    """Each reader, at once."""
+    for step in range(20):
+        writer = stack.writes[step % 2]
+        id = create(writer)
+        path = f"/api/products?after={id - 1}&limit=1"
+        for reader in stack.reads:
+            (product,) = reader.get(path, asking(choice)).json()["data"]
+            assert product["id"] == id
+        assert writer.request("DELETE", f"/api/catalog/products/{id}").status == 204
+        for reader in stack.reads:
+            reply = reader.get(path, asking(choice))
+            assert reply.status == 200 and [p for p in reply.json()["data"] if p["id"] == id] == []
+
+
+@pytest.mark.quick
+def test_a_plain_list_hears_of_a_creation_by_the_change_stream(stack, own_reader):
+    """Long before the catalogue's own round."""
+    with own_reader(catalog={"refresh_ms": 60_000}) as reader:
+        for _ in range(3):
+            id = create(stack.writes[0])
+            path = f"/api/products?after={id - 1}&limit=1"
+            eventually(
+                lambda: [product["id"] for product in reader.get(path, PLAIN).json()["data"]] == [id],
+                "the product is listed",
+            )
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_a_list_that_cannot_be_as_fresh_as_wished_is_marked(
+    stack, database, own_reader, whole_again, how
+):
+    id = database.create_product(stock=5)
+    path = f"/api/products?after={id - 1}&limit=1"
+    with own_reader(redis=False, max_staleness_ms=3_600_000) as reader:
+        in_memory(reader, path)
+        with getattr(stack, how)("postgres"):
+            eventually(lambda: age(reader.get(path, PLAIN)) >= 2, "two seconds have passed")
+            for choice in ("no-cache", "max-age=0", "max-age=1"):
+                reply = reader.get(path, asking(choice))
+                assert seen(reply) == (1, 5) and tier(reply) == STALE and age(reply) >= 2
+            assert tier(reader.get(path, PLAIN)) == L1

@@ -311,13 +311,13 @@ def test_a_list_out_of_memory_is_the_same_as_any(stack, shelf, name):
         answers = {}
         for way, headers in {"watcher": (), "thread": [("Content-Length", "0")]}.items():
             with Change(reader) as change:
-                for _ in range(10):
+                for _ in range(30):
                     connection.send(request_bytes("GET", path, headers))
                     reply = connection.read_reply()
             answers[way] = comparable(reply), change("http_requests_watched_total")
     (by_watcher, watched), (by_thread, not_watched) = answers.values()
     assert by_watcher == by_thread
-    assert watched >= 5 and not_watched == 0
+    assert watched > 0 and not_watched == 0
 
 
 def test_a_list_that_is_not_all_in_memory_is_loaded(stack, shelf, database):
