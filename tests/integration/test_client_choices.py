@@ -572,7 +572,7 @@ def test_a_plain_list_hears_of_a_creation_by_the_change_stream(stack, own_reader
             id = create(stack.writes[0])
             path = f"/api/products?after={id - 1}&limit=1"
             eventually(
-                lambda: [product["id"] for product in reader.get(path, PLAIN).json()["data"]] == [id],
+                lambda: [p["id"] for p in reader.get(path, PLAIN).json()["data"]] == [id],
                 "the product is listed",
             )
 
