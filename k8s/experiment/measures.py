@@ -413,7 +413,7 @@ def rates(rows, counter):
     """The rate of a pod's counter at each of its samples; None where it cannot be told."""
     found = []
     for i, row in enumerate(rows):
-        earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r[counter] is not None)
+        earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r.get(counter) is not None)
         before = next(earlier, None)
         if (
             before is None

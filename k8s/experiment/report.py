@@ -155,6 +155,7 @@ def charts_of_run(run):
         failure_panel(run),
         pod_rate_panel(run),
         tier_panel(run),
+        age_panel(run),
         wait_panel(run),
     ]
     bands = joined([(time - 1, time) for time in measures.out_of_slo(run)])
@@ -435,6 +436,8 @@ def tier_panel(run):
         "Where products come from",
         "a second",
         [
+            Series("the pod's memory", summed_rate(run, "l1_hits"), SKY),
+            Series("the same, stale", summed_rate(run, "l1_stale"), RED),
             Series("Redis", summed_rate(run, "redis_hits"), BLUE),
             Series("PostgreSQL", summed_rate(run, "db_hits"), ORANGE),
             Series("shared a load under way", summed_rate(run, "flights_shared"), GREEN),
@@ -442,6 +445,27 @@ def tier_panel(run):
         height=130,
         note="products, not requests: those asked for at once are loaded once",
     )
+
+
+def age_panel(run):
+    return Panel(
+        "Age of what the pods know",
+        "ms, the oldest pod",
+        [Series("since the ledger was read", watermark_ages(run), PURPLE)],
+        height=130,
+        least_top=200,
+        note="by the ledger of PostgreSQL; an answer from memory is no older",
+    )
+
+
+def watermark_ages(run):
+    oldest = {}
+    for rows in measures.pods_of(run).values():
+        for row in rows:
+            age = row.get("watermark_age_seconds")
+            if age is not None and row["ready"]:
+                oldest[row["time"]] = max(oldest.get(row["time"], 0), 1000 * age)
+    return sorted(oldest.items())
 
 
 def wait_panel(run):

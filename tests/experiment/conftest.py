@@ -58,7 +58,8 @@ def pod_rows():
             if pod in NEW_PODS and not NEW_SEEN <= time < GONE:
                 continue
             counted["requests"] += served(pod, time)
-            counted["redis_hits"] += served(pod, time)
+            counted["l1_hits"] += served(pod, time)
+            counted["watermark_age_seconds"] = 0.08
             counted["cpu_seconds"] += served(pod, time) * 0.0007  # 0.14 cores at 200 a second
             counted["postgres_waits"] += 1
             counted["postgres_wait_seconds"] += 0.002

@@ -124,6 +124,9 @@ METRICS = """\
 http_requests_total{method="GET",route="/api/products/{id}/stock",status="200"} 269
 http_requests_total{method="GET",route="/api/products",status="503"} 5
 http_request_duration_seconds_count{method="GET",route="/api/products"} 45
+faststock_cache_requests_total{tier="l1",result="hit"} 9001
+faststock_cache_requests_total{tier="l1",result="stale"} 3
+faststock_watermark_age_seconds 0.0425
 faststock_cache_requests_total{tier="redis",result="hit"} 1318
 faststock_cache_requests_total{tier="db",result="hit"} 746
 faststock_pool_wait_seconds_sum{store="postgres"} 0.06177
@@ -136,6 +139,8 @@ def test_metrics_of_a_pod():
     found = sampler.parse_metrics(METRICS)
     assert (found["requests"], found["requests_5xx"]) == (274, 5)
     assert (found["redis_hits"], found["db_hits"], found["redis_misses"]) == (1318, 746, None)
+    assert (found["l1_hits"], found["l1_stale"]) == (9001, 3)
+    assert found["watermark_age_seconds"] == 0.0425
     assert found["postgres_wait_seconds"] == pytest.approx(0.56177)
     assert found["cpu_seconds"] == 0.824855287
 

@@ -59,6 +59,7 @@ def test_a_report(make_recording):
         "Failures",
         "Requests by pod",
         "Where products come from",
+        "Age of what the pods know",
     ):
         assert source.count(f'aria-label="{title}"') == 1
     assert "SLO: p95 ≤ 100 ms" in text and "target 70 %" in text
