@@ -26,7 +26,7 @@ static void test_a_process_that_is_bound_to_one(void **state)
 {
     cpu_set_t one;
     cpu_set_t before;
-    int first = 0;
+    size_t first = 0;
 
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
