@@ -8,12 +8,15 @@ import sys
 
 import pytest
 
-from support.stack import ROOT
+from support.stack import PRESET, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from lib import bench_read, bench_write  # noqa: E402
 
+of_a_fast_build = pytest.mark.skipif(
+    PRESET != "release", reason="figures of a build that is slowed down say nothing"
+)
 NGINX_LUA = pathlib.Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 
 DURABLE = {
@@ -76,6 +79,7 @@ def test_the_summary_compares_the_best_client_counts():
     ]
 
 
+@of_a_fast_build
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk (./dev packages load) is not installed")
 def test_a_run(stack, database):
     before = database.product(1)
@@ -104,6 +108,7 @@ def test_a_row_of_reads():
     )
 
 
+@of_a_fast_build
 @pytest.mark.skipif(
     not shutil.which("wrk") or not NGINX_LUA.exists(),
     reason="wrk and nginx's Lua (./dev packages load bench) are not installed",
