@@ -453,7 +453,7 @@ def whole_again(stack):
 def test_answers_grow_old_and_end(stack, database, own_reader, whole_again, how, redis):
     """Fresh, then stale with a growing age, then 503; and fresh again when PostgreSQL is back."""
     id = database.create_product(stock=5)
-    limit = int(scaled(12))
+    limit = int(5 + scaled(3))
     with own_reader(redis=redis, max_staleness_ms=500, stale_if_error_ms=limit * 1000) as reader:
         assert reader.product(id).status == 200
         in_memory(reader, f"/api/products/{id}")
