@@ -115,3 +115,53 @@ def test_another_version_of_postgresql_is_refused(installed_postgres, image, ref
     arguments = ["--namespace", installed_postgres, "--set", f"images.postgres={image}"]
     said = run_helm("install", "fs", str(CHART), "--dry-run=server", *arguments).stderr
     assert (f"runs PostgreSQL 15, and images.postgres is {image}" in said) == refused, said
+
+
+def apply_as_helm_does(namespace):
+    """The Deployment of read-svc of a release `fs` with two replicas, without pods."""
+    objects = render("--set", "readSvc.autoscaling.mode=none,readSvc.replicas=2")
+    deployment = one(objects, "Deployment", "-read-svc")
+    deployment["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": "fs",
+        "meta.helm.sh/release-namespace": namespace,
+    }
+    deployment["metadata"].pop("namespace", None)
+    deployment["spec"]["paused"] = True
+    made = kubectl(
+        "apply", "--server-side", "--field-manager=helm", f"--namespace={namespace}",
+        "--filename=-",
+        input=yaml.safe_dump(deployment),
+    )
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.fixture
+def namespace():
+    name = f"faststock-replicas-{os.getpid()}"
+    assert kubectl("create", "namespace", name).returncode == 0
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_a_number_of_replicas_set_past_helm_stays(namespace):
+    """helm 4 could not apply another number: the one that scaled owns the field."""
+    def replicas(wanted):
+        settings = f"readSvc.autoscaling.mode=none,readSvc.replicas={wanted}"
+        result = run_helm(
+            "template", "fs", str(CHART), "--namespace", namespace, "--dry-run=server",
+            "--set", settings, "--show-only", "templates/services.yaml",
+        )
+        assert result.returncode == 0, result.stderr
+        objects = list(yaml.safe_load_all(result.stdout))
+        deployment = one(objects, "Deployment", "-read-svc")
+        assert deployment["metadata"]["annotations"]["faststock/replicas"] == str(wanted)
+        return deployment["spec"]["replicas"]
+
+    apply_as_helm_does(namespace)
+    assert (replicas(2), replicas(5)) == (2, 5)
+    scaled = kubectl(
+        "scale", "deployment/fs-faststock-read-svc", f"--namespace={namespace}", "--replicas=3"
+    )
+    assert scaled.returncode == 0, scaled.stderr
+    assert replicas(2) == 3
+    assert replicas(5) == 5  # a new number is asked for: helm says whose it was
