@@ -53,9 +53,13 @@ REDIS_TLS = [
     "--set",
     "redis.external.tls.clientSecret=redis-client,redis.external.tls.serverName=redis.internal",
 ]
+ENVOY_GATEWAY = [
+    "--set",
+    "routing.mode=gateway,routing.gateway.envoyPolicy.enabled=true,routing.rateLimit.enabled=true",
+]
 RENDERS = {
     f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES
-} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS}
+} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS, "envoy gateway": ENVOY_GATEWAY}
 
 
 def run_helm(*arguments):

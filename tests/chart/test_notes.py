@@ -19,7 +19,7 @@ def test_a_url_with_a_question_mark_is_quoted():
         lines = [
             line for line in notes("--set", f"routing.mode={mode}").splitlines() if "?" in line
         ]
-        assert lines and all("'http" in line for line in lines)
+        assert lines and all("'http" in line or '"http' in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,35 @@ def test_a_url_with_a_question_mark_is_quoted():
 )
 def test_commands_fit_the_values(settings, says):
     assert says in notes("--set", settings)
+
+
+GATEWAY = "routing.mode=gateway,routing.gateway.parentRefs[0].name=edge"
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (GATEWAY, "kubectl --namespace stock get gateway edge"),
+        (GATEWAY, "{.spec.listeners[0].port}"),
+        (GATEWAY, 'curl "http://$GATEWAY/api/products?limit=3"'),
+        (GATEWAY, "routing.gateway.envoyPolicy.enabled"),
+        (f"{GATEWAY},routing.gateway.parentRefs[0].namespace=infra", "--namespace infra get"),
+        (
+            f"{GATEWAY},routing.gateway.parentRefs[0].sectionName=web",
+            '{.spec.listeners[?(@.name=="web")].port}',
+        ),
+        (f"{GATEWAY},routing.gateway.parentRefs[0].port=81", "{.spec.listeners[?(@.port==81)]"),
+        (
+            f"{GATEWAY},routing.host=a.example.com",
+            'curl --connect-to "::$GATEWAY" "http://a.example.com/api/products/1/update-stock"',
+        ),
+    ],
+)
+def test_the_address_is_that_of_the_gateway(settings, says):
+    assert says in notes("--set", settings)
+
+
+def test_a_policy_leaves_nothing_to_set_at_the_gateway():
+    assert "no words" not in notes(
+        "--set", f"{GATEWAY},routing.gateway.envoyPolicy.enabled=true"
+    )

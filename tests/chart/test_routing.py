@@ -229,3 +229,52 @@ def test_f5_master_and_minions():
 
 def test_mode_none_has_no_routes():
     assert not [o for o in render(*MODES["none"]) if o["kind"] in ("Ingress", "HTTPRoute")]
+
+
+ENVOY = [*MODES["gateway"], "--set", "routing.gateway.envoyPolicy.enabled=true"]
+
+
+def envoy_policy(*arguments):
+    return one(render(*ENVOY, *arguments), "BackendTrafficPolicy", "")["spec"]
+
+
+def test_policy_of_envoy_gateway():
+    assert not kinds(render(*MODES["gateway"]), "BackendTrafficPolicy")
+    policy = envoy_policy("--set", "routing.timeouts.connect=3")
+    (target,) = policy["targetRefs"]
+    (route,) = kinds(render(*ENVOY), "HTTPRoute")
+    assert (target["kind"], target["name"]) == ("HTTPRoute", route["metadata"]["name"])
+    assert policy["timeout"]["tcp"] == {"connectTimeout": "3s"}
+    assert "rateLimit" not in policy
+
+
+def test_a_write_that_may_have_been_made_is_never_repeated():
+    """A connection that failed carried nothing; a reset, a status or a timeout says less."""
+    assert envoy_policy()["retry"] == {
+        "numRetries": 2,
+        "retryOn": {"triggers": ["connect-failure"]},
+    }
+    assert "retry" not in envoy_policy("--set", "routing.gateway.envoyPolicy.connectRetries=0")
+
+
+@pytest.mark.parametrize(
+    "settings, idle",
+    [
+        ("images.tag=x", "60000ms"),
+        ("readSvc.config.http.keep_alive_timeout_ms=10000", "8000ms"),
+        ("writeSvc.config.http.keep_alive_timeout_ms=1000", "800ms"),
+        ("readSvc.config.http.keep_alive_timeout_ms=3600000", "60000ms"),
+    ],
+)
+def test_the_gateway_closes_idle_connections_before_the_services_do(settings, idle):
+    assert envoy_policy("--set", settings)["timeout"]["http"] == {"connectionIdleTimeout": idle}
+
+
+def test_rate_limit_of_envoy_gateway():
+    limit = envoy_policy("--set", "routing.rateLimit.enabled=true,routing.rateLimit.rps=7")
+    rules = limit["rateLimit"]["local"]["rules"]
+    assert [rule["limit"] for rule in rules] == [{"requests": 7, "unit": "Second"}] * 2
+    assert [rule["clientSelectors"] for rule in rules] == [
+        [{"sourceCIDR": {"type": "Distinct", "value": everything}}]
+        for everything in ("0.0.0.0/0", "::/0")
+    ]

@@ -226,15 +226,37 @@ To move to PostgreSQL %s: see "Another version of PostgreSQL" in the chart's REA
 {{- end -}}
 {{- end -}}
 
+{{/* How long the services keep an idle connection, ms: the shorter of the two */}}
+{{- define "faststock.keepAlive" -}}
+{{- $read := (.Values.readSvc.config.http | default dict).keep_alive_timeout_ms -}}
+{{- $write := (.Values.writeSvc.config.http | default dict).keep_alive_timeout_ms -}}
+{{- min (int64 (default 75000 $read)) (int64 (default 75000 $write)) -}}
+{{- end -}}
+
+{{/* How long a gateway keeps one, ms: four fifths of that, and at most a minute */}}
+{{- define "faststock.gatewayIdle" -}}
+{{- min 60000 (div (mul 4 (include "faststock.keepAlive" . | int)) 5) -}}
+{{- end -}}
+
 {{- define "faststock.checkRouting" -}}
 {{- $r := .Values.routing -}}
 {{- if and (eq $r.mode "f5") (not $r.host) -}}
 {{- fail (printf "routing.mode f5 uses mergeable Ingress objects, which belong to one host: %s"
   "set routing.host") -}}
 {{- end -}}
-{{- if and (eq $r.mode "gateway") $r.rateLimit.enabled -}}
+{{- $policy := $r.gateway.envoyPolicy.enabled -}}
+{{- if and (eq $r.mode "gateway") $r.rateLimit.enabled (not $policy) -}}
 {{- fail (printf "routing.rateLimit: the Gateway API has no limit by client address; %s"
-  "set it at the gateway and turn routing.rateLimit.enabled off") -}}
+  (printf "%s %s" "set routing.gateway.envoyPolicy.enabled if the gateway is Envoy Gateway, or set"
+  "the limit at the gateway and turn routing.rateLimit.enabled off")) -}}
+{{- end -}}
+{{- if and $policy (ne $r.mode "gateway") -}}
+{{- fail (printf "routing.gateway.envoyPolicy is for routing.mode gateway, not %s" $r.mode) -}}
+{{- end -}}
+{{- if and $policy (lt (include "faststock.keepAlive" . | int) 1000) -}}
+{{- fail (printf "routing.gateway.envoyPolicy: the gateway must close idle connections before %s"
+  (printf "%s %s" "the services do; set http.keep_alive_timeout_ms of readSvc.config and"
+  "writeSvc.config to 1000 or more")) -}}
 {{- end -}}
 {{- if and (eq $r.mode "gateway") $r.tlsSecret -}}
 {{- fail (printf "routing.tlsSecret: with the Gateway API a certificate belongs to the Gateway's %s"
