@@ -10,6 +10,9 @@
 : "${FASTSTOCK_IMAGE_BUILD:=}"       
 # command that gets image names and hands them to the cluster; `none`: nothing to do
 : "${FASTSTOCK_IMAGE_LOAD:=}"        
+# gateway or ingress-nginx; empty: in kind by what is there, elsewhere by the values
+: "${FASTSTOCK_ROUTING:=}"
+: "${FASTSTOCK_GATEWAY:=envoy-gateway-system/gateway}" # NAMESPACE/NAME of the Gateway
 
 # shellcheck disable=SC2034 # used by the commands
 CHART=$ROOT/helm/faststock
@@ -56,6 +59,34 @@ need_cluster() {
   kubectl version >/dev/null 2>&1 ||
     die "kubectl reaches no cluster (context '$(kubectl config current-context 2>/dev/null)');" \
       "./dev kind up makes one"
+}
+
+# JSONPATH: a field of the Gateway; empty if it is not there
+gateway_field() {
+  kubectl --namespace "${FASTSTOCK_GATEWAY%/*}" get gateways.gateway.networking.k8s.io \
+    "${FASTSTOCK_GATEWAY#*/}" --output "jsonpath=$1" 2>/dev/null || true
+}
+
+# Helm options of FASTSTOCK_ROUTING, a line each; the Gateway must have an address.
+routing_options() {
+  case $FASTSTOCK_ROUTING in
+    '') ;;
+    ingress-nginx) printf '%s\n' --set routing.mode=ingress-nginx ;;
+    gateway)
+      local address port
+      address=$(gateway_field '{.status.addresses[0].value}')
+      port=$(gateway_field '{.spec.listeners[0].port}')
+      [[ -n $address && -n $port ]] ||
+        die "no Gateway with an address at FASTSTOCK_GATEWAY=$FASTSTOCK_GATEWAY (NAMESPACE/NAME)"
+      printf '%s\n' --set "routing.mode=gateway,routing.gateway.url=http://$address:$port" \
+        --set "routing.gateway.parentRefs[0].namespace=${FASTSTOCK_GATEWAY%/*}" \
+        --set "routing.gateway.parentRefs[0].name=${FASTSTOCK_GATEWAY#*/}"
+      if kubectl get crd backendtrafficpolicies.gateway.envoyproxy.io >/dev/null 2>&1; then
+        printf '%s\n' --set routing.gateway.envoyPolicy.enabled=true
+      fi
+      ;;
+    *) die "FASTSTOCK_ROUTING is gateway, ingress-nginx or empty, not '$FASTSTOCK_ROUTING'" ;;
+  esac
 }
 
 cluster_context() { kubectl config current-context 2>/dev/null || true; }

@@ -11,9 +11,9 @@ from rendering import CHART, ROOT, render_text
 def helm_arguments(tmp_path):
     """Of the installation, for a tag and a registry."""
 
-    def deploy(**settings):
+    def deploy(kubectl="echo other", **settings):
         for name, text in {
-            "kubectl": "echo other",
+            "kubectl": kubectl,
             "helm": f'[ "$1" != upgrade ] || printf "%s\\n" "$@" >{tmp_path}/arguments',
         }.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -42,3 +42,39 @@ def test_tags_stay_as_they_are(helm_arguments, tag):
         for part in arguments[i : i + 2]
     ]
     assert f"ghcr.io/acme/faststock-read-svc:{tag}\n" in render_text(*settings)
+
+
+KUBECTL = """case "$*" in
+  *current-context) echo {context} ;;
+  *addresses*) echo 10.0.0.1 ;;
+  *listeners*) echo 8000 ;;
+  *"--namespace infra get gateways"*edge*kind*) echo Gateway ;;
+  *crd*) {crd} ;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    "context, crd, routing, expected",
+    [
+        ("kind-a", "true", "", {"routing.gateway.envoyPolicy.enabled=true"}),
+        ("other", "true", "gateway", {"routing.gateway.envoyPolicy.enabled=true"}),
+        ("other", "false", "gateway", set()),
+    ],
+)
+def test_routing_by_a_gateway(helm_arguments, context, crd, routing, expected):
+    arguments = helm_arguments(
+        KUBECTL.format(context=context, crd=crd),
+        FASTSTOCK_TAG="1",
+        FASTSTOCK_ROUTING=routing,
+        FASTSTOCK_GATEWAY="infra/edge",
+    )
+    assert {part for part in arguments if part.startswith("routing.")} == expected | {
+        "routing.mode=gateway,routing.gateway.url=http://10.0.0.1:8000",
+        "routing.gateway.parentRefs[0].namespace=infra",
+        "routing.gateway.parentRefs[0].name=edge",
+    }
+
+
+def test_elsewhere_the_values_decide(helm_arguments):
+    arguments = helm_arguments(KUBECTL.format(context="other", crd="true"), FASTSTOCK_TAG="1")
+    assert not [part for part in arguments if part.startswith("routing.")]
