@@ -126,6 +126,28 @@ def test_dashboard_finds_the_autoscaler_of_both_modes():
     )
 
 
+def test_each_alert_has_its_runbook():
+    url = "https://docs.example/runbooks.md"
+    text = (ROOT / "docs/runbooks.md").read_text()
+    headings = [f"#{name.lower()}" for name in re.findall(r"^## (\w+)$", text, re.M)]
+    assert headings == [f"#{r['alert'].lower()}" for r in rules()]
+    assert [r["annotations"]["runbook"] for r in rules()] == [
+        f"docs/runbooks.md{heading}" for heading in headings
+    ]
+    (rule,) = kinds(
+        render(
+            "--set",
+            f"monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.runbookUrl={url}",
+        ),
+        "PrometheusRule",
+    )
+    found = [r["annotations"] for r in rule["spec"]["groups"][0]["rules"]]
+    assert [annotations["runbook_url"] for annotations in found] == [url + h for h in headings]
+    assert not any("runbook" in annotations for annotations in found)
+    links = re.findall(r"\]\((#\w+)\)", text)
+    assert links and set(links) <= set(headings)
+
+
 def test_alerts_name_the_release():
     assert all('namespace="stock"' in r["expr"] and "fs-faststock" in r["expr"] for r in rules())
 

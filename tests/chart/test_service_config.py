@@ -51,7 +51,7 @@ OWNED = {
 
 def schema_of(kind):
     """The value of a setting, made from the values that --help allows."""
-    if match := re.match(r"a whole number from (\d+) to (\d+)", kind):
+    if match := re.match(r"a whole number from (-?\d+) to (\d+)", kind):
         return {"type": "integer", "minimum": int(match[1]), "maximum": int(match[2])}
     if kind.startswith("on or off"):
         return {"enum": ["off", "on", False, True]}
