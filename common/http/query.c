@@ -2,10 +2,13 @@
 
 #include "common/base/alloc.h"
 #include "common/base/parse.h"
+#include "common/base/strbuf.h"
 #include "common/http/problem.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define NAME_SHOWN_MAX 64 /* bytes of an unknown name that are repeated to the client */
 
 /* A decoded copy of a part of the query, NULL when its encoding is bad. */
 static char *decode(const char *start, size_t len, size_t *ret_len)
@@ -22,6 +25,22 @@ static char *decode(const char *start, size_t len, size_t *ret_len)
     return copy;
 }
 
+/* Names the parameter, unless it is too long to be a mistyped one, and all that are known. */
+static void refuse_unknown(const struct http_request *request, const char *name,
+                           const struct http_query_param *params, struct http_response *response)
+{
+    bool is_short = *name != '\0' && strlen(name) <= NAME_SHOWN_MAX;
+    struct strbuf detail = STRBUF_EMPTY;
+
+    strbuf_adds(&detail,
+                is_short ? "unknown parameter; known are" : "a parameter is unknown; known are");
+    for (const char *comma = " "; params->name != NULL; params++, comma = ", ") {
+        strbuf_addf(&detail, "%s%s", comma, params->name);
+    }
+    http_bad_field(request, response, is_short ? name : "query", strbuf_text(&detail));
+    strbuf_finish(&detail);
+}
+
 /* One "name=value". */
 static bool read_pair(const struct http_request *request, const char *start, size_t len,
                       struct http_query_param *params, struct http_response *response)
@@ -29,6 +48,7 @@ static bool read_pair(const struct http_request *request, const char *start, siz
     const char *equals = memchr(start, '=', len);
     size_t name_len = equals == NULL ? len : (size_t)(equals - start);
     size_t decoded_len = 0;
+    const struct http_query_param *known = params;
     char *name = decode(start, name_len, &decoded_len);
 
     if (name == NULL) {
@@ -38,10 +58,12 @@ static bool read_pair(const struct http_request *request, const char *start, siz
     while (params->name != NULL && strcmp(params->name, name) != 0) {
         params++;
     }
-    free(name);
     if (params->name == NULL) {
-        return true;
+        refuse_unknown(request, name, known, response);
+        free(name);
+        return false;
     }
+    free(name);
     if (params->value != NULL) {
         http_bad_field(request, response, params->name, "expected once, is repeated");
         return false;

@@ -14,9 +14,9 @@ struct http_query_param {
     size_t len;
 };
 
-/* Reads the known parameters. Unknown ones are ignored; a repeated known one or a bad
- * percent-encoding makes the response a 400 and false is returned. http_query_finish frees the
- * values in either case. */
+/* Reads the known parameters. A repeated one, a bad percent-encoding or an unknown one makes the
+ * response a 400, and false is returned. The unknown one is refused because the answer without it
+ * would look like the answer to it. http_query_finish frees the values in either case. */
 bool http_read_query(const struct http_request *request, struct http_query_param *params,
                      struct http_response *response);
 void http_query_finish(struct http_query_param *params);

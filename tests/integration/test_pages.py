@@ -6,6 +6,7 @@ import pytest
 
 from support.http_client import PLAIN, PRODUCT_FIELDS
 from support.metrics_text import Change, scrape
+from support.problems import assert_problem
 from support.raw_http import RawConnection, request_bytes
 from support.service_process import ServiceProcess
 from support.timing import eventually
@@ -151,8 +152,21 @@ def test_after_walks_past_deleted_products(stack, database, read):
     eventually(walk, "the walk shows what is left and nothing else")
 
 
-def test_unknown_parameters_are_ignored(read, shelf):
-    assert read.get("/api/products?limit=1&utm_source=x&utm_source=y&=&&flag").status == 200
+@pytest.mark.parametrize(
+    "path, known",
+    [
+        ("/api/products", "page, limit, after, sku"),
+        ("/api/stock", "ids, skus"),
+        ("/api/orders", "after, limit"),
+        ("/api/changes", "after, limit"),
+        ("/api/products/1/movements", "after, limit"),
+    ],
+)
+def test_a_list_refuses_unknown_parameters(stack, path, known):
+    for client in stack.reads:
+        reply = client.get(f"{path}?name=mug")
+        assert_problem(reply, 400, field="name")
+        assert reply.json()["errors"][0]["detail"] == f"unknown parameter; known are {known}"
 
 
 def test_a_page_shows_a_new_product_soon(stack, database):
