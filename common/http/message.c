@@ -117,8 +117,8 @@ static bool usable_request_id(const char *id, size_t len)
            only_of(id, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
 
-/* 64 random bits, from a generator of this thread that the kernel seeded (splitmix64, Steele et al.
- * 2014). */
+/* 64 random bits, of which two make an id as long as nginx's, from a generator of this thread that
+ * the kernel seeded (splitmix64, Steele et al. 2014). */
 static uint64_t random_bits(void)
 {
     static _Thread_local uint64_t state;
@@ -168,6 +168,7 @@ void http_identify(struct http_request *request)
         memcpy(request->id, id->value, id->value_len + 1);
     } else {
         format_hex(random_bits(), request->id);
+        format_hex(random_bits(), request->id + 16);
     }
     read_traceparent(http_header(request, HTTP_TRACEPARENT), request->trace_id);
 }

@@ -32,7 +32,7 @@ static void print_help(const char *name, const struct config_option *options)
     strbuf_addf(
         &text,
         "usage: %s [--config FILE] [--print-config | --check-config]\n"
-        "       %s --help | --version | --print-routes\n\n"
+        "       %s --help, -h | --version | --print-routes\n\n"
         "Settings come from the file (YAML, 'section:' and 'key: value' lines), then from the "
         "environment:\n\n",
         name, name);
@@ -65,7 +65,7 @@ static int read_command_line(const char *name, int argc, char **argv,
                              const struct config_option *options, struct command_line *ret)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help(name, options);
             return 0;
         }
@@ -79,12 +79,15 @@ static int read_command_line(const char *name, int argc, char **argv,
         }
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
             ret->path = argv[++i];
+        } else if (strncmp(argv[i], "--config=", 9) == 0 && argv[i][9] != '\0') {
+            ret->path = argv[i] + 9;
         } else if (strcmp(argv[i], "--print-config") == 0) {
             ret->print = true;
         } else if (strcmp(argv[i], "--check-config") == 0) {
             ret->check = true;
         } else {
-            bool no_file = strcmp(argv[i], "--config") == 0;
+            bool no_file = strncmp(argv[i], "--config", 8) == 0 &&
+                           (argv[i][8] == '\0' || strcmp(argv[i] + 8, "=") == 0);
 
             return bad_usage(name, no_file ? "a file is expected after" : "unknown argument",
                              argv[i]);

@@ -1,6 +1,9 @@
 """The edge: routes by path alone, shares the load, passes request ids through, limits, answers its
 own errors as problems."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from support.http_client import in_parallel, insist
@@ -9,6 +12,8 @@ from support.problems import assert_problem
 from support.raw_http import RawConnection, exchange, request_bytes
 
 pytestmark = pytest.mark.quick
+
+ROOT = Path(__file__).parents[2]
 
 
 def requests_of(change, client_number, route):
@@ -132,6 +137,27 @@ def test_its_own_errors_are_problems(stack):
         413,
     )
     assert_problem(exchange(url, b"garbage\r\n\r\n"), 400)
+
+
+def test_its_problems_have_the_titles_of_the_services():
+    def entries(map):
+        block = re.search(rf"map \$status \${map} {{(.*?)}}", template, re.DOTALL).group(1)
+        return dict(re.findall(r'(\S+) "?(.*?)"?;', block))
+
+    template = (ROOT / "local/nginx.conf.in").read_text()
+    titles = dict(
+        re.findall(r'{\d+, "([a-z-]+)", "(.*)"}', (ROOT / "common/http/problem.c").read_text())
+    )
+    slugs, shown = entries("problem"), entries("problem_title")
+    assert slugs.keys() == shown.keys()
+    both = {slug: shown[status] for status, slug in slugs.items() if slug in titles}
+    assert len(both) >= 7 and both == {slug: titles[slug] for slug in both}
+
+
+def test_made_up_request_ids_have_the_length_of_those_of_the_services(stack, database):
+    id = database.create_product()
+    replies = [client.product(id) for client in (stack.edge, *stack.reads)]
+    assert {len(reply.header("X-Request-Id")) for reply in replies} == {32}
 
 
 def test_limit_of_requests(stack, database):

@@ -195,7 +195,9 @@ def test_a_missing_file(service, tmp_path):
     assert str(tmp_path / "none.yaml") in done.stderr and "No such file" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["--config"], ["stray"]])
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["--config"], ["--config="], ["--configs"], ["stray"]]
+)
 def test_bad_arguments(service, arguments):
     done = run_service(service, *arguments)
     assert done.returncode == 2
@@ -229,6 +231,17 @@ def test_environment_before_file_before_default(service, tmp_path):
         "error",
     )
     assert config["http"]["drain_ms"] == 5000
+
+
+def test_the_file_behind_an_equals_sign(service, tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("http:\n  threads: 33\n")
+    assert printed(service, f"--config={path}")["http"]["threads"] == 33
+
+
+def test_the_short_way_to_help(service):
+    done = run_service(service, "-h")
+    assert done.returncode == 0 and done.stdout == run_service(service, "--help").stdout
 
 
 def test_the_other_names_in_the_environment(service):
