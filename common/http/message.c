@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -267,20 +268,33 @@ const char *http_reason(int status)
     return status < 300 ? "OK" : status < 500 ? "Bad Request" : "Internal Server Error";
 }
 
-/* "Date: ...\r\n", made anew each second by each thread. */
-static const char *date_header(void)
+/* "X-Instance: ...\r\n", or nothing */
+static char instance_line[HTTP_INSTANCE_SIZE + sizeof("X-Instance: \r\n")];
+
+void http_set_instance(const char *name)
 {
-    static _Thread_local char text[48];
+    assert(strlen(name) < HTTP_INSTANCE_SIZE && strpbrk(name, "\r\n") == NULL);
+    snprintf(instance_line, sizeof(instance_line), "X-Instance: %s\r\n", name);
+}
+
+/* The lines that stay the same for a second, made anew by each thread: X-Instance is copied with
+ * Date, so it costs an answer no work of its own. */
+static void add_lines_of_second(struct strbuf *out)
+{
+    static _Thread_local char text[64 + sizeof(instance_line)];
+    static _Thread_local size_t len;
     static _Thread_local time_t made_at;
     time_t now = time(NULL);
     struct tm utc;
 
     if (now != made_at) {
         gmtime_r(&now, &utc);
-        strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
+        len = strftime(text, 64, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
+        memcpy(text + len, instance_line, strlen(instance_line));
+        len += strlen(instance_line);
         made_at = now;
     }
-    return text;
+    strbuf_add(out, text, len);
 }
 
 static void add_number_header(struct strbuf *out, const char *name_and_colon, size_t value)
@@ -306,7 +320,7 @@ static void add_first_lines(const struct http_response *response, struct strbuf 
     strbuf_addc(out, ' ');
     strbuf_adds(out, http_reason(response->status));
     strbuf_add(out, "\r\n", 2);
-    strbuf_adds(out, date_header());
+    add_lines_of_second(out);
     add_content_type(response, out);
 }
 

@@ -17,6 +17,7 @@
 #define HTTP_PARAMS_MAX 2
 #define HTTP_REQUEST_ID_SIZE 129
 #define HTTP_TRACE_ID_SIZE 33
+#define HTTP_INSTANCE_SIZE 288 /* a host's name, a colon, a port, and NUL */
 
 /* The headers that are read anywhere. A new one also needs a row in message.c. */
 enum http_name {
@@ -106,6 +107,10 @@ size_t http_token_len(const char *text);
 
 /* Sets request->id and trace_id from its headers; a missing or unusable id is made up. */
 void http_identify(struct http_request *request);
+
+/* Gives every answer from now on the header X-Instance with this name. To be called before the
+ * servers start; without it there is no such header. */
+void http_set_instance(const char *name);
 
 /* Empties the response and keeps its memory. */
 void http_response_reset(struct http_response *response);

@@ -9,7 +9,9 @@
 #include "common/service/ops.h"
 
 #include <assert.h>
-
+#include <ctype.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,6 +185,23 @@ static struct http_server *start_public(const struct service_settings *settings,
                                       .log_slow_ms = settings->log_slow_ms});
 }
 
+/* "HOST:PORT". The name of the host is that of the pod in Kubernetes, and the port tells instances
+ * on one machine apart. It goes into a header, so only letters that suit there are left in it. */
+static void name_instance(const struct service_settings *settings)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    char name[HTTP_INSTANCE_SIZE];
+
+    gethostname(host, sizeof(host) - 1);
+    for (char *p = host; *p != '\0'; p++) {
+        if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL) {
+            *p = '-';
+        }
+    }
+    snprintf(name, sizeof(name), "%s:%" PRId64, host, settings->http_port);
+    http_set_instance(name);
+}
+
 static void drain(const struct service_settings *settings, struct http_server *server)
 {
     log_info(log_msg("draining"), log_int("drain_ms", settings->http_drain_ms));
@@ -197,10 +216,13 @@ static void drain(const struct service_settings *settings, struct http_server *s
 int service_run(const struct service_settings *settings, const struct http_route *routes,
                 void *context)
 {
-    struct http_server *server = start_public(settings, routes, context);
-    struct http_server *ops = server == NULL ? NULL : start_ops(settings);
+    struct http_server *server;
+    struct http_server *ops;
     int status = 1;
 
+    name_instance(settings);
+    server = start_public(settings, routes, context);
+    ops = server == NULL ? NULL : start_ops(settings);
     if (ops != NULL) {
         log_info(log_msg("serving"), log_str("version", version_number()),
                  log_str("commit", version_commit()), log_int("port", settings->http_port),

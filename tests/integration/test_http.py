@@ -78,6 +78,26 @@ def test_no_such_path(service, path):
     assert_problem(service.get(path), 404)
 
 
+# -- which instance answered
+
+
+def test_every_answer_names_its_instance(stack, database):
+    id = database.create_product()
+    port = {client.name: client.base_url.rpartition(":")[2] for client in stack.services()}
+    for client in stack.services():
+        replies = [client.get("/api/nothing"), client.get("/health"), client.stock(id)]
+        replies.append(client.head(f"/api/products/{id}"))
+        replies.append(exchange(client.base_url, b"nonsense\r\n\r\n"))
+        names = {reply.header("X-Instance") for reply in replies}
+        assert names == {f"{socket.gethostname()}:{port[client.name]}"}, client
+
+
+def test_the_edge_passes_the_instance_on(stack, database):
+    id = database.create_product()
+    names = {stack.edge.stock(id).header("X-Instance") for _ in range(50)}
+    assert names == {reader.get("/health").header("X-Instance") for reader in stack.reads}
+
+
 # -- request ids
 
 
