@@ -21,9 +21,20 @@ static void test_known_texts(void **state)
     check("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+/* By `printf abc | openssl dgst -sha256 -binary | base64`. */
+static void test_base64(void **state)
+{
+    char text[DIGEST_BASE64_SIZE];
+
+    (void)state;
+    digest_sha256_base64("abcd", 3, text);
+    assert_string_equal(text, "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_texts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_texts),
+                                       cmocka_unit_test(test_base64)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
