@@ -8,6 +8,7 @@
 struct settings {
     struct service_settings service;
     struct store_settings stores;
+    int64_t http_console;             /* 1 or 0 */
     const char *database_replica_url; /* "": none */
     const char *redis_replica_url;    /* "": none */
     int64_t cache_missing_ttl_ms;

@@ -2,13 +2,18 @@
 
 #include "read-svc/handlers/movements.h"
 #include "read-svc/handlers/orders.h"
+#include "read-svc/handlers/pages.h"
 #include "read-svc/handlers/products.h"
 #include "read-svc/handlers/stock.h"
 
 #include "common/products/api.h"
 #include "common/service/ops.h"
 
-const struct http_route routes[] = {
+/* The pages come first, so that a table without them is the rest of this one. */
+#define PAGES 1
+
+static const struct http_route routes[] = {
+    {"GET", "/", handle_console, NULL, false},
     {"GET", API_PRODUCT_STOCK, handle_product_stock, handle_product_stock_quickly, false},
     {"GET", API_PRODUCT, handle_product, handle_product_quickly, false},
     {"GET", API_PRODUCTS, handle_products, handle_products_quickly, false},
@@ -23,3 +28,8 @@ const struct http_route routes[] = {
     {"GET", "/metrics", ops_metrics, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
+
+const struct http_route *routes_table(bool has_console)
+{
+    return has_console ? routes : routes + PAGES;
+}

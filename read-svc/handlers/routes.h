@@ -4,7 +4,7 @@
 
 #include "common/http/router.h"
 
-/* Their context is a struct handlers (answers.h). */
-extern const struct http_route routes[];
+/* Their context is a struct handlers (answers.h). With or without the page at `/`. */
+const struct http_route *routes_table(bool has_console);
 
 #endif

@@ -100,7 +100,7 @@ def test_reads_and_writes_are_told_apart_by_path(stack, database):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/readyz", "/livez", "/version", "/nothing", "/.problem", "/api"]
+    "path", ["/metrics", "/readyz", "/livez", "/version", "/nothing", "/.problem", "/api"]
 )
 def test_operations_are_not_for_clients(stack, path):
     assert_problem(stack.edge.get(path), 404)

@@ -69,7 +69,7 @@ def test_the_other_service_has_the_path_not(stack, database):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/api", "/api/", "/nothing", "/api/nothing", "/api/products/", "/api/stock/",
+    ["//", "/api", "/api/", "/nothing", "/api/nothing", "/api/products/", "/api/stock/",
      "/API/products", "/api/products/1/",
      "/api/products/1/stock/", "/api/products/1/nothing", "/api/products/1/stock/1",
      "/apiproducts", "/favicon.ico", "/index.html"],

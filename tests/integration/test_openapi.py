@@ -232,7 +232,8 @@ class Bench:
         if operation in READS:
             return self.reader.get(self.path(operation))
         _, path, _ = DOCUMENT.operations[operation]
-        return self.stack.read_ops[0].get(path)
+        client = self.reader if operation == "getConsole" else self.stack.read_ops[0]
+        return client.get(path)
 
     def status_201(self, operation):
         return self.write(operation)
@@ -260,6 +261,8 @@ class Bench:
         return self.write(operation, self.guarded_write.client)
 
     def status_404(self, operation):
+        if operation == "getConsole":
+            return self.storeless_read.client.get("/")
         if operation in WRITES:
             unknown = self.unknown_id()
             return self.write(operation, id=unknown, product=unknown)

@@ -27,6 +27,7 @@ DEFAULTS = [
     ("http", "read_timeout_ms", 5000, 5000),
     ("http", "body_bytes_max", 65536, 1048576),
     ("http", "drain_ms", 5000, 5000),
+    ("http", "console", False, None),
     ("ops", "host", "0.0.0.0", "0.0.0.0"),
     ("ops", "port", 9090, 9090),
     ("database", "pool_size", 4, 8),

@@ -1,0 +1,336 @@
+"""The page at `/`: its headers; and in Chromium, what a person sees and does."""
+
+import base64
+import hashlib
+import re
+
+import pytest
+
+from support.problems import assert_problem
+from support.raw_http import exchange, request_bytes
+from support.service_process import ServiceProcess
+from support.timing import eventually
+
+ROWS = 8  # of a page
+WIDTHS = [1280, 390]
+# Runs before the page's own script: every list is empty.
+EMPTY = """
+  const meta = { total: 0, page: 1, limit: 8, totalPages: 0 };
+  window.fetch = () => Promise.resolve(new Response(JSON.stringify({ data: [], meta })));
+"""
+
+
+# -- over HTTP
+
+
+@pytest.mark.quick
+def test_the_policy_allows_what_is_in_the_page_and_nothing_else(stack):
+    for client in (*stack.reads, stack.edge):
+        reply = client.get("/")
+        assert reply.status == 200 and reply.header("Content-Type") == "text/html; charset=utf-8"
+        text = reply.header("Content-Security-Policy")
+        policy = dict(part.strip().split(" ", 1) for part in text.split(";"))
+        assert policy["default-src"] == "'none'" and policy["connect-src"] == "'self'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+        assert "unsafe" not in text
+        for tag, directive in (("script", "script-src"), ("style", "style-src")):
+            name = tag.encode()
+            (inside,) = re.findall(rb"<%b>(.*?)</%b>" % (name, name), reply.body, re.S)
+            digest = base64.b64encode(hashlib.sha256(inside).digest()).decode()
+            assert policy[directive] == f"'sha256-{digest}'"
+        assert reply.header("X-Content-Type-Options") == "nosniff"
+        assert reply.header("Referrer-Policy") == "no-referrer"
+        assert reply.header("Cache-Control") == "no-cache"
+
+
+@pytest.mark.quick
+def test_the_page_asks_for_nothing_from_outside(stack):
+    addresses = set(re.findall(rb"[a-z]+://[^\s'\"<>]+", stack.edge.get("/").body))
+    assert addresses == {b"http://www.w3.org/2000/svg"}  # a name of the icon's XML
+
+
+@pytest.mark.quick
+def test_head_and_other_methods(stack):
+    reader = stack.reads[0]
+    head = reader.head("/")
+    assert head.status == 200 and head.body == b""
+    assert head.header("Content-Length") == str(len(reader.get("/").body))
+    assert_problem(reader.post("/", {}), 405)
+    for writer in stack.writes:
+        assert_problem(writer.get("/"), 404)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("settings", [{}, {"http": {"console": False}}], ids=["default", "off"])
+def test_there_is_no_page_unless_it_is_on(stack, tmp_path, settings):
+    stores = {"database": {"url": stack.env["DATABASE_URL"]}, "redis": {"url": ""}}
+    with ServiceProcess("read-svc", tmp_path, {**stores, **settings}) as service:
+        for method in ("GET", "POST"):
+            reply = exchange(service.client.base_url, request_bytes(method, "/"))
+            assert_problem(reply, 404)
+        assert service.client.get("/api/products?limit=1").status == 200
+
+
+# -- in a browser
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs ./dev packages browser")
+    options = webdriver.ChromeOptions()
+    # as root Chromium refuses to run with its sandbox
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.chrome.service.Service("/usr/bin/chromedriver")
+    driver = webdriver.Chrome(service=service, options=options)
+    driver.set_page_load_timeout(30)
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The page in a browser, as wide as `width`."""
+
+    def __init__(self, chromium, url):
+        self.chromium, self.url, self.log = chromium, url, []
+
+    def open(self, width=1280, number=1, script=None):
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
+        )
+        added = self.command("Page.addScriptToEvaluateOnNewDocument", source=script or "")
+        self.chromium.get("about:blank")  # else another number is no new document
+        self.chromium.get(f"{self.url}/#{number}")
+        self.command("Page.removeScriptToEvaluateOnNewDocument", **added)
+
+    def command(self, name, **parameters):
+        return self.chromium.execute_cdp_cmd(name, parameters)
+
+    def run(self, script, *arguments):
+        return self.chromium.execute_script("return " + script, *arguments)
+
+    def text(self, selector):
+        return self.run("document.querySelector(arguments[0])?.innerText ?? ''", selector)
+
+    def button(self, id, text):
+        for button in self.chromium.find_elements("css selector", f"[data-id='{id}'] button"):
+            if button.text.startswith(text):
+                return button
+        raise AssertionError(f"no button {text} of product {id}")
+
+    def numbers(self, id):
+        """Stock, reserved, version of a product, as they are shown."""
+        return self.run(
+            """[...document.querySelectorAll(arguments[0])]
+               .map((node) => Number(node.textContent.replace(/,/g, '')))""",
+            f"[data-id='{id}'] td.n b",
+        )
+
+    def wait_for_numbers(self, id, *numbers):
+        eventually(lambda: self.numbers(id) == list(numbers), f"{id} is {numbers}", timeout=20)
+
+    def complaints(self):
+        """What the browser has logged that no failed request explains."""
+        return [
+            entry
+            for entry in self.chromium.get_log("browser")
+            if "Failed to load resource" not in entry["message"]
+        ]
+
+
+@pytest.fixture
+def page(chromium, stack):
+    page = Page(chromium, stack.env["EDGE_URL"])
+    page.complaints()
+    yield page
+    assert page.complaints() == []
+    chromium.get("about:blank")
+
+
+@pytest.fixture
+def own_product(stack, database):
+    """A new product, and the number of the page that shows it: the last."""
+    id = database.create_product(stock=20)
+
+    def last_page():
+        body = stack.edge.get(f"/api/products?limit={ROWS}").json()
+        last = body["meta"]["totalPages"]
+        shown = stack.edge.get(f"/api/products?limit={ROWS}&page={last}").json()["data"]
+        return last if id in [product["id"] for product in shown] else None
+
+    return id, eventually(last_page, "the product is in the catalogue")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_buttons_change_the_stock_before_the_eyes(page, database, own_product, width):
+    id, number = own_product
+    page.open(width, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    page.button(id, "Sell").click()
+    page.wait_for_numbers(id, 19, 0, 2)
+    page.button(id, "Restock").click()
+    page.wait_for_numbers(id, 29, 0, 3)
+    page.button(id, "Reserve").click()
+    page.wait_for_numbers(id, 28, 1, 4)
+    page.button(id, "Reserve").click()
+    page.wait_for_numbers(id, 27, 2, 5)
+    held = "#held li button"
+    eventually(lambda: len(page.chromium.find_elements("css selector", held)) == 4, "two are held")
+    confirm, release = page.chromium.find_elements("css selector", "#held li:first-child button")
+    confirm.click()
+    page.wait_for_numbers(id, 27, 1, 6)
+    eventually(lambda: len(page.chromium.find_elements("css selector", held)) == 2, "one is held")
+    page.chromium.find_elements("css selector", held)[1].click()
+    page.wait_for_numbers(id, 28, 0, 7)
+    assert database.product(id)["stock"] == 28
+    eventually(lambda: "Release of reservation" in page.text("#done li"), "it is told")
+    assert "28 left, version 7" in page.text("#done li")
+
+
+def test_changes_of_others_are_seen(page, stack, own_product):
+    id, number = own_product
+    page.open(1280, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    assert stack.writes[0].update_stock(id, {"delta": -3}).status == 200
+    page.wait_for_numbers(id, 17, 0, 2)
+
+
+def test_a_refusal_is_told(page, database, stack, own_product):
+    id, number = own_product
+    assert stack.writes[0].update_stock(id, {"stock": 0}).status == 200
+    page.open(390, number)
+    page.wait_for_numbers(id, 0, 0, 2)
+    page.button(id, "Sell").click()
+    eventually(lambda: "was refused. Insufficient stock" in page.text("#done li.bad"), "it is told")
+    assert database.product(id)["stock"] == 0
+
+
+def test_the_keyboard_keeps_its_place(page, own_product):
+    id, number = own_product
+    page.open(1280, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    focused = "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+    seen = []
+    while "Sell 1" not in page.run(focused) or page.run(
+        "document.activeElement.closest('tr').dataset.id"
+    ) != str(id):
+        page.chromium.switch_to.active_element.send_keys("\ue004")  # Tab
+        seen.append(page.run(focused))
+        assert len(seen) < 60, seen
+    assert seen[:3] == ["kind", "rate", "pause"]
+    for sold in range(1, 4):
+        page.chromium.switch_to.active_element.send_keys("\ue007")  # Enter
+        page.wait_for_numbers(id, 20 - sold, 0, 1 + sold)
+    assert "Sell 1" in page.run(focused)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_a_screen_reader_is_told(page, own_product, width):
+    id, number = own_product
+    page.open(width, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    nodes = [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in page.command("Accessibility.getFullAXTree")["nodes"]
+        if not node.get("ignored") and "role" in node
+    ]
+    assert all(name for role, name in nodes if role in ("button", "combobox", "heading", "image"))
+    sales = [name for role, name in nodes if role == "button" and name.startswith("Sell 1 of ")]
+    assert 1 <= len(sales) <= ROWS
+    roles = [role for role, _ in nodes]
+    assert {"main", "banner", "status", "log", "table", "row", "cell", "columnheader"} <= set(roles)
+    assert ("heading", "FastStock") in nodes and ("table", "Products") in nodes
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_everything_has_room(page, own_product, width):
+    id, number = own_product
+    page.open(width, max(1, number - 1))
+    shown = "document.querySelectorAll('#products tbody tr').length"
+    eventually(lambda: page.run(shown) == ROWS, "a full page")
+    assert page.run("document.documentElement.scrollWidth") == width
+    outside = page.run(
+        """[...document.querySelectorAll('section *')].filter((node) => {
+             const box = node.getBoundingClientRect();
+             const room = node.closest('section').getBoundingClientRect();
+             return box.width > 1 && (box.right > room.right + 1 || box.left < room.left - 1);
+           }).map((node) => node.outerHTML.slice(0, 80))"""
+    )
+    assert outside == []
+    if width < 600:
+        low = "[...document.querySelectorAll('#products .do button')].map((b) => b.offsetHeight)"
+        assert min(page.run(low)) >= 44
+
+
+def test_tiers_and_instances(page, stack, own_product):
+    page.open(1280, own_product[1])
+    tiers = """Object.fromEntries([...document.querySelectorAll('#tiers tbody tr')].map((row) =>
+        [row.dataset.name, Number(row.cells[1].textContent.replace(/,/g, ''))]))"""
+    page.run("document.getElementById('rate').value = '20'")
+
+    def all_seen():
+        counts = page.run(tiers)
+        return all(counts[tier] > 0 for tier in ("l1", "redis", "db")) and counts["error"] == 0
+
+    eventually(all_seen, "answers from each tier", timeout=20)
+    names = {reader.get("/health").header("X-Instance") for reader in stack.reads}
+    shown = "[...document.querySelectorAll('[data-instance]')].map((row) => row.dataset.instance)"
+    eventually(lambda: names <= set(page.run(shown)), "both instances answered", timeout=20)
+    drawn = page.run(
+        "[...document.getElementById('plot').getContext('2d').getImageData(60, 0, 2000, 200).data]"
+        ".some((value) => value !== 0)"
+    )
+    assert drawn
+
+
+def test_a_pause_asks_for_nothing(page, own_product):
+    page.open(1280, own_product[1])
+    page.wait_for_numbers(own_product[0], 20, 0, 1)
+    page.chromium.find_element("id", "pause").click()
+    assert page.text("#state") == "Paused"
+    eventually(lambda: page.run("inFlight") == 0, "none is under way")
+    count = page.run("performance.getEntriesByType('resource').length")
+    page.chromium.execute_async_script("setTimeout(arguments[0], 2500)")
+    assert page.run("performance.getEntriesByType('resource').length") == count
+    page.chromium.find_element("id", "pause").click()
+    eventually(lambda: page.text("#state") == "Live", "it goes on")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_without_products(page, width):
+    page.open(width, script=EMPTY)
+    eventually(lambda: "There are no products yet" in page.text("#empty"), "it is told")
+    assert page.run("document.getElementById('products').hidden")
+    assert "Add a blue mug" in page.text("#empty")
+    assert page.run("document.documentElement.scrollWidth") == width
+
+
+def test_redis_is_away(page, stack, own_product):
+    id, number = own_product
+    page.open(1280, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    page.run("document.getElementById('kind').value = 'published'")
+    from_tier = f"document.querySelector(`[data-id='{id}'] .from strong`).textContent"
+    eventually(lambda: page.run(from_tier) == "Redis", "it comes from Redis", timeout=20)
+    with stack.stopped("redis"):
+        eventually(lambda: "Redis does not answer" in page.text("#banner"), "it is told", 30)
+        assert page.text("#state") == "Live"
+        page.button(id, "Sell").click()
+        page.wait_for_numbers(id, 19, 0, 2)
+    eventually(lambda: page.text("#banner") == "", "it is over", timeout=30)
+
+
+def test_postgres_is_away(page, stack, own_product):
+    id, number = own_product
+    page.open(390, number)
+    page.wait_for_numbers(id, 20, 0, 1)
+    page.run("document.getElementById('kind').value = 'memory'")
+    with stack.stopped("postgres"):
+        eventually(lambda: page.text("#state") == "Stale", "it is told", timeout=30)
+        assert "PostgreSQL does not answer" in page.text("#banner")
+        page.button(id, "Sell").click()
+        eventually(lambda: "was refused" in page.text("#done li.bad"), "it is told", timeout=30)
+        assert page.numbers(id) == [20, 0, 1]
+    eventually(lambda: page.text("#state") == "Live", "it is over", timeout=30)
