@@ -1,7 +1,7 @@
 """The notes after an installation: commands to copy, that fit the values."""
 
 import pytest
-from rendering import CHART, run_helm
+from rendering import CHART, MODES, run_helm
 
 
 def notes(*arguments):
@@ -11,6 +11,12 @@ def notes(*arguments):
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.partition("\nNOTES:\n")[2]
+
+
+def test_the_page_is_told_where_it_is_on_and_routed():
+    on = ["--set", "readSvc.config.http.console=on,routing.host=stock.example.com"]
+    assert "http://stock.example.com/\n" in notes(*on)
+    assert "a browser" not in notes() and "a browser" not in notes(*on, *MODES["none"])
 
 
 def test_a_url_with_a_question_mark_is_quoted():

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rendering import MODES, kinds, one, render
+from rendering import MODES, VALUES, kinds, one, render
 
 PRODUCTS = Path(__file__).parents[2] / "common/products"
 
@@ -154,6 +154,45 @@ def test_paths(mode):
         NOT_WRITES, "read-svc"
     )
     assert {path: route(objects, path) for path in OUTSIDE} == dict.fromkeys(OUTSIDE)
+
+
+def console(value):
+    return ["--set", f"readSvc.config.http.console={value}"]
+
+
+@pytest.mark.parametrize("mode", ROUTES)
+@pytest.mark.parametrize("value", ["on", "true"])
+def test_the_page_is_routed_where_it_is_on(mode, value):
+    objects, route = render(*MODES[mode], *console(value)), ROUTES[mode]
+    assert route(objects, "/") == "read-svc"
+    assert {path: route(objects, path) for path in OUTSIDE[1:]} == dict.fromkeys(OUTSIDE[1:])
+    found = {path: route(objects, path, "POST") for path in WRITES}
+    assert found == dict.fromkeys(WRITES, "write-svc")
+    assert {route(objects, path) for path in READS} == {"read-svc"}
+
+
+@pytest.mark.parametrize("mode", ROUTES)
+def test_the_page_is_on_in_kind_only(mode):
+    for values, arguments in VALUES.items():
+        objects = render(*arguments, *MODES[mode])
+        assert ROUTES[mode](objects, "/") == ("read-svc" if values == "kind" else None), values
+    for value in ("off", "false"):
+        objects = render(*VALUES["kind"], *MODES[mode], *console(value))
+        assert ROUTES[mode](objects, "/") is None
+
+
+def test_the_helm_test_asks_for_the_page_where_it_is_on():
+    def has_console(*arguments):
+        (pod,) = kinds(render(*arguments), "Pod")
+        (value,) = [
+            variable.get("value")
+            for container in pod["spec"]["containers"]
+            for variable in container["env"]
+            if variable["name"] == "HAS_CONSOLE"
+        ]
+        return value
+
+    assert has_console() == "" and has_console(*VALUES["kind"]) == "true"
 
 
 def test_gateway_by_method():

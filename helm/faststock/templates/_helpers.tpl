@@ -359,7 +359,15 @@ request_timeout_ms
 {{- default $needed $wanted -}}
 {{- end -}}
 
-{{/* Routing: the paths that go to write-svc. The rest of /api goes to read-svc. */}}
+{{/* "true" where read-svc has the page at "/", else nothing */}}
+{{- define "faststock.hasConsole" -}}
+{{- if has (dig "http" "console" "off" .Values.readSvc.config | toString) (list "on" "true") }}true{{ end -}}
+{{- end -}}
+
+{{/*
+Routing: the paths that go to write-svc. The rest of /api goes to read-svc, and "/" where it has a
+page there.
+*/}}
 
 {{- define "faststock.writePaths" -}}
 - pattern: /api/products/[^/]+/update-stock
