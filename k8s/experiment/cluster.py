@@ -36,11 +36,22 @@ def run(*command, timeout=120):
     return result.stdout
 
 
+def need_cluster():
+    """kubectl's own words about this are six lines."""
+    try:
+        run("kubectl", "version", timeout=30)
+    except ClusterError as error:
+        if "not on the PATH" in str(error):
+            raise
+        raise ClusterError("kubectl reaches no cluster; ./dev kind up makes one") from None
+
+
 class Release:
     """A release of the chart: its names, its values, and the changing of them."""
 
     def __init__(self, name, namespace):
         self.name, self.namespace = name, namespace
+        need_cluster()
         found = self.get(
             "deployments", f"app.kubernetes.io/instance={name},app.kubernetes.io/component=read-svc"
         )

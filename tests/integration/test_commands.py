@@ -102,6 +102,32 @@ def test_unknown_command():
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("command", ["bench", "k6", "load", "logs", "psql", "redis", "test"])
+def test_help_needs_no_stack_and_builds_nothing(tmp_path, command):
+    result = run(f"{command} --help", FASTSTOCK_RUN_DIR=str(tmp_path))
+    assert result.returncode == 0, result
+    assert f"./dev {command}" in result.stdout and "building" not in result.stderr
+
+
+@pytest.mark.quick
+def test_logs_say_that_they_show_a_sample(stack):
+    result = run("logs read-1")
+    assert result.returncode == 0 and "1 of 100 requests" in result.stderr
+    assert "FASTSTOCK_LOG_SAMPLE=1 ./dev restart read-1" in run("logs --help").stdout
+
+
+@pytest.mark.quick
+def test_no_cluster_is_said_in_one_line(tmp_path):
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\nfor line in 1 2 3 4 5 6; do echo refused >&2; done\nexit 1\n")
+    kubectl.chmod(0o755)
+    result = run("experiment", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert result.returncode == 3 and result.stderr == (
+        "error: kubectl reaches no cluster; ./dev kind up makes one\n"
+    )
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize("base", ["x", "80", "65001", "18000x"])
 def test_wrong_port_base(base):
     result = run("status", FASTSTOCK_PORT_BASE=base)
