@@ -423,7 +423,7 @@ static void copy_slice(const struct catalog *catalog, size_t start, size_t limit
     page->count = id_list_slice(&catalog->ids, start, limit, page->ids);
     page->more = start < catalog->ids.count && catalog->ids.count - start > limit;
     page->total = (int64_t)catalog->ids.count;
-    page->age_us = clock_mono_us() - catalog->as_of_us;
+    page->as_of_us = catalog->as_of_us;
 }
 
 /* Pages straight from PostgreSQL: the total on each row, and ids from $1 on. */
@@ -451,7 +451,6 @@ static void take_page(const struct pg_result *result, size_t limit, struct catal
     page->total = rows > 0 ? pg_int(result, 0, COLUMN_TOTAL) : 0;
     page->count = 0;
     page->more = rows > (int)limit;
-    page->age_us = 0;
     if (rows > 0 && pg_text(result, 0, COLUMN_ID) == NULL) {
         return; /* the total alone */
     }
@@ -475,6 +474,7 @@ static enum status page_from_database(struct catalog *catalog, const struct pg_s
     }
     pg_params_add_int(&params, start);
     pg_params_add_int(&params, (int64_t)limit + 1);
+    ret_page->as_of_us = clock_mono_us();
     status = pg_run(catalog->database, statement, pg_params_values(&params), deadline_us, &result,
                     &error);
     pg_params_finish(&params);

@@ -30,9 +30,9 @@ struct catalog;
 struct catalog_page {
     int64_t ids[CATALOG_PAGE_MAX];
     size_t count;
-    int64_t total;  /* products in all; of catalog_page only */
-    bool more;      /* products follow; of catalog_after only */
-    int64_t age_us; /* every change that was made so long ago is in it */
+    int64_t total;    /* products in all; of catalog_page only */
+    bool more;        /* products follow; of catalog_after only */
+    int64_t as_of_us; /* every change that was committed before (monotonic) is in it */
 };
 
 /* Starts the thread. `database` is borrowed, and must be the primary. */

@@ -63,13 +63,23 @@ static void add_meta_after(struct strbuf *body, const struct answers_list *list,
                            page->ids.more ? page->ids.ids[page->ids.count - 1] : 0);
 }
 
-/* Which products there are is known as of a moment. Is that longer ago than the request wants? One
- * that goes past L1 wants all that there was when it came. */
+static int64_t age_of(const struct catalog_page *ids)
+{
+    return clock_mono_us() - ids->as_of_us;
+}
+
+/* Which products there are is known as of a moment. Is that longer ago than so much? What there was
+ * when the request came is never too old for it. */
+static bool is_older(const struct http_request *request, const struct catalog_page *ids,
+                     int64_t age_max_us)
+{
+    return ids->as_of_us < request->start_us && age_of(ids) > age_max_us;
+}
+
 static bool is_outdated(const struct http_request *request, const struct read_wish *wish,
                         const struct catalog_page *ids)
 {
-    return wish->is_past_l1 ? clock_mono_us() - ids->age_us < request->start_us
-                            : ids->age_us > wish->age_max_us;
+    return is_older(request, ids, wish->is_past_l1 ? 0 : wish->age_max_us);
 }
 
 static enum status read_ids(const struct http_request *request, const struct handlers *handlers,
@@ -84,16 +94,17 @@ static enum status read_ids(const struct http_request *request, const struct han
         catalog_catch_up(handlers->catalog, deadline_us)) {
         status = page->read(handlers->catalog, page->start, limit, deadline_us, &page->ids);
     }
-    if (status == STATUS_OK && page->ids.age_us > handlers->freshness->stale_if_error_us) {
+    if (status == STATUS_OK && age_of(&page->ids) > handlers->freshness->stale_if_error_us) {
         status = STATUS_UNAVAILABLE;
     }
     return status;
 }
 
-static enum tier_source source_of(const struct handlers *handlers, const struct catalog_page *ids,
+static enum tier_source source_of(const struct http_request *request,
+                                  const struct handlers *handlers, const struct catalog_page *ids,
                                   bool is_old)
 {
-    if (is_old || ids->age_us > handlers->freshness->max_staleness_us) {
+    if (is_old || is_older(request, ids, handlers->freshness->max_staleness_us)) {
         return TIER_STALE;
     }
     return ids->count == 0 ? TIER_CATALOG : TIER_L1;
@@ -118,8 +129,8 @@ static bool answer_page(const struct http_request *request, struct http_response
     }
     list.ids = page->ids.ids;
     list.count = page->ids.count;
-    list.age_us = page->ids.age_us;
-    list.source = source_of(handlers, &page->ids, is_old);
+    list.age_us = age_of(&page->ids);
+    list.source = source_of(request, handlers, &page->ids, is_old);
     list.context = page;
     list.render = answers_render_product;
     return answers_list(request, response, handlers, &list, may_wait);

@@ -16,6 +16,7 @@ from support.service_process import ServiceProcess
 from support.timing import eventually, scaled
 
 L1 = "faststock; hit; detail=l1"
+CATALOG = "faststock; hit; detail=catalog"
 STALE = "faststock; hit; detail=stale"
 DATABASE = "faststock; fwd=miss; detail=db"
 ONLY_IF_CACHED = {"Cache-Control": "only-if-cached"}
@@ -591,3 +592,24 @@ def test_a_list_that_cannot_be_as_fresh_as_wished_is_marked(
                 reply = reader.get(path, asking(choice))
                 assert seen(reply) == (1, 5) and tier(reply) == STALE and age(reply) >= 2
             assert tier(reader.get(path, PLAIN)) == L1
+
+
+def test_a_list_that_waited_in_vain_is_marked(stack, own_reader, whole_again):
+    """PostgreSQL is frozen, and so recently that nothing else tells of it yet."""
+    nothing = f"/api/products?after={2**62}"
+    with own_reader(redis=False) as reader:
+        eventually(lambda: tier(reader.get(nothing, PLAIN)) == CATALOG, "the reader knows of it")
+        with stack.frozen("postgres"):
+            reply = reader.get(nothing, asking("no-cache"))
+            assert reply.status == 200 and reply.json()["data"] == []
+            assert tier(reply) == STALE
+
+
+@pytest.mark.quick
+def test_a_list_of_a_reader_that_believes_no_cache(stack, database, own_reader):
+    id = database.create_product(stock=5)
+    with own_reader(max_staleness_ms=0) as reader:
+        for _ in range(3):
+            reply = reader.get(f"/api/products?after={id - 1}&limit=1", PLAIN)
+            assert seen(reply) == (1, 5) and tier(reply) == DATABASE
+            id = database.create_product(stock=5)
