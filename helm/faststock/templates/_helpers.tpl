@@ -70,9 +70,23 @@ app.kubernetes.io/part-of: faststock
 {{- $full -}}
 {{- else -}}
 {{- $name := printf "faststock-%s:%s" .component (default .root.Chart.AppVersion $i.tag) -}}
-{{- with $i.registry -}}{{- trimSuffix "/" . -}}/{{- end -}}
+{{- with default .root.Values.global.imageRegistry $i.registry -}}
+{{- trimSuffix "/" . -}}/
+{{- end -}}
 {{- $name -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+An image that is not the project's: (dict "root" $ "image" IMAGE). A name without a registry, whose
+first part would have a dot, a port, or be localhost, comes from global.imageRegistry.
+*/}}
+{{- define "faststock.storeImage" -}}
+{{- $registry := .root.Values.global.imageRegistry -}}
+{{- if and $registry (not (regexMatch "^([^/]*[.:][^/]*|localhost)/" .image)) -}}
+{{- trimSuffix "/" $registry -}}/
+{{- end -}}
+{{- .image -}}
 {{- end -}}
 
 {{/*
@@ -83,7 +97,7 @@ taken for settings.
 serviceAccountName: {{ include "faststock.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.images.pullSecrets }}
+{{- with concat .Values.images.pullSecrets .Values.global.imagePullSecrets | uniq }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . | quote }}
@@ -91,12 +105,17 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Security of a pod, given the user its images run as */}}
+{{/*
+Security of a pod: (dict "root" $ "user" 999), the user that its images run as. Without a fixed user
+the platform gives it one, as OpenShift does.
+*/}}
 {{- define "faststock.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
+{{- if .root.Values.security.fixedUser }}
+runAsUser: {{ .user }}
+runAsGroup: {{ .user }}
+fsGroup: {{ .user }}
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
