@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Prints the links of Markdown files that lead nowhere in the tree; exit status 1 when there is one.
+"""Prints the links of Markdown files that lead nowhere in the tree; exit status 1 if there is one.
 Links to other hosts are not followed, because a check must give the same answer without a network.
 
 Usage: links.py FILE..."""
