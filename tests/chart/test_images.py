@@ -19,6 +19,15 @@ FILES = {
 }
 
 
+def test_programs_and_chart_have_one_version():
+    project = re.search(
+        r"^project\(faststock VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.M
+    )
+    chart = (ROOT / "helm/faststock/Chart.yaml").read_text()
+    versions = dict(re.findall(r"^(version|appVersion): *(\S+)", chart, re.M))
+    assert versions == {"version": project.group(1), "appVersion": project.group(1)}
+
+
 def test_dockerfile_copies_them():
     copied = set()
     for sources in re.findall(
