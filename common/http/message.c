@@ -290,8 +290,7 @@ static void add_lines_of_second(struct strbuf *out)
     if (now != made_at) {
         gmtime_r(&now, &utc);
         len = strftime(text, 64, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
-        memcpy(text + len, instance_line, strlen(instance_line));
-        len += strlen(instance_line);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", instance_line);
         made_at = now;
     }
     strbuf_add(out, text, len);

@@ -17,7 +17,8 @@ WIDTHS = [1280, 390]
 EMPTY = """
   const meta = { total: 0, page: 1, limit: 8, totalPages: 0 };
   const headers = { 'Cache-Status': 'faststock; hit; detail=catalog', Age: '0' };
-  window.fetch = () => Promise.resolve(new Response(JSON.stringify({ data: [], meta }), { headers }));
+  const body = JSON.stringify({ data: [], meta });
+  window.fetch = () => Promise.resolve(new Response(body, { headers }));
 """
 
 
