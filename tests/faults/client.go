@@ -23,6 +23,10 @@ type answer struct {
 	err      error
 }
 
+func (a answer) isStale() bool {
+	return strings.Contains(a.header.Get("Cache-Status"), "detail=stale")
+}
+
 // certainty says what an answer tells about the change that was asked for.
 type certainty int
 
@@ -301,6 +305,10 @@ func (c *client) read(place int, targets []target) *Operation {
 	a := c.request("GET", target.url+path, "", header, patience)
 	op.Return = c.run.now()
 	var body answerBody
+	if a.isStale() { // while PostgreSQL is away it may lack what was acknowledged, and says so
+		c.run.countReadFailed(a)
+		return nil
+	}
 	if a.status != 200 || json.Unmarshal(a.body, &body) != nil || body.Version == nil {
 		c.run.countReadFailed(a)
 		return nil

@@ -142,6 +142,9 @@ func (r *run) countReadFailed(a answer) {
 	if a.err == nil {
 		what = fmt.Sprint(a.status)
 	}
+	if a.isStale() {
+		what += " stale"
+	}
 	r.stats.ReadsFailed[what]++
 }
 
