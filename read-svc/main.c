@@ -55,6 +55,7 @@ static struct product_cache *open_cache(const struct settings *s)
 {
     struct product_cache_options options = {.redis = s->stores.redis,
                                             .redis_tls = s->stores.redis_tls,
+                                            .redis_sentinel = s->stores.redis_sentinel,
                                             .replica_url = s->redis_replica_url,
                                             .key_prefix = s->stores.redis_key_prefix,
                                             .ttl_ms = s->stores.cache_ttl_ms,

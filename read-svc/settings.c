@@ -10,7 +10,7 @@ const struct config_option settings_options[] = {
      .help = "A PostgreSQL replica that takes the reads while it keeps up; empty: none."},
     REDIS_OPTIONS(offsetof(struct settings, stores), "2"),
     {"redis", "replica_url", CONFIG_URL, offsetof(struct settings, redis_replica_url), "",
-     .url = &redis_url_kind, .secret = true, .alias = "REDIS_REPLICA_URL",
+     .url = &redis_replica_url_kind, .secret = true, .alias = "REDIS_REPLICA_URL",
      .help = "A Redis replica that takes the reads while it is up; empty: none."},
     CACHE_OPTIONS(offsetof(struct settings, stores)),
     {"cache", "missing_ttl_ms", CONFIG_INT, offsetof(struct settings, cache_missing_ttl_ms), "5000",

@@ -63,7 +63,8 @@ static void list_trials(struct product_cache *cache)
 
 struct product_cache *product_cache_create(const struct product_cache_options *options)
 {
-    struct redis_options redis = {.store = options->redis, .tls = options->redis_tls};
+    struct redis_options redis = {
+        .store = options->redis, .tls = options->redis_tls, .sentinel = options->redis_sentinel};
     struct product_cache *cache;
 
     if (options->redis.url[0] == '\0') {

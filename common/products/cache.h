@@ -84,7 +84,8 @@ struct redis_stream;
 struct product_cache_options {
     struct store_options redis;
     struct redis_tls_options redis_tls; /* of the primary and the replica; borrowed */
-    const char *replica_url;            /* reads go there while it is up; NULL or "" for none */
+    struct redis_sentinel_login redis_sentinel;
+    const char *replica_url; /* reads go there while it is up; NULL or "" for none */
     /* At most PRODUCT_CACHE_PREFIX_MAX; borrowed for the life of the cache. */
     const char *key_prefix;
     int64_t ttl_ms; /* of a state; each gets up to a tenth more or less */

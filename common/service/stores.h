@@ -19,6 +19,7 @@ struct store_settings {
     int64_t database_prepared;  /* 0 or 1 */
     struct store_options redis; /* url "": none */
     struct redis_tls_options redis_tls;
+    struct redis_sentinel_login redis_sentinel;
     const char *redis_key_prefix;
     int64_t cache_ttl_ms;
 };
@@ -52,7 +53,8 @@ void stores_cache_note(void *cache, char ret_note[OPS_NOTE_SIZE]);
 #define REDIS_OPTIONS(base, size_default)                                                          \
     {"redis", "url", CONFIG_URL, STORE_AT(base, redis.url), "",                                    \
      .url = &redis_url_kind, .secret = true, .alias = "REDIS_URL",                                 \
-     .help = "Redis, the cache that all instances share; empty: do without."},                     \
+     .help = "Redis, the cache that all instances share, or Sentinels that know where it is; "     \
+             "empty: do without."},                     \
     {"redis", "pool_size", CONFIG_INT, STORE_AT(base, redis.size), size_default,                   \
      1, 256,                                                                                       \
      .help = "Connections kept open."},                                                            \
@@ -72,7 +74,12 @@ void stores_cache_note(void *cache, char ret_note[OPS_NOTE_SIZE]);
     {"redis", "tls_key_file", CONFIG_STRING, STORE_AT(base, redis_tls.key_file), "",               \
      .help = "Key (PEM) of redis.tls_cert_file; empty: it is in that file."},                      \
     {"redis", "tls_server_name", CONFIG_STRING, STORE_AT(base, redis_tls.server_name), "",         \
-     .help = "Name that a rediss:// server's certificate must have; empty: the URL's host."}
+     .help = "Name that a rediss:// server's certificate must have; empty: the URL's host."},      \
+    {"redis", "sentinel_user", CONFIG_STRING, STORE_AT(base, redis_sentinel.user), "",             \
+     .help = "User for the Sentinels of a redis+sentinel:// URL; empty: the default user."},       \
+    {"redis", "sentinel_password", CONFIG_STRING, STORE_AT(base, redis_sentinel.password), "",     \
+     .secret = true,                                                                               \
+     .help = "Password for the Sentinels of a redis+sentinel:// URL; empty: none."}
 
 #define CACHE_OPTIONS(base)                                                                        \
     {"cache", "ttl_ms", CONFIG_INT, STORE_AT(base, cache_ttl_ms), "60000",                         \

@@ -3,6 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/parse.h"
 #include "common/base/strbuf.h"
 #include "common/stores/pool.h"
 #include "common/stores/url.h"
@@ -26,12 +27,14 @@
 #define SHA1_HEX_LEN 40
 
 #define REFUSAL_LOG_EVERY_S 10
+#define SENTINEL_ASK_EVERY_MS 1000
 /* A primary with nothing to say pings each 10 s (repl-ping-replica-period). */
 #define REPLICA_SILENCE_S_MAX 15
 
 struct redis_store {
     struct redis_url url;
     struct redis_tls_options tls;
+    struct redis_sentinel_login sentinel;
     int64_t timeout_ms;
     int64_t connect_timeout_ms;
     bool is_replica;
@@ -42,13 +45,21 @@ struct redis_store {
     _Atomic int64_t trusted_from_us; /* not used before: the Redis is a new one */
     _Atomic uint64_t lacks;          /* a bit for each trial that was refused and told */
 
+    _Atomic size_t sentinel_next; /* the one to ask first */
+    int64_t sentinel_asked_us;    /* by the maintainer */
+
     pthread_mutex_t lock;         /* guards the rest */
     char epoch[REDIS_EPOCH_SIZE]; /* the last that a session heard of */
+    struct redis_host master;     /* the last that a Sentinel named */
 };
 
 struct redis_session {
     redisContext *context;
     struct redis_store *store;
+    struct redis_host host;
+    bool is_sentinel;
+    const char *user; /* to log in as, borrowed; "": the default user */
+    const char *password;
     const struct redis_trial *trials;
     int64_t timeout_ms_max; /* of one call */
     int64_t timeout_ms;     /* what the socket's timeout is set to */
@@ -83,6 +94,7 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     store->timeout_ms = options->store.timeout_ms;
     store->connect_timeout_ms = options->store.connect_timeout_ms;
     store->tls = options->tls;
+    store->sentinel = options->sentinel;
     store->is_replica = options->is_replica;
     store->trials = options->trials;
     store->probation_us = options->store.probation_ms * CLOCK_US_PER_MS;
@@ -181,27 +193,32 @@ static void turn_into_eval(struct redis_session *session, const struct redis_scr
 static const struct {
     const char *code; /* how the error begins */
     const char *advice;
+    const char *sentinel_advice; /* when a Sentinel says it; NULL: the same */
 } useless_codes[] = {
-    {"READONLY ", "it is a replica, which takes no writes"},
-    {"LOADING ", "it loads its data"},
-    {"MASTERDOWN ", "it is a replica that has lost its primary"},
-    {"MISCONF ", "it cannot save its data: is its disk full?"},
-    {"NOREPLICAS ", "it has fewer replicas than min-replicas-to-write asks for"},
-    {"BUSY ", "a script runs for too long"},
-    {"NOPERM ", "docs/operations.md, \"Redis\", lists the commands and keys that a user needs"},
-    {"NOAUTH ", "the URL has no password"},
-    {"WRONGPASS ", "the URL has another user or password"},
-    {"ERR unknown command", "was it renamed, or is this no Redis?"},
-    {"MOVED ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
-    {"CLUSTERDOWN ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
-    {"CROSSSLOT ", "it runs in cluster mode: give a Redis with cluster-enabled no"},
+    {"READONLY ", "it is a replica, which takes no writes", NULL},
+    {"LOADING ", "it loads its data", NULL},
+    {"MASTERDOWN ", "it is a replica that has lost its primary", NULL},
+    {"MISCONF ", "it cannot save its data: is its disk full?", NULL},
+    {"NOREPLICAS ", "it has fewer replicas than min-replicas-to-write asks for", NULL},
+    {"BUSY ", "a script runs for too long", NULL},
+    {"NOPERM ", "docs/operations.md, \"Redis\", lists the commands and keys that a user needs",
+     "its user needs +sentinel|get-master-addr-by-name"},
+    {"NOAUTH ", "the URL has no password", "redis.sentinel_password is empty"},
+    {"WRONGPASS ", "the URL has another user or password",
+     "redis.sentinel_user or redis.sentinel_password is another"},
+    {"ERR unknown command", "was it renamed, or is this no Redis?", NULL},
+    {"MOVED ", "it runs in cluster mode: give a Redis with cluster-enabled no", NULL},
+    {"CLUSTERDOWN ", "it runs in cluster mode: give a Redis with cluster-enabled no", NULL},
+    {"CROSSSLOT ", "it runs in cluster mode: give a Redis with cluster-enabled no", NULL},
 };
 
-static const char *find_advice(const char *error)
+static const char *find_advice(const char *error, bool is_sentinel)
 {
     for (size_t i = 0; i < FS_ARRAY_LEN(useless_codes); i++) {
         if (strncmp(error, useless_codes[i].code, strlen(useless_codes[i].code)) == 0) {
-            return useless_codes[i].advice;
+            return is_sentinel && useless_codes[i].sentinel_advice != NULL
+                       ? useless_codes[i].sentinel_advice
+                       : useless_codes[i].advice;
         }
     }
     return NULL;
@@ -217,7 +234,7 @@ static enum status context_status(const redisContext *context)
 
 static enum status reply_status(struct redis_session *session, const redisReply *reply)
 {
-    const char *user = session->store->url.user;
+    const char *user = session->user;
     const char *advice;
 
     if (reply == NULL) {
@@ -226,7 +243,7 @@ static enum status reply_status(struct redis_session *session, const redisReply 
     if (reply->type != REDIS_REPLY_ERROR) {
         return STATUS_OK;
     }
-    advice = find_advice(reply->str);
+    advice = find_advice(reply->str, session->is_sentinel);
     if (advice == NULL) {
         return STATUS_FAILED;
     }
@@ -259,7 +276,7 @@ static void describe(const struct redis_session *session, enum status status,
     } else if (status == STATUS_TIMEOUT || status == STATUS_UNAVAILABLE) {
         snprintf(out, POOL_ERROR_SIZE, "%s: no answer in time", session->command_name);
     } else if (!session->store->url.is_tls ||
-               !redis_tls_explain(NULL, session->store->url.host, out, POOL_ERROR_SIZE)) {
+               !redis_tls_explain(NULL, session->host.name, out, POOL_ERROR_SIZE)) {
         snprintf(out, POOL_ERROR_SIZE, "%s: %s%s", session->command_name, session->context->errstr,
                  session->epoch[0] == '\0' ? guess_missing(session->store) : "");
     }
@@ -276,7 +293,7 @@ static void log_refusal(const struct redis_session *session, const redisReply *r
         return;
     }
     log_warn(log_msg("redis refused a command"), log_str("command", session->command_name),
-             log_str("error", reply->str), log_str("host", session->store->url.host));
+             log_str("error", reply->str), log_str("host", session->host.name));
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -438,8 +455,8 @@ static enum status judge_mode(struct redis_session *session, const char *info)
         mode = info_value(info, "\nserver_mode:"); /* Valkey's word */
     }
     if (mode != NULL && strncmp(mode, "sentinel", 8) == 0) {
-        return say_useless(session, "it is a Sentinel, which holds no data: give the URL of the "
-                                    "Redis that it watches");
+        return say_useless(session, "it is a Sentinel, which holds no data: the URL of one begins "
+                                    "with redis+sentinel://");
     }
     if ((mode != NULL && strncmp(mode, "cluster", 7) == 0) ||
         (cluster != NULL && *cluster == '1')) {
@@ -538,6 +555,7 @@ static enum status try_command(struct redis_session *session, const struct redis
     while (count < FS_ARRAY_LEN(trial->words) && trial->words[count] != NULL) {
         count++;
     }
+    assert(count > 0);
     redis_begin(session, trial->words[0], count - 1);
     for (size_t i = 1; i < count; i++) {
         add_text(session, trial->words[i]);
@@ -600,17 +618,16 @@ static bool handshake(struct redis_session *session, int64_t deadline_us,
 
 static bool log_in(struct redis_session *session, int64_t deadline_us, char error[POOL_ERROR_SIZE])
 {
-    const struct redis_url *url = &session->store->url;
-    bool has_user = url->user[0] != '\0';
+    bool has_user = session->user[0] != '\0';
 
-    if (!has_user && url->password[0] == '\0') {
+    if (!has_user && session->password[0] == '\0') {
         return true;
     }
     redis_begin(session, "AUTH", has_user ? 2 : 1);
     if (has_user) {
-        add_text(session, url->user);
+        add_text(session, session->user);
     }
-    add_text(session, url->password);
+    add_text(session, session->password);
     return handshake(session, deadline_us, error);
 }
 
@@ -648,13 +665,13 @@ static bool secure_socket(struct redis_session *session, int64_t deadline_us,
     const struct redis_store *store = session->store;
     struct ssl_st *ssl = NULL;
 
-    if (!redis_tls_start(&store->tls, store->url.host, &ssl, error, POOL_ERROR_SIZE)) {
+    if (!redis_tls_start(&store->tls, session->host.name, &ssl, error, POOL_ERROR_SIZE)) {
         return false;
     }
     if (set_timeout(session, deadline_us) && shake_hands(session->context, ssl)) {
         return true;
     }
-    if (!redis_tls_explain(ssl, store->url.host, error, POOL_ERROR_SIZE)) {
+    if (!redis_tls_explain(ssl, session->host.name, error, POOL_ERROR_SIZE)) {
         snprintf(error, POOL_ERROR_SIZE,
                  "TLS: the handshake was ended, or not done in time; does the server speak TLS on "
                  "this port?");
@@ -666,36 +683,261 @@ static bool secure_socket(struct redis_session *session, int64_t deadline_us,
 static bool open_socket(struct redis_session *session, int64_t deadline_us,
                         char error[POOL_ERROR_SIZE])
 {
-    const struct redis_url *url = &session->store->url;
     int64_t left_ms = clock_left_ms(deadline_us);
     struct timeval timeout = {.tv_sec = (time_t)(left_ms / 1000),
                               .tv_usec = (suseconds_t)(left_ms % 1000) * 1000};
 
-    session->context = redisConnectWithTimeout(url->host, url->port, timeout);
+    session->context = redisConnectWithTimeout(session->host.name, session->host.port, timeout);
     if (session->context == NULL || session->context->err != 0) {
         snprintf(error, POOL_ERROR_SIZE, "%s",
                  session->context == NULL ? "out of memory" : session->context->errstr);
         return false;
     }
     redisEnableKeepAlive(session->context);
-    return !url->is_tls || secure_socket(session, deadline_us, error);
+    return !session->store->url.is_tls || secure_socket(session, deadline_us, error);
 }
 
-/* `patience_ms`: how much longer than the store's timeout a call may take. */
-static struct redis_session *session_open(struct redis_store *store,
-                                          const struct redis_trial *trials, int64_t patience_ms,
-                                          int64_t deadline_us, char error[POOL_ERROR_SIZE])
+/* Not connected yet. The credentials may be NULL. */
+static struct redis_session *session_create(struct redis_store *store, const char *user,
+                                            const char *password, int64_t timeout_ms_max)
 {
     struct redis_session *session = fs_calloc(1, sizeof(*session));
 
     session->store = store;
+    session->user = user == NULL ? "" : user;
+    session->password = password == NULL ? "" : password;
+    session->timeout_ms_max = timeout_ms_max;
+    return session;
+}
+
+/* `patience_ms`: how much longer than the store's timeout a call may take. */
+static struct redis_session *session_open_at(struct redis_store *store,
+                                             const struct redis_host *host,
+                                             const struct redis_trial *trials, int64_t patience_ms,
+                                             int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    struct redis_session *session = session_create(store, store->url.user, store->url.password,
+                                                   store->timeout_ms + patience_ms);
+
+    session->host = *host;
     session->trials = trials;
-    session->timeout_ms_max = store->timeout_ms + patience_ms;
     if (!open_socket(session, deadline_us, error) || !introduce(session, deadline_us, error)) {
         session_close(session);
         return NULL;
     }
     return session;
+}
+
+/* --- Sentinels -------------------------------------------------------------------------------- */
+
+/* What SENTINEL get-master-addr-by-name tells: the host, and the port as a text. */
+static bool take_master(const redisReply *reply, struct redis_host *ret_master)
+{
+    const redisReply *const *parts = (const redisReply *const *)reply->element;
+    int64_t port;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        parts[0]->type != REDIS_REPLY_STRING || parts[1]->type != REDIS_REPLY_STRING ||
+        (size_t)parts[0]->len >= sizeof(ret_master->name) ||
+        !parse_int(parts[1]->str, (size_t)parts[1]->len, 1, 65535, &port)) {
+        return false;
+    }
+    snprintf(ret_master->name, sizeof(ret_master->name), "%s", parts[0]->str);
+    ret_master->port = (int)port;
+    return true;
+}
+
+static bool ask_master(struct redis_session *session, int64_t deadline_us,
+                       struct redis_host *ret_master, char error[POOL_ERROR_SIZE])
+{
+    const char *name = session->store->url.master;
+    redisReply *reply = NULL;
+    enum status status;
+    bool taken = false;
+
+    redis_begin(session, "SENTINEL", 2);
+    add_text(session, "get-master-addr-by-name");
+    add_text(session, name);
+    status = exchange(session, deadline_us, &reply);
+    if (status == STATUS_OK && reply->type == REDIS_REPLY_NIL) {
+        snprintf(error, POOL_ERROR_SIZE, "it knows no master '%s'", name);
+    } else if (status == STATUS_OK && take_master(reply, ret_master)) {
+        taken = true;
+    } else {
+        describe(session, status, reply, error);
+    }
+    freeReplyObject(reply);
+    return taken;
+}
+
+/* Its connection is closed again, because a Sentinel is asked seldom. */
+static bool ask_sentinel(struct redis_store *store, const struct redis_host *sentinel,
+                         int64_t deadline_us, struct redis_host *ret_master,
+                         char error[POOL_ERROR_SIZE])
+{
+    struct redis_session *session =
+        session_create(store, store->sentinel.user, store->sentinel.password, store->timeout_ms);
+    bool told;
+
+    session->host = *sentinel;
+    session->is_sentinel = true;
+    told = open_socket(session, deadline_us, error) && log_in(session, deadline_us, error) &&
+           ask_master(session, deadline_us, ret_master, error);
+    session_close(session);
+    return told;
+}
+
+static bool is_same_host(const struct redis_host *a, const struct redis_host *b)
+{
+    return a->port == b->port && strcmp(a->name, b->name) == 0;
+}
+
+static void note_master(struct redis_store *store, const struct redis_host *master)
+{
+    bool is_new;
+
+    pthread_mutex_lock(&store->lock);
+    is_new = !is_same_host(&store->master, master);
+    store->master = *master;
+    pthread_mutex_unlock(&store->lock);
+    if (is_new) {
+        log_info(log_msg("redis master found"), log_str("name", store->url.master),
+                 log_str("host", master->name), log_int("port", master->port));
+    }
+}
+
+/* What is wrong at one place, behind what was found at the others. */
+static void add_note(char notes[POOL_ERROR_SIZE], const char *kind, const struct redis_host *host,
+                     const char *what)
+{
+    size_t used = strlen(notes);
+
+    snprintf(notes + used, POOL_ERROR_SIZE - used, "%s%s %.64s port %d: %.160s",
+             used == 0 ? "" : "; ", kind, host->name, host->port, what);
+}
+
+struct search {
+    struct redis_store *store;
+    const struct redis_trial *trials;
+    int64_t patience_ms;
+    struct redis_host tried[REDIS_URL_HOSTS_MAX]; /* masters that were named */
+    size_t tried_count;
+    char notes[POOL_ERROR_SIZE];
+};
+
+static bool was_tried(const struct search *search, const struct redis_host *master)
+{
+    for (size_t i = 0; i < search->tried_count; i++) {
+        if (is_same_host(&search->tried[i], master)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A session with the master that this Sentinel names, or NULL. Each step has its own time, like the
+ * addresses of a name (pool.h). */
+static struct redis_session *search_at(struct search *search, const struct redis_host *sentinel)
+{
+    struct redis_store *store = search->store;
+    int64_t deadline_us = clock_after_ms(store->connect_timeout_ms);
+    char error[POOL_ERROR_SIZE] = "";
+    struct redis_session *session;
+    struct redis_host master;
+
+    if (!ask_sentinel(store, sentinel, deadline_us, &master, error)) {
+        add_note(search->notes, "Sentinel", sentinel, error);
+        return NULL;
+    }
+    if (was_tried(search, &master)) {
+        add_note(search->notes, "Sentinel", sentinel, "it names the same master");
+        return NULL;
+    }
+    search->tried[search->tried_count++] = master;
+    session = session_open_at(store, &master, search->trials, search->patience_ms,
+                              clock_after_ms(store->connect_timeout_ms), error);
+    if (session == NULL) {
+        add_note(search->notes, "master", &master, error);
+        return NULL;
+    }
+    note_master(store, &master);
+    return session;
+}
+
+static struct redis_session *search_master(struct redis_store *store,
+                                           const struct redis_trial *trials, int64_t patience_ms,
+                                           char error[POOL_ERROR_SIZE])
+{
+    struct search search = {.store = store, .trials = trials, .patience_ms = patience_ms};
+    size_t first = atomic_load(&store->sentinel_next);
+
+    for (size_t i = 0; i < store->url.host_count; i++) {
+        size_t at = (first + i) % store->url.host_count;
+        struct redis_session *session = search_at(&search, &store->url.hosts[at]);
+
+        if (session != NULL) {
+            atomic_store(&store->sentinel_next, at);
+            return session;
+        }
+    }
+    snprintf(error, POOL_ERROR_SIZE, "%s", search.notes);
+    return NULL;
+}
+
+/* Whether the master is another one now than the session's. */
+static enum status judge_master(struct redis_session *session, char error[POOL_ERROR_SIZE])
+{
+    struct redis_store *store = session->store;
+    struct redis_host master;
+
+    if (store->url.master[0] == '\0') {
+        return STATUS_OK;
+    }
+    pthread_mutex_lock(&store->lock);
+    master = store->master;
+    pthread_mutex_unlock(&store->lock);
+    if (is_same_host(&session->host, &master)) {
+        return STATUS_OK;
+    }
+    snprintf(error, POOL_ERROR_SIZE,
+             "the Sentinels name another master than %.64s port %d: %.64s port %d",
+             session->host.name, session->host.port, master.name, master.port);
+    return say_useless(session, error);
+}
+
+/* For the maintainer, each second: a master that was replaced may be reachable still, and not know
+ * it. One Sentinel is asked, in half of the time there is; if it does not answer, the next one is
+ * asked the next time. */
+static void look_for_master(struct redis_store *store, int64_t deadline_us)
+{
+    int64_t now_us = clock_mono_us();
+    size_t at = atomic_load(&store->sentinel_next);
+    char error[POOL_ERROR_SIZE];
+    struct redis_host master;
+
+    if (store->url.master[0] == '\0' ||
+        now_us - store->sentinel_asked_us < SENTINEL_ASK_EVERY_MS * CLOCK_US_PER_MS) {
+        return;
+    }
+    store->sentinel_asked_us = now_us;
+    deadline_us = now_us + (deadline_us - now_us) / 2;
+    if (ask_sentinel(store, &store->url.hosts[at], deadline_us, &master, error)) {
+        note_master(store, &master);
+        return;
+    }
+    atomic_compare_exchange_strong(&store->sentinel_next, &at, (at + 1) % store->url.host_count);
+}
+
+/* --- the pool's operations -------------------------------------------------------------------- */
+
+static struct redis_session *session_open(struct redis_store *store,
+                                          const struct redis_trial *trials, int64_t patience_ms,
+                                          int64_t deadline_us, char error[POOL_ERROR_SIZE])
+{
+    if (store->url.master[0] != '\0') {
+        return search_master(store, trials, patience_ms, error);
+    }
+    return session_open_at(store, &store->url.hosts[0], trials, patience_ms, deadline_us, error);
 }
 
 static void *session_connect(void *arg, int64_t deadline_us, char error[POOL_ERROR_SIZE])
@@ -720,9 +962,11 @@ static enum status session_refresh(void *connection, int64_t deadline_us,
                                    char error[POOL_ERROR_SIZE])
 {
     struct redis_session *session = connection;
-    enum status status = STATUS_OK;
+    enum status status;
 
-    if (epoch_is_old(session, REDIS_EPOCH_AGE_MS / 2)) {
+    look_for_master(session->store, deadline_us);
+    status = judge_master(session, error);
+    if (status == STATUS_OK && epoch_is_old(session, REDIS_EPOCH_AGE_MS / 2)) {
         status = examine(session, false, deadline_us, error);
     }
     return session->why_useless[0] != '\0' ? STATUS_UNAVAILABLE : status;
@@ -831,8 +1075,11 @@ void redis_close(struct redis_session *session)
 enum status redis_ask_epoch(struct redis_session *session, int64_t deadline_us,
                             char ret_note[REDIS_NOTE_SIZE])
 {
-    enum status status = ask_info(session, false, deadline_us, ret_note);
+    enum status status = judge_master(session, ret_note);
 
+    if (status == STATUS_OK) {
+        status = ask_info(session, false, deadline_us, ret_note);
+    }
     return status == STATUS_OK ? judge_replica(session, ret_note) : status;
 }
 

@@ -9,6 +9,12 @@
  * A request asks only on a session whose answer is older than REDIS_EPOCH_AGE_MS (one that was busy
  * whenever the maintainer looked), or when another session of the store has heard of a new epoch.
  *
+ * With a redis+sentinel:// URL each connection begins with a question to a Sentinel: where is the
+ * master? The Sentinels are asked in turn, beginning with the one that helped last, until one names
+ * a Redis that says itself that it is a master. The maintainer asks again each second, so that the
+ * sessions of a master that was replaced, and can still be reached, end. What the Sentinels say is
+ * not relied on: a wrong master has another epoch.
+ *
  * A Redis that answers and yet is of no use counts as away, with the reason in the log: it takes no
  * writes (it was made a replica, loads its data, has a full disk, has too few replicas), it refuses
  * the user a command that is needed, it runs in cluster mode, it is a Sentinel. All that can be
@@ -45,11 +51,18 @@ struct redis_trial {
     const char *lack;
 };
 
+/* For the Sentinels themselves: "" or NULL for none. The texts are borrowed. */
+struct redis_sentinel_login {
+    const char *user;
+    const char *password;
+};
+
 struct redis_options {
     /* url: see url.h, not empty. A reply that comes in pieces may take timeout_ms for each. The
      * probation follows a change of the epoch, too. */
     struct store_options store;
-    struct redis_tls_options tls;     /* of a rediss:// URL; the texts are borrowed */
+    struct redis_tls_options tls; /* of a rediss:// URL; the texts are borrowed */
+    struct redis_sentinel_login sentinel;
     bool is_replica;                  /* else it must take writes */
     const struct redis_trial *trials; /* ended by one without words; borrowed */
 };
@@ -120,14 +133,16 @@ enum status redis_set_absent(struct redis_session *session, struct redis_bytes k
  * its owner asks for the epoch. `ret_note` says why a call did not end with STATUS_OK; what it says
  * after STATUS_OK means nothing. */
 
-/* Connects within connect_timeout_ms; the session is to be closed before the store is destroyed. A
+/* Connects within connect_timeout_ms (to each Sentinel and each master that it names, too); the
+ * session is to be closed before the store is destroyed. A
  * call on it may take `patience_ms` longer than timeout_ms. STATUS_UNAVAILABLE, also when the Redis
  * is a replica that hears nothing of its primary. */
 enum status redis_open(struct redis_store *store, int64_t patience_ms,
                        struct redis_session **ret_session, char ret_note[REDIS_NOTE_SIZE]);
 void redis_close(struct redis_session *session); /* NULL is fine */
 
-/* Asks for the epoch again. STATUS_UNAVAILABLE as above. */
+/* Asks for the epoch again. STATUS_UNAVAILABLE as above, and when the Sentinels name another master
+ * now. */
 enum status redis_ask_epoch(struct redis_session *session, int64_t deadline_us,
                             char ret_note[REDIS_NOTE_SIZE]);
 

@@ -9,12 +9,22 @@
 
 #define REDIS_URL_HOST_SIZE 256 /* a DNS name has up to 253 characters */
 #define REDIS_URL_CREDENTIAL_SIZE 2049
+#define REDIS_URL_MASTER_SIZE 256
+#define REDIS_URL_HOSTS_MAX 8
+
+struct redis_host {
+    char name[REDIS_URL_HOST_SIZE]; /* a name or an address; of IPv6 without the brackets */
+    int port;
+};
 
 /* The parts of a URL, percent-decoded. */
 struct redis_url {
-    bool is_tls;                    /* rediss:// */
-    char host[REDIS_URL_HOST_SIZE]; /* a name or an address; of IPv6 without the brackets */
-    int port;
+    bool is_tls; /* rediss:// or rediss+sentinel:// */
+    /* One Redis; or, when `master` is given, the Sentinels that know where the Redis is. */
+    struct redis_host hosts[REDIS_URL_HOSTS_MAX];
+    size_t host_count;
+    char
+        master[REDIS_URL_MASTER_SIZE]; /* by which name the Sentinels know it; "": there are none */
     char user[REDIS_URL_CREDENTIAL_SIZE]; /* "" when there is none */
     char password[REDIS_URL_CREDENTIAL_SIZE];
     int database;
@@ -28,11 +38,14 @@ bool url_has_blank(const char *url);
  * percent-encoded looks like that, and would be shown when the URL is. */
 bool url_has_stray_at(const char *url);
 
-/* redis[s]://[[user]:password@]host[:port][/database]; an IPv6 address stands in brackets. On
- * failure `error` tells why, without the password. */
+/* redis[s]://[[user]:password@]host[:port][/database], or
+ * redis[s]+sentinel://[[user]:password@]host[:port][,host[:port]...]/master[/database], where the
+ * hosts are Sentinels, and user and password those of the Redis. An IPv6 address stands in
+ * brackets. On failure `error` tells why, without the password. */
 bool url_parse_redis(const char *url, struct redis_url *ret_url, char *error, size_t error_size);
 
 extern const struct config_url_kind redis_url_kind;
+extern const struct config_url_kind redis_replica_url_kind; /* one Redis, without Sentinels */
 
 /* The URL with its password replaced by "***", for logs and messages; out is always terminated. */
 void url_redact(const char *url, char *out, size_t out_size);

@@ -345,7 +345,12 @@ static void read_url(const char *text)
     url_redact(text, shown, sizeof(shown));
     must(strlen(shown) < sizeof(shown));
     if (url_parse_redis(text, &url, error, sizeof(error))) {
-        must(*url.host != '\0' && url.port > 0 && url.port < 65536 && url.database >= 0);
+        must(url.host_count > 0 && url.host_count <= REDIS_URL_HOSTS_MAX && url.database >= 0);
+        must(url.host_count == 1 || *url.master != '\0');
+        for (size_t i = 0; i < url.host_count; i++) {
+            must(*url.hosts[i].name != '\0');
+            must(url.hosts[i].port > 0 && url.hosts[i].port < 65536);
+        }
     } else {
         must(*error != '\0');
     }

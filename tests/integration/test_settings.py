@@ -42,6 +42,8 @@ DEFAULTS = [
     ("redis", "tls_cert_file", "", ""),
     ("redis", "tls_key_file", "", ""),
     ("redis", "tls_server_name", "", ""),
+    ("redis", "sentinel_user", "", ""),
+    ("redis", "sentinel_password", "", ""),
     ("cache", "ttl_ms", 60000, 60000),
     ("cache", "missing_ttl_ms", 5000, None),
     ("freshness", "max_staleness_ms", 2000, None),

@@ -14,43 +14,69 @@ static void test_redis_urls(void **state)
         const char *text;
         struct redis_url url;
     } rows[] = {
-        {"redis://cache", {.host = "cache", .port = 6379}},
-        {"redis://cache/", {.host = "cache", .port = 6379}},
-        {"redis://cache:1", {.host = "cache", .port = 1}},
-        {"redis://cache:65535/0", {.host = "cache", .port = 65535}},
-        {"redis://10.0.0.1:6380/1023", {.host = "10.0.0.1", .port = 6380, .database = 1023}},
-        {"redis://[::1]", {.host = "::1", .port = 6379}},
-        {"redis://[fe80::1]:6380/2", {.host = "fe80::1", .port = 6380, .database = 2}},
-        {"redis://:secret@cache", {.host = "cache", .port = 6379, .password = "secret"}},
+        {"redis://cache", {.hosts = {{"cache", 6379}}, .host_count = 1}},
+        {"redis://cache/", {.hosts = {{"cache", 6379}}, .host_count = 1}},
+        {"redis://cache:1", {.hosts = {{"cache", 1}}, .host_count = 1}},
+        {"redis://cache:65535/0", {.hosts = {{"cache", 65535}}, .host_count = 1}},
+        {"redis://10.0.0.1:6380/1023",
+         {.hosts = {{"10.0.0.1", 6380}}, .host_count = 1, .database = 1023}},
+        {"redis://[::1]", {.hosts = {{"::1", 6379}}, .host_count = 1}},
+        {"redis://[fe80::1]:6380/2",
+         {.hosts = {{"fe80::1", 6380}}, .host_count = 1, .database = 2}},
+        {"redis://:secret@cache",
+         {.hosts = {{"cache", 6379}}, .host_count = 1, .password = "secret"}},
         {"redis://user:secret@cache:6380",
-         {.host = "cache", .port = 6380, .user = "user", .password = "secret"}},
-        {"redis://:@cache", {.host = "cache", .port = 6379}},
-        {"redis://:s%40c%2Fr%3Aet@cache", {.host = "cache", .port = 6379, .password = "s@c/r:et"}},
-        {"redis://:a+b%2Bc@cache", {.host = "cache", .port = 6379, .password = "a+b+c"}},
-        {"redis://:a@b@cache", {.host = "cache", .port = 6379, .password = "a@b"}},
-        {"redis://:a:b@cache", {.host = "cache", .port = 6379, .password = "a:b"}},
-        {"redis://:secret@[::1]:6380", {.host = "::1", .port = 6380, .password = "secret"}},
-        {"redis://[fe80::1%25eth0]/", {.host = "fe80::1%eth0", .port = 6379}},
-        {"rediss://cache", {.is_tls = true, .host = "cache", .port = 6379}},
+         {.hosts = {{"cache", 6380}}, .host_count = 1, .user = "user", .password = "secret"}},
+        {"redis://:@cache", {.hosts = {{"cache", 6379}}, .host_count = 1}},
+        {"redis://:s%40c%2Fr%3Aet@cache",
+         {.hosts = {{"cache", 6379}}, .host_count = 1, .password = "s@c/r:et"}},
+        {"redis://:a+b%2Bc@cache",
+         {.hosts = {{"cache", 6379}}, .host_count = 1, .password = "a+b+c"}},
+        {"redis://:a@b@cache", {.hosts = {{"cache", 6379}}, .host_count = 1, .password = "a@b"}},
+        {"redis://:a:b@cache", {.hosts = {{"cache", 6379}}, .host_count = 1, .password = "a:b"}},
+        {"redis://:secret@[::1]:6380",
+         {.hosts = {{"::1", 6380}}, .host_count = 1, .password = "secret"}},
+        {"redis://[fe80::1%25eth0]/", {.hosts = {{"fe80::1%eth0", 6379}}, .host_count = 1}},
+        {"rediss://cache", {.is_tls = true, .hosts = {{"cache", 6379}}, .host_count = 1}},
         {"rediss://user:s%25t@[::1]:6380/3",
          {.is_tls = true,
-          .host = "::1",
-          .port = 6380,
+          .hosts = {{"::1", 6380}},
+          .host_count = 1,
           .user = "user",
           .password = "s%t",
           .database = 3}},
+        {"redis+sentinel://a/m", {.hosts = {{"a", 26379}}, .host_count = 1, .master = "m"}},
+        {"redis+sentinel://a/m/", {.hosts = {{"a", 26379}}, .host_count = 1, .master = "m"}},
+        {"redis+sentinel://u:p%2Cq@a,b:1,[::1],[::2]:65535/My-master_1.x/7",
+         {.hosts = {{"a", 26379}, {"b", 1}, {"::1", 26379}, {"::2", 65535}},
+          .host_count = 4,
+          .master = "My-master_1.x",
+          .user = "u",
+          .password = "p,q",
+          .database = 7}},
+        {"redis+sentinel://:p,q@a,b/0",
+         {.hosts = {{"a", 26379}, {"b", 26379}},
+          .host_count = 2,
+          .master = "0",
+          .password = "p,q"}},
+        {"rediss+sentinel://a/m",
+         {.is_tls = true, .hosts = {{"a", 26379}}, .host_count = 1, .master = "m"}},
     };
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        struct redis_url url = {.port = -1};
+        struct redis_url url = {.host_count = 77};
         char error[CONFIG_WHY_SIZE] = "";
 
         check_row(url_parse_redis(rows[i].text, &url, error, sizeof(error)), "%s: %s", rows[i].text,
                   error);
         assert_int_equal(url.is_tls, rows[i].url.is_tls);
-        assert_string_equal(url.host, rows[i].url.host);
-        assert_int_equal(url.port, rows[i].url.port);
+        assert_int_equal(url.host_count, rows[i].url.host_count);
+        for (size_t host = 0; host < url.host_count; host++) {
+            assert_string_equal(url.hosts[host].name, rows[i].url.hosts[host].name);
+            assert_int_equal(url.hosts[host].port, rows[i].url.hosts[host].port);
+        }
+        assert_string_equal(url.master, rows[i].url.master);
         assert_string_equal(url.user, rows[i].url.user);
         assert_string_equal(url.password, rows[i].url.password);
         assert_int_equal(url.database, rows[i].url.database);
@@ -71,6 +97,24 @@ static void test_bad_redis_urls(void **state)
         {"redis-sentinel://cache", "redis://"},
         {"redis://a,b", "one Redis"},
         {"redis://a:1,b:2", "one Redis"},
+        {"redis+sentinel://a", "name of the master"},
+        {"redis+sentinel://a/", "name of the master"},
+        {"redis+sentinel://a//0", "name of the master"},
+        {"redis+sentinel://a/" LONG_50 LONG_50 LONG_50 LONG_50 LONG_50 LONG_50, "too long"},
+        {"redis+sentinel://a/m m", "letters, digits"},
+        {"redis+sentinel://a/m%20m", "letters, digits"},
+        {"redis+sentinel://a/m/x", "database"},
+        {"redis+sentinel://a/m/1024", "database"},
+        {"redis+sentinel://a/m/0/0", "database"},
+        {"redis+sentinel://:secret@a,/m", "host"},
+        {"redis+sentinel://:secret@,a/m", "host"},
+        {"redis+sentinel://:secret@a,,b/m", "host"},
+        {"redis+sentinel:///m", "host"},
+        {"redis+sentinel://a,b:0/m", "port"},
+        {"redis+sentinel://a,::1/m", "host"},
+        {"redis+sentinel://fe80::1:26379/m", "brackets"},
+        {"redis+sentinel://a,b,c,d,e,f,g,h,i/m", "more than 8"},
+        {"redis+sentinels://a/m", "scheme"},
         {"redis://::1", "host"},
         {"redis://fe80::1:6379", "brackets"},
         {"redis://:s%gg@cache", "%25"},
@@ -104,14 +148,14 @@ static void test_bad_redis_urls(void **state)
 
     (void)state;
     for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
-        struct redis_url url = {.port = -1};
+        struct redis_url url = {.host_count = 77};
         char error[CONFIG_WHY_SIZE] = "";
 
         check_row(!url_parse_redis(rows[i].text, &url, error, sizeof(error)), "taken: %s",
                   rows[i].text);
         assert_contains(error, rows[i].error);
         assert_lacks(error, "secret");
-        assert_int_equal(url.port, -1);
+        assert_int_equal(url.host_count, 77);
     }
 }
 
@@ -125,6 +169,7 @@ static void test_redis_urls_have_no_query_and_no_fragment(void **state)
         {"redis://cache?db=3", "parameters"},
         {"redis://cache/0?db=3", "parameters"},
         {"rediss://cache?ssl_cert_reqs=none", "parameters"},
+        {"redis+sentinel://a/m?sentinel_password=x", "parameters"},
         {"redis://cache#3", "fragment"},
         {"redis://cache/#", "fragment"},
     };
@@ -178,6 +223,18 @@ static void test_redis_credentials_may_be_long(void **state)
     assert_false(takes_credentials(1, 2049, &url));
 }
 
+static void test_a_replica_has_no_sentinels(void **state)
+{
+    char why[CONFIG_WHY_SIZE] = "";
+
+    (void)state;
+    assert_true(redis_url_kind.is_valid("redis+sentinel://a/m", why));
+    assert_true(redis_replica_url_kind.is_valid("redis://a", why));
+    assert_false(redis_replica_url_kind.is_valid("redis+sentinel://a/m", why));
+    assert_contains(why, "master only");
+    assert_false(redis_replica_url_kind.is_valid("redis://a b", why));
+}
+
 static void check_redacted(const char *url, const char *shown)
 {
     char out[128];
@@ -195,6 +252,9 @@ static void test_passwords_are_hidden(void **state)
                    "postgresql://user:***@db/stock?sslmode=require");
     check_redacted("redis://user:se@cr:et@cache", "redis://user:***@cache");
     check_redacted("postgres://user:@db/stock", "postgres://user:***@db/stock");
+    check_redacted("redis+sentinel://user:se,cret@a:1,[::1]:2/m/0",
+                   "redis+sentinel://user:***@a:1,[::1]:2/m/0");
+    check_redacted("redis+sentinel://secret@a,b/m", "redis+sentinel://***@a,b/m");
     check_redacted("user:secret@db", "***");
     check_redacted("postgres://db/stock?password=secret&x=1",
                    "postgres://db/stock?password=***&x=1");
@@ -269,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_bad_redis_urls),
         cmocka_unit_test(test_redis_urls_have_no_query_and_no_fragment),
         cmocka_unit_test(test_redis_credentials_may_be_long),
+        cmocka_unit_test(test_a_replica_has_no_sentinels),
         cmocka_unit_test(test_passwords_are_hidden),
         cmocka_unit_test(test_urls_without_password_are_shown),
         cmocka_unit_test(test_passwords_that_should_have_been_escaped_are_hidden),

@@ -41,6 +41,8 @@ class Load:
     readers: int = 5
     writers: int = 2
     pause: float = 0.004
+    write_url: str = ""  # where the changes go; "": to base_url
+    bound: float = 0  # an answer may lack changes that were acknowledged so many seconds ago
     records: list = field(default_factory=list)
     wrong: list = field(default_factory=list)
 
@@ -53,6 +55,7 @@ class Load:
             "the products of the load are known",
         )
         self.acknowledged = {id: (1, self.stock) for id in self.ids}
+        self.history = {id: [(time.monotonic(), 1, self.stock)] for id in self.ids}
         self.applied = {id: [] for id in self.ids}
         self.unsure = {id: [] for id in self.ids}
         self.lock = threading.Lock()
@@ -80,7 +83,8 @@ class Load:
 
     def _run(self, step, seed):
         chance = random.Random(seed)
-        connection = Connection(self.base_url)
+        is_write = step == self._write
+        connection = Connection(self.write_url if is_write and self.write_url else self.base_url)
         seen = {}
         while not self.end.is_set():
             step(connection, chance, seen)
@@ -108,6 +112,18 @@ class Load:
             self.records.append(record)
         return reply if outcome == 200 else None, outcome
 
+    def _known(self):
+        """The newest version and stock of each product that an answer must have."""
+        until = time.monotonic() - self.bound
+        with self.lock:
+            if not self.bound:
+                return dict(self.acknowledged)
+            return {
+                id: max(((version, stock) for at, version, stock in acks if at <= until),
+                        default=(1, self.stock))
+                for id, acks in self.history.items()
+            }
+
     def _read(self, connection, chance, seen):
         some = chance.sample(self.ids, 3)
         path, many = chance.choice(
@@ -117,8 +133,7 @@ class Load:
                 (f"/api/stock?ids={some[0]},{some[1]},{some[2]}", True),
             ]
         )
-        with self.lock:
-            known = dict(self.acknowledged)
+        known = self._known()
         reply, _ = self._request("read", connection, "GET", path)
         if reply is None:
             return
@@ -137,7 +152,7 @@ class Load:
                 self.wrong.append(
                     f"{path}: stock {view['stock']}, not {known[id][1]}, at version {version}"
                 )
-            if version < seen.get(id, 0):
+            if version < seen.get(id, 0) and not self.bound:
                 self.wrong.append(
                     f"{path}: version {version} after {seen[id]} had been seen; "
                     f"{reply.header('Cache-Status')}"
@@ -154,6 +169,7 @@ class Load:
                 body = reply.json()
                 self.applied[id].append(delta)
                 self.acknowledged[id] = max(self.acknowledged[id], (body["version"], body["stock"]))
+                self.history[id].append((time.monotonic(), body["version"], body["stock"]))
             elif not isinstance(outcome, int) or outcome >= 500:
                 self.unsure[id].append(delta)
 
