@@ -53,13 +53,26 @@ REDIS_TLS = [
     "--set",
     "redis.external.tls.clientSecret=redis-client,redis.external.tls.serverName=redis.internal",
 ]
+REDIS_SENTINEL = [
+    "--set",
+    "redis.mode=external,redis.existingSecret=faststock-stores,redis.external.userKey=redis-user",
+    "--set-json",
+    'redis.external.sentinel={"hosts":["sentinel-0.example.internal","[2001:db8::1]"],'
+    '"master":"stock-cache","userKey":"sentinel-user","passwordKey":"sentinel-password"}',
+    "--set", "redis.external.database=3",
+]
 ENVOY_GATEWAY = [
     "--set",
     "routing.mode=gateway,routing.gateway.envoyPolicy.enabled=true,routing.rateLimit.enabled=true",
 ]
 RENDERS = {
     f"{values}, {mode}": VALUES[values] + MODES[mode] for values in VALUES for mode in MODES
-} | {"everything": EVERYTHING, "redis with tls": REDIS_TLS, "envoy gateway": ENVOY_GATEWAY}
+} | {
+    "everything": EVERYTHING,
+    "redis with tls": REDIS_TLS,
+    "sentinels": REDIS_SENTINEL,
+    "envoy gateway": ENVOY_GATEWAY,
+}
 
 
 def run_helm(*arguments):

@@ -58,6 +58,13 @@ def test_grace_period_without_a_drain():
     assert "needs 9 s" in refusal(*no_drain, *to_set(shutdown__terminationGracePeriodSeconds=8))
 
 
+SENTINELS = {
+    "redis__mode": "external",
+    "redis__external__sentinel__hosts": ["a", "b"],
+    "redis__external__sentinel__master": "m",
+}
+
+
 @pytest.mark.parametrize(
     "values, says",
     [
@@ -74,6 +81,17 @@ def test_grace_period_without_a_drain():
         (dict(redis__external__tls__caSecret="ca", redis__mode="external",
          redis__external__host="h"), "set redis.external.tls.enabled"),
         (dict(redis__external__tls__enabled=True), "redis.mode is bundled: set it to external"),
+        (dict(redis__external__sentinel__master="m"), "redis.mode is bundled: set it to external"),
+        (SENTINELS | dict(redis__external__sentinel__master=""), "the name of the Redis"),
+        (dict(redis__mode="external", redis__external__host="h",
+         redis__external__sentinel__master="m"), "set redis.external.sentinel.hosts"),
+        (dict(**SENTINELS, redis__external__host="h"), "leave one of them empty"),
+        (dict(**SENTINELS, redis__existingSecret="s", redis__urlKey="url"), "holds the Sentinels"),
+        (dict(**SENTINELS, redis__existingSecret="s", redis__external__sentinel__userKey="u"),
+         "set redis.external.sentinel.passwordKey"),
+        (dict(**SENTINELS, redis__external__sentinel__passwordKey="p"), "set redis.existingSecret"),
+        (dict(redis__mode="external", redis__external__host="h", redis__existingSecret="s",
+         redis__external__sentinel__passwordKey="p"), "set redis.external.sentinel.hosts"),
         (dict(routing__mode="f5"), "set routing.host"),
         (dict(routing__mode="gateway", routing__rateLimit__enabled=True),
          "no limit by client address"),
@@ -114,6 +132,9 @@ def test_values_that_do_not_fit(values, says):
         (dict(writeSvc__config__catalog__refresh_ms=100), "catalog"),
         (dict(writeSvc__config__http__drain_ms="5s"), "drain_ms"),
         (dict(images__tag="a b"), "tag"),
+        (dict(redis__external__sentinel__hosts=["a:26379"]), "sentinel"),
+        (dict(redis__external__sentinel__hosts=["a,b"]), "sentinel"),
+        (dict(redis__external__sentinel__master="my master"), "master"),
         (dict(nameOverride="a.b"), "nameOverride"),
         (dict(fullnameOverride="1a"), "fullnameOverride"),
     ],

@@ -7,6 +7,7 @@ import yaml
 from rendering import (
     CHART,
     LOAD_CHART,
+    REDIS_SENTINEL,
     REDIS_TLS,
     RENDERS,
     containers,
@@ -384,6 +385,39 @@ def test_redis_with_tls_and_a_user():
     )
     names = [e["name"] for e in read["env"]]  # Kubernetes puts in only what stands before
     assert max(names.index("REDIS_USER"), names.index("REDIS_PASSWORD")) < names.index("REDIS_URL")
+
+
+def test_redis_behind_sentinels():
+    objects = render(*REDIS_SENTINEL)
+    for component in ("read-svc", "write-svc"):
+        (service,) = pod_spec(one(objects, "Deployment", f"-{component}"))["containers"]
+        given = env(service)
+        assert (
+            given["REDIS_URL"] == "redis+sentinel://$(REDIS_USER):$(REDIS_PASSWORD)@"
+            "sentinel-0.example.internal:26379,[2001:db8::1]:26379/stock-cache/3"
+        )
+        for name in ("user", "password"):
+            assert given[f"FASTSTOCK_REDIS_SENTINEL_{name.upper()}"] == {
+                "secretKeyRef": {"name": "faststock-stores", "key": f"sentinel-{name}"}
+            }
+        policy = one(objects, "NetworkPolicy", f"-{component}")
+        ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+        assert 26379 in ports and 6379 in ports
+    (read,) = pod_spec(
+        one(
+            render(*REDIS_SENTINEL, "--set", "redis.external.tls.enabled=true"),
+            "Deployment",
+            "-read-svc",
+        )
+    )["containers"]
+    assert env(read)["REDIS_URL"].startswith("rediss+sentinel://")
+
+
+def test_without_sentinels_their_port_is_closed():
+    policy = one(render(*REDIS_TLS), "NetworkPolicy", "-read-svc")
+    assert 26379 not in [
+        port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]
+    ]
 
 
 def test_without_redis():

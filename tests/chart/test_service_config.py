@@ -46,6 +46,7 @@ OWNED = {
     "database.pool_size",
     "redis.url", "redis.replica_url", "auth.tokens_file",
     "redis.tls_ca_file", "redis.tls_cert_file", "redis.tls_key_file", "redis.tls_server_name",
+    "redis.sentinel_user", "redis.sentinel_password",
 }
 
 

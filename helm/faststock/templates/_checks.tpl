@@ -142,6 +142,40 @@ Raise pgbouncer.maxClientConn by %d, or lower %s.config.http.threads
 {{- end -}}
 {{- end -}}
 
+{{- define "faststock.checkSentinel" -}}
+{{- $r := .Values.redis -}}{{- $s := $r.external.sentinel -}}
+{{- $isUsed := or $s.hosts $s.master $s.userKey $s.passwordKey -}}
+{{- if and $isUsed (ne $r.mode "external") -}}
+{{- fail (printf "redis.external.sentinel has settings, but redis.mode is %s: set it to external"
+  $r.mode) -}}
+{{- end -}}
+{{- if and $r.urlKey (or $s.hosts $s.master) -}}
+{{- fail (printf "redis.urlKey holds the Sentinels and the master's name, too: leave %s"
+  "redis.external.sentinel.hosts and .master empty") -}}
+{{- end -}}
+{{- if and $s.hosts (not $s.master) -}}
+{{- fail (printf "redis.external.sentinel.hosts: set redis.external.sentinel.master, the name %s"
+  "of the Redis at the Sentinels") -}}
+{{- end -}}
+{{- if and $s.master (not $s.hosts) -}}
+{{- fail "redis.external.sentinel.master: set redis.external.sentinel.hosts" -}}
+{{- end -}}
+{{- if and $s.hosts $r.external.host -}}
+{{- fail (printf "redis.external.host and redis.external.sentinel.hosts are both set, but %s"
+  "Sentinels tell the host: leave one of them empty") -}}
+{{- end -}}
+{{- if and $s.userKey (not $s.passwordKey) -}}
+{{- fail "redis.external.sentinel.userKey: set redis.external.sentinel.passwordKey" -}}
+{{- end -}}
+{{- if and $s.passwordKey (not $r.existingSecret) -}}
+{{- fail (printf "redis.external.sentinel.passwordKey: set redis.existingSecret, the secret %s"
+  "that has this key") -}}
+{{- end -}}
+{{- if and $s.passwordKey (not $s.hosts) (not $r.urlKey) -}}
+{{- fail "redis.external.sentinel.passwordKey: set redis.external.sentinel.hosts" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faststock.checkRedis" -}}
 {{- $r := .Values.redis -}}{{- $tls := $r.external.tls -}}
 {{- if and $r.urlKey (not $r.existingSecret) -}}
@@ -150,10 +184,12 @@ Raise pgbouncer.maxClientConn by %d, or lower %s.config.http.threads
 {{- if and $r.urlKey (ne $r.mode "external") -}}
 {{- fail "redis.urlKey is for redis.mode external" -}}
 {{- end -}}
-{{- if and (eq $r.mode "external") (not $r.external.host) (not $r.urlKey) -}}
+{{- if and (eq $r.mode "external") (not $r.external.host) (not $r.urlKey)
+  (not $r.external.sentinel.hosts) -}}
 {{- fail (printf "redis.mode is external: set redis.external.host, or %s"
-  "redis.existingSecret and redis.urlKey") -}}
+  "redis.existingSecret and redis.urlKey, or redis.external.sentinel.hosts and .master") -}}
 {{- end -}}
+{{- include "faststock.checkSentinel" . -}}
 {{- if and $r.external.userKey (not $r.existingSecret) -}}
 {{- fail "redis.external.userKey: set redis.existingSecret, the secret that has this key" -}}
 {{- end -}}

@@ -221,8 +221,9 @@ it may hold any character.
 {{- if ne $v.mode "none" -}}
 {{- $replica := and .replica $v.replica.host -}}
 {{- $external := eq $v.mode "external" -}}
-{{- $before := printf "redis%s://%s" (ternary "s" "" (and $external $v.external.tls.enabled))
-  (include "faststock.redis.login" .root) -}}
+{{- $scheme := ternary "rediss" "redis" (and $external $v.external.tls.enabled) -}}
+{{- $login := include "faststock.redis.login" .root -}}
+{{- $before := printf "%s://%s" $scheme $login -}}
 {{- $db := ternary (int $v.external.database) 0 $external -}}
 {{- if or (not $v.urlKey) $replica }}
 {{- if and $external $v.external.userKey }}
@@ -236,6 +237,15 @@ it may hold any character.
 {{- end }}
 {{- if $v.urlKey }}
 {{ include "faststock.redis.secretEnv" (dict "root" .root "name" "REDIS_URL" "key" $v.urlKey) }}
+{{- else if and $external $v.external.sentinel.hosts }}
+{{- $port := int $v.external.sentinel.port }}
+{{- $hosts := list }}
+{{- range $v.external.sentinel.hosts }}
+{{- $hosts = append $hosts (printf "%s:%d" . $port) }}
+{{- end }}
+- name: REDIS_URL
+  value: {{ printf "%s+sentinel://%s%s/%s/%d" $scheme $login (join "," $hosts)
+    $v.external.sentinel.master $db | quote }}
 {{- else if $external }}
 - name: REDIS_URL
   value: {{ printf "%s%s:%d/%d" $before $v.external.host (int $v.external.port) $db | quote }}
@@ -248,9 +258,22 @@ it may hold any character.
   value: {{ printf "%s%s:%d/%d" $before $v.replica.host (int $v.replica.port) $db | quote }}
 {{- end }}
 {{- if $external }}
+{{- include "faststock.redis.sentinelEnv" .root }}
 {{- include "faststock.redis.tlsEnv" .root }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{- define "faststock.redis.sentinelEnv" -}}
+{{- $sentinel := .Values.redis.external.sentinel -}}
+{{- with $sentinel.userKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" $ "name" "FASTSTOCK_REDIS_SENTINEL_USER"
+  "key" .) }}
+{{- end }}
+{{- with $sentinel.passwordKey }}
+{{ include "faststock.redis.secretEnv" (dict "root" $ "name" "FASTSTOCK_REDIS_SENTINEL_PASSWORD"
+  "key" .) }}
+{{- end }}
 {{- end -}}
 
 {{- define "faststock.redis.tlsEnv" -}}
