@@ -3,7 +3,17 @@
 import json
 
 import pytest
-from rendering import containers, kinds, one, pod_spec, render, workloads
+from rendering import (
+    RENDERS,
+    containers,
+    kinds,
+    one,
+    pod_spec,
+    refusal,
+    render,
+    to_set,
+    workloads,
+)
 
 SERVICES = [("read-svc", "readSvc"), ("write-svc", "writeSvc")]
 CONTAINER = {"name": "more", "image": "more:1"}
@@ -123,3 +133,26 @@ def test_further_objects():
     ]
     names = [o["metadata"]["name"] for o in kinds(with_value("extraObjects", value), "ConfigMap")]
     assert "of-a-map" in names and any(name.endswith("-of-a-text") for name in names)
+
+
+@pytest.mark.parametrize("name", RENDERS)
+def test_every_object_has_the_namespace_and_the_annotations(name):
+    more = ["--set", "namespaceOverride=other", "--set-json", 'commonAnnotations={"team":"stock"}']
+    for o in render(*RENDERS[name], *more):
+        metadata = o["metadata"]
+        assert metadata["namespace"] == "other", o["kind"]
+        assert metadata["annotations"]["team"] == "stock", o["kind"]
+    plain = {o["metadata"]["namespace"] for o in render(*RENDERS[name])}
+    assert plain == {"stock"}
+
+
+def test_annotations_of_an_object_go_before_common_ones():
+    more = to_set(commonAnnotations={"team": "all"}, readSvc__annotations={"team": "one"})
+    objects = render(*more)
+    assert deployment(objects, "read-svc")["metadata"]["annotations"]["team"] == "one"
+    assert deployment(objects, "write-svc")["metadata"]["annotations"]["team"] == "all"
+
+
+def test_common_annotations_make_no_hooks():
+    message = refusal(*to_set(commonAnnotations={"helm.sh/hook": "pre-install"}))
+    assert "commonAnnotations: helm.sh/hook would make each object a hook" in message

@@ -114,6 +114,15 @@ Raise pgbouncer.maxClientConn by %d, or lower %s.config.http.threads
 {{- end -}}
 {{- end -}}
 
+{{- define "faststock.checkAnnotations" -}}
+{{- range $name, $_ := .Values.commonAnnotations -}}
+{{- if hasPrefix "helm.sh/hook" $name -}}
+{{- fail (printf "commonAnnotations: %s would make each object a hook, so none would belong to %s"
+  $name "the release: remove it") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faststock.checkRollout" -}}
 {{- $none := list "0" "0%" -}}
 {{- range $key := list "readSvc" "writeSvc" -}}
@@ -218,7 +227,7 @@ Another major version of PostgreSQL cannot read the data on the volume of an ins
 */}}
 {{- define "faststock.checkDataVersion" -}}
 {{- $name := printf "%s-postgres" (include "faststock.fullname" .) -}}
-{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}
+{{- $installed := lookup "apps/v1" "StatefulSet" (include "faststock.namespace" .) $name -}}
 {{- if and (eq .Values.postgres.mode "bundled") $installed -}}
 {{- if ($installed.spec).volumeClaimTemplates -}}
 {{- $wanted := .Values.images.postgres -}}
@@ -302,6 +311,7 @@ To move to PostgreSQL %s: see "Another version of PostgreSQL" in the chart's REA
 
 {{- define "faststock.checks" -}}
 {{- include "faststock.checkNames" . -}}
+{{- include "faststock.checkAnnotations" . -}}
 {{- include "faststock.checkSettings" . -}}
 {{- include "faststock.checkPostgres" . -}}
 {{- include "faststock.checkRedis" . -}}

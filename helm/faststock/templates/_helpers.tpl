@@ -35,6 +35,25 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* Where all objects are */}}
+{{- define "faststock.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/*
+Namespace, labels and annotations of an object: (dict "root" $ "component" "read-svc"), with its own
+"labels" and "annotations", if any, which go before those of all objects.
+*/}}
+{{- define "faststock.meta" -}}
+namespace: {{ include "faststock.namespace" .root | quote }}
+labels:
+  {{- $labels := include "faststock.labels" . | fromYaml }}
+  {{- mergeOverwrite $labels (.labels | default dict) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/*
 Labels of a pod: none that change with the chart's version alone, because its pods would be
 replaced

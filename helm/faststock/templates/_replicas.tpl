@@ -12,7 +12,7 @@ faststock/replicas
 {{- define "faststock.replicas" -}}
 {{- $wanted := int (get .root.Values (include "faststock.valuesKey" .component)).replicas -}}
 {{- $name := printf "%s-%s" (include "faststock.fullname" .root) .component -}}
-{{- $installed := lookup "apps/v1" "Deployment" .root.Release.Namespace $name | default dict -}}
+{{- $installed := lookup "apps/v1" "Deployment" (include "faststock.namespace" .root) $name | default dict -}}
 {{- $known := get (($installed.metadata).annotations | default dict)
   (include "faststock.replicasAnnotation" .) -}}
 {{- $scaled := false -}}
