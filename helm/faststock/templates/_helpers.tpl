@@ -42,14 +42,19 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/*
 Namespace, labels and annotations of an object: (dict "root" $ "component" "read-svc"), with its own
-"labels" and "annotations", if any, which go before those of all objects.
+"labels" and "annotations", if any, which go before those of all objects. A "wave" is the order in
+which Argo CD applies it, where that is asked for.
 */}}
 {{- define "faststock.meta" -}}
 namespace: {{ include "faststock.namespace" .root | quote }}
 labels:
   {{- $labels := include "faststock.labels" . | fromYaml }}
   {{- mergeOverwrite $labels (.labels | default dict) | toYaml | nindent 2 }}
-{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) }}
+{{- $annotations := mergeOverwrite (dict) .root.Values.commonAnnotations }}
+{{- if and .wave .root.Values.gitops.argocdWaves }}
+{{- $_ := set $annotations "argocd.argoproj.io/sync-wave" .wave }}
+{{- end }}
+{{- with mergeOverwrite $annotations (.annotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
