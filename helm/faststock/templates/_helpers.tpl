@@ -114,39 +114,50 @@ first part would have a dot, a port, or be localhost, comes from global.imageReg
 {{- end -}}
 
 {{/*
-What every pod has: no token, and no service links, because their FASTSTOCK_... variables would be
-taken for settings.
+What every pod has: (dict "root" $ "of" VALUES "user" 999), the values of its component and the user
+that its images run as. No token, and no service links, because their FASTSTOCK_... variables would
+be taken for settings. Without a fixed user the platform gives the pod one, as OpenShift does.
 */}}
 {{- define "faststock.podBasics" -}}
-serviceAccountName: {{ include "faststock.serviceAccountName" . | quote }}
+{{- $of := .of -}}
+serviceAccountName: {{ include "faststock.serviceAccountName" .root | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with concat .Values.images.pullSecrets .Values.global.imagePullSecrets | uniq }}
+{{- with concat .root.Values.images.pullSecrets .root.Values.global.imagePullSecrets | uniq }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . | quote }}
   {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/*
-Security of a pod: (dict "root" $ "user" 999), the user that its images run as. Without a fixed user
-the platform gives it one, as OpenShift does.
-*/}}
-{{- define "faststock.podSecurity" -}}
-runAsNonRoot: true
+{{- $security := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
 {{- if .root.Values.security.fixedUser }}
-runAsUser: {{ .user }}
-runAsGroup: {{ .user }}
-fsGroup: {{ .user }}
+{{- range $field := list "runAsUser" "runAsGroup" "fsGroup" }}
+{{- $_ := set $security $field $.user }}
 {{- end }}
-seccompProfile: {type: RuntimeDefault}
+{{- end }}
+securityContext: {{- mergeOverwrite $security $of.podSecurityContext | toYaml | nindent 2 }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName"
+  "runtimeClassName" "hostAliases" "dnsPolicy" "dnsConfig" }}
+{{- with get $of $field }}
+{{ $field }}: {{ toJson . }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
+{{/* Security of a container of the chart: (dict "of" VALUES), the values of its component */}}
 {{- define "faststock.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{- $security := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true
+  "capabilities" (dict "drop" (list "ALL")) -}}
+{{- mergeOverwrite $security .of.securityContext | toYaml -}}
+{{- end -}}
+
+{{/* Labels and annotations of a pod's template: (dict "root" $ "component" "redis" "of" VALUES) */}}
+{{- define "faststock.podMeta" -}}
+{{- $labels := include "faststock.podLabels" . | fromYaml -}}
+labels: {{- mergeOverwrite (deepCopy .of.podLabels) $labels | toYaml | nindent 2 }}
+{{- with mergeOverwrite (.annotations | default dict) .of.podAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/*
