@@ -2,6 +2,21 @@
 
 import { countSetting, durationSetting, refuseSettings } from './lib-settings.js';
 
+const TREND_STATS = ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'max'];
+
+// The percentiles of the latencies that a pod which makes a part of the load hands on, because
+// percentiles of parts cannot be averaged: with these (scripts/lib/merge_load.py) those of all
+// requests follow.
+export const PERCENTILES = __ENV.PERCENTILES ? percentiles() : [];
+
+function percentiles() {
+  const found = [];
+  for (let tenth = 0; tenth < 999; tenth++) found.push(tenth / 10);
+  for (let hundredth = 9990; hundredth <= 10000; hundredth++) found.push(hundredth / 100);
+  return found;
+}
+
+
 // A scenario with a number of users, each of which waits between its requests.
 export function usersOptions(name, { vus, duration, routes, p95_ms, shape }) {
   refuseSettings(['RATE', 'STAGES', 'PROFILE'], `${name} is driven by VUS and DURATION`);
@@ -54,7 +69,7 @@ function options(name, routes, p95_ms, scenario) {
     thresholds,
     setupTimeout: '2m',
     teardownTimeout: '5m',
-    summaryTrendStats: ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'max'],
+    summaryTrendStats: [...new Set([...TREND_STATS, ...PERCENTILES.map((p) => `p(${p})`)])],
     userAgent: 'faststock-k6',
   };
 }

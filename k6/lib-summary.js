@@ -2,6 +2,7 @@
 // the same as summary.txt, and as summary.json for programs.
 
 import exec from 'k6/execution';
+import { PERCENTILES } from './lib-options.js';
 import { usedSettings } from './lib-settings.js';
 
 const OUT_DIR = __ENV.OUT_DIR || '';
@@ -50,6 +51,9 @@ function endpoint(data, tags) {
     // the "passes" of a rate are the samples that were true
     failed: values('http_req_failed').passes ?? 0,
     wrong_answers: values('checks').fails ?? 0,
+    // [percentile, ms] where they are asked for
+    ...(PERCENTILES.length > 0 && requests > 0
+      ? { percentiles_ms: PERCENTILES.map((p) => [p, time[`p(${p})`]]) } : {}),
   };
 }
 
