@@ -18,6 +18,8 @@ VALUES = {
     "kind": ["--values", str(CHART / "values-kind.yaml")],
     "bench": ["--values", str(CHART / "values-bench.yaml")],
     "external": ["--values", str(CHART / "values-external.yaml")],
+    "keda": ["--values", str(CHART / "values-keda.yaml")],
+    "prometheus-adapter": ["--values", str(CHART / "values-prometheus-adapter.yaml")],
 }
 MODES = {
     "ingress-nginx": ["--set", "routing.mode=ingress-nginx"],

@@ -253,3 +253,59 @@ def test_no_alerts_of_a_relay_that_is_not_there():
         render("--set", "monitoring.prometheusRule.enabled=true,redis.mode=none"), "PrometheusRule"
     )
     assert not RELAY_ALERTS & {r["alert"] for r in rule["spec"]["groups"][0]["rules"]}
+
+
+def scaling_queries():
+    """The PromQL of values-keda.yaml and of the rules for prometheus-adapter."""
+    objects = render("--values", str(CHART / "values-keda.yaml"))
+    triggers = [t for o in kinds(objects, "ScaledObject") for t in o["spec"]["triggers"]]
+    asked_by_keda = [t["metadata"]["query"] for t in triggers if t["type"] == "prometheus"]
+    for rule in adapter_rules():
+        series = re.search('"([a-z_]+)"', rule["seriesQuery"])[1]
+        asked_by_keda.append(rule["metricsQuery"].replace("<<.Series>>", series))
+    return asked_by_keda
+
+
+def adapter_rules():
+    values = yaml.safe_load((ROOT / "k8s/prometheus-adapter-values.yaml").read_text())
+    return values["rules"]["external"]
+
+
+def test_autoscalers_ask_for_metrics_of_this_release():
+    queries = scaling_queries()
+    assert len(queries) == 5
+    for query in queries:
+        names = asked(query)
+        assert names and names <= declared(), query
+    assert {"http_requests_total", "http_connections"} <= set().union(*map(asked, queries))
+    services = set(re.findall(r'namespace="stock",\s*service="([^"]+)"', " ".join(queries)))
+    assert services == {"fs-faststock-read-svc-ops", "fs-faststock-write-svc-ops"}
+
+
+def test_the_hpa_asks_for_the_metrics_that_the_adapter_has():
+    objects = render("--values", str(CHART / "values-prometheus-adapter.yaml"))
+    known = {rule["name"]["as"] for rule in adapter_rules()}
+    for hpa in kinds(objects, "HorizontalPodAutoscaler"):
+        metrics = [m["external"] for m in hpa["spec"]["metrics"] if m["type"] == "External"]
+        assert metrics
+        for metric in metrics:
+            assert metric["metric"]["name"] in known
+            assert metric["metric"]["selector"]["matchLabels"] == {
+                "service": f"{hpa['metadata']['name']}-ops"
+            }
+
+
+def test_the_clusters_prometheus_finds_the_services():
+    text = (ROOT / "tests/e2e/prometheus/prometheus.yaml").read_text()
+    (config,) = [
+        o["data"]["prometheus.yml"] for o in yaml.safe_load_all(text) if o["kind"] == "ConfigMap"
+    ]
+    names = yaml.safe_load(config)["scrape_configs"][0]["dns_sd_configs"][0]["names"]
+    release = ("--set", "fullnameOverride=faststock")
+    headless = {
+        o["metadata"]["name"]: [port["name"] for port in o["spec"]["ports"]]
+        for o in kinds(render(*release), "Service")
+    }
+    for name in names:
+        port, _, service = name.split(".")[:3]
+        assert port == "_ops" and "ops" in headless[service]
