@@ -1,6 +1,6 @@
-// Stock reads at a changing rate: PROFILE step, ramp or spike to RATE over DURATION, or STAGES.
+// Stock reads, or changes, at a changing rate: PROFILE step, ramp or spike to RATE, or STAGES.
 
-import { STOCK, randomProduct, readStock } from './lib-api.js';
+import { STOCK, UPDATE_STOCK, changeStock, randomProduct, readStock } from './lib-api.js';
 import { arrivalsOptions } from './lib-options.js';
 import {
   choiceSetting, countSetting, durationSetting, refuseSettings, textSetting, toSeconds,
@@ -17,10 +17,13 @@ const PROFILES = {
   spike: [[0.3, 0.1], [0, 1], [0.1, 1], [0, 0.1], [0.6, 0.1]],
 };
 
+const WRITES = choiceSetting('REQUEST', 'read', ['read', 'write']) === 'write';
+
 const stages = __ENV.STAGES ? givenStages() : profileStages();
 
 export const options = arrivalsOptions('ramp', {
-  peak: Math.max(...stages.map(({ target }) => target)), p95_ms: 200, routes: [STOCK],
+  peak: Math.max(...stages.map(({ target }) => target)), p95_ms: 200,
+  routes: [WRITES ? UPDATE_STOCK : STOCK],
   executor: { executor: 'ramping-arrival-rate', startRate: stages[0].target, stages },
 });
 
@@ -47,6 +50,14 @@ function givenStages() {
   });
 }
 
+// the product that this user has given one unit, and takes it from with its next write
+let lent = null;
+
 export default function () {
-  readStock(randomProduct());
+  if (!WRITES) {
+    readStock(randomProduct());
+    return;
+  }
+  const id = lent || randomProduct();
+  if (changeStock(id, lent ? -1 : 1) !== null) lent = lent ? null : id;
 }

@@ -2,9 +2,11 @@
        ./dev experiment compare A B [--out FILE]   two runs in one report
        ./dev experiment report RUN                 write the report of a run again
 
-A run sets the autoscaler of read-svc, waits for calm, loads it from a Job, samples until the
+A run sets the autoscaler of a service, waits for calm, loads it from a Job, samples until the
 replicas are back at their minimum, and puts the release's values back as they were. Ctrl-C does
 that too.
+
+  --service read-svc    read-svc, or write-svc
 
 Options that are set for the time of the run; others stay as the release has them:
   --min N --max N       replicas
@@ -12,7 +14,7 @@ Options that are set for the time of the run; others stay as the release has the
   --set KEY=VALUE       any value of the chart, e.g.
                         readSvc.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=30
 
-The load: reads of stock at a rate that does not wait for answers
+The load: reads of stock (of write-svc: changes of it) at a rate that does not wait for answers
   --profile step        step (jump, hold, jump back), ramp (climb, hold, descend) or spike; begins
                         and ends at a tenth of the peak
   --rate 1000           requests a second at the peak
@@ -80,6 +82,7 @@ def seconds(text):
 def parse(arguments):
     parser = Parser(prog="./dev experiment")
     add = parser.add_argument
+    add("--service", choices=list(recording.SERVICES), default="read-svc")
     add("--profile", choices=["step", "ramp", "spike"], default="step")
     for name, default in [
         ("--min", None),

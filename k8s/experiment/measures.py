@@ -10,7 +10,6 @@ import math
 import statistics
 
 from . import profiles
-from .recording import SERVICE
 
 # A pod's rate is over so many samples, because when within its scrape a pod counted is not known.
 RATE_SAMPLES = 3
@@ -428,11 +427,11 @@ def rates(rows, counter):
 
 
 def replicas(run):
-    return run.services[SERVICE]
+    return run.services[run.service]
 
 
-def pods_of(run, service=SERVICE):
-    return {pod: rows for pod, rows in run.pods.items() if rows[0]["service"] == service}
+def pods_of(run):
+    return {pod: rows for pod, rows in run.pods.items() if rows[0]["service"] == run.service}
 
 
 def pod_counts(run):

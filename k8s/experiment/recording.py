@@ -10,7 +10,7 @@ import dataclasses
 import json
 import pathlib
 
-SERVICE = "read-svc"  # the one that the load scales
+SERVICES = {"read-svc": "readSvc", "write-svc": "writeSvc"}  # and their key in the chart
 MANIFEST = {
     "name",
     "profile",
@@ -56,6 +56,11 @@ class Recording:
         return self.manifest["name"]
 
     @property
+    def service(self):
+        """The one that the load scales; older recordings know no other."""
+        return self.manifest.get("service", "read-svc")
+
+    @property
     def stages(self):
         return [tuple(stage) for stage in self.manifest["stages"]]
 
@@ -73,13 +78,7 @@ def read(folder):
         }
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise RecordingError(f"{folder} holds no recording of an experiment: {error}") from error
-    if not tables["load"] or not any(
-        row["service"] == SERVICE and row["time"] >= 0 for row in tables["services"]
-    ):
-        raise RecordingError(
-            f"{folder}: the recording is empty: no load, or no sample of {SERVICE} while it lasted"
-        )
-    return Recording(
+    run = Recording(
         folder,
         manifest,
         tables["load"],
@@ -87,6 +86,12 @@ def read(folder):
         grouped(tables["pods"], "pod"),
         tables["events"],
     )
+    if not run.load or not any(row["time"] >= 0 for row in run.services.get(run.service, [])):
+        raise RecordingError(
+            f"{folder}: the recording is empty: no load, or no sample of {run.service} while it"
+            " lasted"
+        )
+    return run
 
 
 def read_rows(file, begin):

@@ -9,6 +9,11 @@ from . import measures, plot, profiles
 from .plot import BLACK, BLUE, GREEN, GREY, MANY, ORANGE, PURPLE, RED, SKY, Panel, Series
 
 PAGE = pathlib.Path(__file__).with_name("page.html")
+# the requests of k6/ramp.js
+ROUTES = {
+    "read-svc": "GET /api/products/{id}/stock",
+    "write-svc": "POST /api/products/{id}/update-stock",
+}
 CPU_WINDOW_S = 5  # CPU by the services' own counters is a mean over so long
 
 
@@ -16,7 +21,7 @@ def write(run):
     """Writes figures.json and report.html into the run's folder, and returns the page's path."""
     groups = measures.figures(run)
     (run.folder / "figures.json").write_text(json.dumps(measures.as_dict(groups), indent=2) + "\n")
-    title = f"Autoscaling of {measures.SERVICE}: {run.name}"
+    title = f"Autoscaling of {run.service}: {run.name}"
     body = [
         f"<h1>{text(title)}</h1>",
         f'<p class="lead">{text(setup(run))}</p>',
@@ -36,7 +41,8 @@ def write(run):
 
 
 def write_comparison(a, b, file):
-    title = f"Autoscaling of {measures.SERVICE}: {a.name} and {b.name}"
+    services = " and ".join(dict.fromkeys([a.service, b.service]))
+    title = f"Autoscaling of {services}: {a.name} and {b.name}"
     body = [
         "<h1>" + text(title) + "</h1>",
         (
@@ -85,7 +91,7 @@ def setup(run):
     node = m["cluster"]["nodes"][0]
     limit = f", limit {cores(hpa['cpu_limit'])}" if hpa["cpu_limit"] else ""
     return (
-        f"{m['profile']} to {m['rate']}/s of GET /api/products/{{id}}/stock through"
+        f"{m['profile']} to {m['rate']}/s of {ROUTES[run.service]} through"
         f" {'the ingress' if m['to'] == 'ingress' else m['to']}; {hpa['min']} to {hpa['max']}"
         f" replicas, CPU target {hpa['cpu_target']} % of"
         f" {cores(hpa['cpu_request'])}{limit};"
@@ -154,8 +160,7 @@ def charts_of_run(run):
         latency_panel(run),
         failure_panel(run),
         pod_rate_panel(run),
-        tier_panel(run),
-        age_panel(run),
+        *([tier_panel(run), age_panel(run)] if run.service == "read-svc" else []),
         wait_panel(run),
     ]
     bands = joined([(time - 1, time) for time in measures.out_of_slo(run)])
@@ -235,20 +240,21 @@ def replica_panel(run):
     hpa = run.manifest["hpa"]
     rows = measures.replicas(run)
     ends = (rows[0]["time"], rows[-1]["time"])
-    writes = [(row["time"], row["ready"]) for row in run.services.get("write-svc", [])]
+    other = next((name for name in run.services if name != run.service), None)
+    beside = [(row["time"], row["ready"]) for row in run.services.get(other, [])]
     return Panel(
         "Replicas",
         "pods",
         [
             Series(
-                f"{measures.SERVICE} desired",
+                f"{run.service} desired",
                 service_points(run, "desired"),
                 ORANGE,
                 "step",
                 width=2.4,
             ),
             Series(
-                f"{measures.SERVICE} ready",
+                f"{run.service} ready",
                 service_points(run, "ready"),
                 BLUE,
                 "step",
@@ -270,7 +276,7 @@ def replica_panel(run):
                 dash="5 4",
             ),
             Series("", [(ends[0], hpa["min"]), (ends[1], hpa["min"])], GREY, dash="5 4"),
-            Series("write-svc ready", writes, PURPLE, "step", width=1.2),
+            *([Series(f"{other} ready", beside, PURPLE, "step", width=1.2)] if other else []),
         ],
         height=170,
     )
@@ -322,7 +328,7 @@ def cpu_panel(run):
         )
     )
     return Panel(
-        f"CPU of {measures.SERVICE}",
+        f"CPU of {run.service}",
         "% of the request",
         series,
         note="the metrics API is some 10 to 60 s behind the pods' own counters",
@@ -428,7 +434,7 @@ def pod_rate_panel(run):
 
 
 def short_name(run, pod):
-    return pod.removeprefix(f"{run.manifest['fullname']}-{measures.SERVICE}-")
+    return pod.removeprefix(f"{run.manifest['fullname']}-{run.service}-")
 
 
 def tier_panel(run):

@@ -12,8 +12,8 @@ import time
 
 from . import cluster, profiles, recording, report
 from .cluster import ROOT, ClusterError
-from .recording import SERVICE
-from .sampler import Sampler, parse_quantity
+from .recording import SERVICES
+from .sampler import Sampler, cpu_metric, parse_quantity
 
 LOAD_RELEASE = "load-ramp"  # the release of ./dev cluster-load ramp
 QUIET_S = 5  # all must have been calm for so long
@@ -42,12 +42,13 @@ def conduct(options, folder, command):
         if settings:
             step(f"setting {' '.join(settings)}")
             release.change(settings)
-        hpa = autoscaling(release)
+        hpa = autoscaling(release, options.service)
         step(f"waiting for calm: {hpa['min']} replica(s), CPU below {hpa['cpu_target']} %")
-        release.scale(SERVICE, hpa["min"])
-        wait_for_calm(api, release, hpa, options.calm)
+        release.scale(options.service, hpa["min"])
+        wait_for_calm(api, release, options.service, hpa, options.calm)
         manifest = {
             "name": folder.name,
+            "service": options.service,
             "command": command,
             "begin": now_text(),
             "profile": options.profile,
@@ -64,7 +65,7 @@ def conduct(options, folder, command):
         sampler.start()
         first_event = time.time()
         run_load(tidy, options, release, stages, folder, sampler, step)
-        wait_for_the_way_down(api, release, hpa, options.settle, sampler, step)
+        wait_for_the_way_down(api, release, options, hpa, sampler, step)
         time.sleep(2)  # so that the last samples see the end
         sampler.stop()
         recording.write_rows(
@@ -90,7 +91,9 @@ def chart_settings(options):
         "targetCPUUtilization": options.cpu_target,
     }
     settings = [
-        f"readSvc.autoscaling.{key}={value}" for key, value in given.items() if value is not None
+        f"{SERVICES[options.service]}.autoscaling.{key}={value}"
+        for key, value in given.items()
+        if value is not None
     ]
     return settings + options.set
 
@@ -108,18 +111,19 @@ def restore(release, revision, settings, step):
         release.restore(revision)
 
 
-def autoscaling(release):
+def autoscaling(release, service):
     """The settings of the service's autoscaler, and the CPU request behind its target."""
-    values = release.values()["readSvc"]
+    key = SERVICES[service]
+    values = release.values()[key]
     mode = values["autoscaling"]["mode"]
     if mode != "hpa":
         raise ClusterError(
-            f"readSvc.autoscaling.mode is {mode}, the experiment needs hpa: --set"
-            " readSvc.autoscaling.mode=hpa"
+            f"{key}.autoscaling.mode is {mode}, the experiment needs hpa: --set"
+            f" {key}.autoscaling.mode=hpa"
         )
     a, resources = values["autoscaling"], values["resources"]
     if not a["targetCPUUtilization"]:
-        raise ClusterError("readSvc.autoscaling.targetCPUUtilization is 0: --cpu-target sets it")
+        raise ClusterError(f"{key}.autoscaling.targetCPUUtilization is 0: --cpu-target sets it")
     return {
         "min": a["minReplicas"],
         "max": a["maxReplicas"],
@@ -135,12 +139,12 @@ def cpu_of(resources, kind):
     return parse_quantity(str(quantity)) if quantity else None
 
 
-def wait_for_calm(api, release, hpa, limit_s):
+def wait_for_calm(api, release, service, hpa, limit_s):
     """Until the replicas are at their minimum, all ready, none is ending, and the autoscaler sees
     them idle."""
     deadline, calm_since = time.monotonic() + limit_s, None
     while True:
-        restless = restlessness(api, release, hpa)
+        restless = restlessness(api, release, service, hpa)
         if restless:
             calm_since = None
         elif calm_since is None:
@@ -152,11 +156,11 @@ def wait_for_calm(api, release, hpa, limit_s):
         time.sleep(1)
 
 
-def restlessness(api, release, hpa):
+def restlessness(api, release, service, hpa):
     """The reason why it is not calm yet, or ''."""
-    name, namespace = f"{release.fullname}-{SERVICE}", release.namespace
+    name, namespace = f"{release.fullname}-{service}", release.namespace
     selector = (
-        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{service}"
     )
     deployment = api.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", timeout=10)
     autoscaler = api.json(
@@ -165,12 +169,7 @@ def restlessness(api, release, hpa):
     pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)[
         "items"
     ]
-    current = (
-        (autoscaler["status"].get("currentMetrics") or [{}])[0]
-        .get("containerResource", {})
-        .get("current", {})
-        .get("averageUtilization")
-    )
+    current = cpu_metric(autoscaler["status"].get("currentMetrics"), "current")
     if deployment["spec"]["replicas"] != hpa["min"]:
         return f"{deployment['spec']['replicas']} replicas are wanted"
     if deployment["status"].get("readyReplicas", 0) != hpa["min"] or len(pods) != hpa["min"]:
@@ -202,6 +201,8 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
         ("--cpu", options.k6_cpu),
     ]:
         arguments += [name, str(value)] if value else []
+    if options.service == "write-svc":
+        arguments += ["--env", "REQUEST=write", "--env", "P95_WRITE_MS=5000"]
     for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", "DROPPED_MAX=1000000000"):
         arguments += ["--env", setting]
     step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
@@ -219,7 +220,7 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
             start_new_session=True,
         )
     tidy.callback(end_group, load)
-    show_until(lambda: load.poll() is not None, sampler, step)
+    show_until(lambda: load.poll() is not None, options.service, sampler, step)
     if not was_made(out):
         raise ClusterError(
             f"the load was not made; {folder / 'load.log'} ends"
@@ -242,22 +243,23 @@ def end_group(process):
             process.wait(20)
 
 
-def wait_for_the_way_down(api, release, hpa, limit_s, sampler, step):
+def wait_for_the_way_down(api, release, options, hpa, sampler, step):
     """Sampling goes on until the replicas are back at their minimum and no pod is ending."""
+    service, limit_s = options.service, options.settle
     deadline = time.monotonic() + limit_s
     selector = (
-        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{SERVICE}"
+        f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{service}"
     )
 
     def is_down():
-        latest = sampler.latest.get(SERVICE, {})
+        latest = sampler.latest.get(options.service, {})
         pods = api.json(
             f"/api/v1/namespaces/{release.namespace}/pods?labelSelector={selector}", timeout=10
         )["items"]
         return latest.get("desired") == hpa["min"] and len(pods) <= hpa["min"]
 
     step(f"the load is over; waiting for {hpa['min']} replica(s), at most {limit_s} s")
-    show_until(lambda: is_down() or time.monotonic() > deadline, sampler, step)
+    show_until(lambda: is_down() or time.monotonic() > deadline, service, sampler, step)
     if not is_down():
         print(
             f"warning: the replicas are not back at {hpa['min']} within {limit_s} s",
@@ -265,12 +267,12 @@ def wait_for_the_way_down(api, release, hpa, limit_s, sampler, step):
         )
 
 
-def show_until(done, sampler, step):
+def show_until(done, service, sampler, step):
     shown = 0.0
     while not done():
-        if time.monotonic() - shown >= PROGRESS_S and sampler.latest.get(SERVICE):
+        if time.monotonic() - shown >= PROGRESS_S and sampler.latest.get(service):
             shown = time.monotonic()
-            row = sampler.latest[SERVICE]
+            row = sampler.latest[service]
             cpu = row.get("hpa_cpu_percent")
             step(
                 f"replicas {row['ready']} ready of {row['desired']} wanted   CPU"

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from conftest import ROOT
-from experiment import plot, report
+from experiment import plot, recording, report
 
 COMMAND = ROOT / "scripts/experiment"
 VOID = {"meta", "br", "line", "path", "rect"}
@@ -143,3 +143,33 @@ def test_log_ticks(lowest, highest):
     ticks = plot.log_ticks(lowest, highest)
     assert ticks[0] <= lowest and ticks[-1] >= highest
     assert 2 <= len(ticks) <= 9 and ticks == sorted(ticks)
+
+
+def as_of_write_svc(run):
+    """The same recording with the services' names changed over."""
+    for name in ("services.csv", "pods.csv"):
+        file = run.folder / name
+        file.write_text(file.read_text().replace("read-svc", "write-svc"))
+    return recording.read(run.folder)
+
+
+def test_a_report_of_write_svc(make_recording):
+    folder = make_recording().folder
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "service": "write-svc"}))
+    with pytest.raises(recording.RecordingError, match="no sample of write-svc"):
+        recording.read(folder)
+    run = as_of_write_svc(recording.Recording(folder, {}, [], {}, {}, []))
+    page = report.write(run).read_text()
+    assert "Autoscaling of write-svc" in page and "CPU of write-svc" in page
+    assert "POST /api/products/{id}/update-stock" in page
+    assert "Where products come from" not in page  # it answers no reads
+    assert json.loads((folder / "figures.json").read_text())["replicas_peak"] == 4
+
+
+def test_a_comparison_names_both_services(make_recording, tmp_path):
+    a, b = make_recording("a"), make_recording("b")
+    manifest = b.folder / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "service": "write-svc"}))
+    page = report.write_comparison(a, as_of_write_svc(b), tmp_path / "both.html").read_text()
+    assert "Autoscaling of read-svc and write-svc" in page
