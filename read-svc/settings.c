@@ -3,7 +3,8 @@
 const struct config_option settings_options[] = {
     SERVICE_OPTIONS(offsetof(struct settings, service), "128", "65536"),
     {"http", "console", CONFIG_SWITCH, offsetof(struct settings, http_console), "off",
-     .help = "A page for people at /: the products live, with buttons that change them."},
+     .help = "Pages for people: / has the products live, with buttons that change them; "
+             "/problems/ tells what each type of error means."},
     DATABASE_OPTIONS(offsetof(struct settings, stores), "4", "1000"),
     {"database", "replica_url", CONFIG_URL, offsetof(struct settings, database_replica_url), "",
      .url = &pg_url_kind, .secret = true, .alias = "DATABASE_REPLICA_URL",

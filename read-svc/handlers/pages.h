@@ -1,6 +1,6 @@
 /* Pages for people. Each is one file of read-svc/pages, embedded by CMake, with its style and its
- * script inside. Its Content-Security-Policy names both by their digest, so a browser takes nothing
- * that is not in the file. */
+ * script, if it has one, inside. Its Content-Security-Policy names both by their digest, so a
+ * browser takes nothing that is not in the file. */
 #ifndef FASTSTOCK_READ_SVC_HANDLERS_PAGES_H
 #define FASTSTOCK_READ_SVC_HANDLERS_PAGES_H
 
@@ -15,7 +15,10 @@ struct page_source {
 };
 
 extern const struct page_source page_console;
+extern const struct page_source page_problems; /* an <article id="NAME"> for each type */
 
-http_handler handle_console; /* GET / */
+http_handler handle_console;  /* GET / */
+http_handler handle_problems; /* GET /problems/: all types of problems */
+http_handler handle_problem;  /* GET /problems/{name}: one */
 
 #endif

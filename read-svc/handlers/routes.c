@@ -10,10 +10,12 @@
 #include "common/service/ops.h"
 
 /* The pages come first, so that a table without them is the rest of this one. */
-#define PAGES 1
+#define PAGES 3
 
 static const struct http_route routes[] = {
     {"GET", "/", handle_console, NULL, false},
+    {"GET", "/problems/", handle_problems, NULL, false},
+    {"GET", "/problems/{name}", handle_problem, NULL, false},
     {"GET", API_PRODUCT_STOCK, handle_product_stock, handle_product_stock_quickly, false},
     {"GET", API_PRODUCT, handle_product, handle_product_quickly, false},
     {"GET", API_PRODUCTS, handle_products, handle_products_quickly, false},

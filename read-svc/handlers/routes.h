@@ -4,7 +4,7 @@
 
 #include "common/http/router.h"
 
-/* Their context is a struct handlers (answers.h). With or without the page at `/`. */
+/* Their context is a struct handlers (answers.h). With or without the pages for people. */
 const struct http_route *routes_table(bool has_console);
 
 #endif

@@ -162,9 +162,10 @@ def console(value):
 
 @pytest.mark.parametrize("mode", ROUTES)
 @pytest.mark.parametrize("value", ["on", "true"])
-def test_the_page_is_routed_where_it_is_on(mode, value):
+def test_the_pages_are_routed_where_they_are_on(mode, value):
     objects, route = render(*MODES[mode], *console(value)), ROUTES[mode]
-    assert route(objects, "/") == "read-svc"
+    for path in ("/", "/problems/", "/problems/not-found"):
+        assert route(objects, path) == "read-svc", path
     assert {path: route(objects, path) for path in OUTSIDE[1:]} == dict.fromkeys(OUTSIDE[1:])
     found = {path: route(objects, path, "POST") for path in WRITES}
     assert found == dict.fromkeys(WRITES, "write-svc")
@@ -172,13 +173,14 @@ def test_the_page_is_routed_where_it_is_on(mode, value):
 
 
 @pytest.mark.parametrize("mode", ROUTES)
-def test_the_page_is_on_in_kind_only(mode):
+def test_the_pages_are_on_in_kind_only(mode):
     for values, arguments in VALUES.items():
         objects = render(*arguments, *MODES[mode])
         assert ROUTES[mode](objects, "/") == ("read-svc" if values == "kind" else None), values
     for value in ("off", "false"):
         objects = render(*VALUES["kind"], *MODES[mode], *console(value))
         assert ROUTES[mode](objects, "/") is None
+        assert ROUTES[mode](objects, "/problems/not-found") is None
 
 
 def test_the_helm_test_asks_for_the_page_where_it_is_on():

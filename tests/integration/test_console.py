@@ -1,4 +1,4 @@
-"""The page at `/`: its headers; and in Chromium, what a person sees and does."""
+"""The pages for people: their headers; and in Chromium, what a person sees and does."""
 
 import base64
 import hashlib
@@ -9,6 +9,7 @@ import pytest
 from support.problems import assert_problem
 from support.raw_http import exchange, request_bytes
 from support.service_process import ServiceProcess
+from support.stack import ROOT
 from support.timing import eventually
 
 ROWS = 8  # of a page
@@ -73,6 +74,48 @@ def test_there_is_no_page_unless_it_is_on(stack, tmp_path, settings):
         assert service.client.get("/api/products?limit=1").status == 200
 
 
+# -- the pages of problems
+
+ARTICLE = re.compile(
+    r'<article id="([a-z-]+)">\n  <h2>(.*?)</h2>\n  <p class="soft">(\d+) <code>'
+    r'<a href="/problems/\1">/problems/\1</a>'
+)
+
+
+def problem_types():
+    """Each type that a service or the edge tells, from their sources: {(slug, title, status)}."""
+    found = set()
+    for folder in ("common", "read-svc", "write-svc"):
+        for source in (ROOT / folder).rglob("*.c"):
+            rows = re.findall(r'\{([45]\d\d),\s+"([a-z-]+)",\s+"([^"]+)"\}', source.read_text())
+            found |= {(slug, title, status) for status, slug, title in rows}
+    edge = (ROOT / "local/nginx.conf.in").read_text()
+    slugs = dict(re.findall(r"^    (\d+) ([a-z-]+);$", edge, re.M))
+    titles = dict(re.findall(r'^    (\d+) "([A-Z][^",]*)";$', edge, re.M))
+    return found | {(slugs[status], titles[status], status) for status in slugs}
+
+
+@pytest.mark.quick
+def test_each_type_of_problem_has_its_page(stack):
+    types = problem_types()
+    assert len(types) > 25
+    index = stack.edge.get("/problems/")
+    assert set(ARTICLE.findall(index.body.decode())) == types
+    for slug, title, status in types:
+        for client in (*stack.reads, stack.edge):
+            reply = client.get("/problems/" + slug)
+            assert reply.status == 200 and "script-src" not in str(reply.headers), slug
+            assert ARTICLE.findall(reply.body.decode()) == [(slug, title, status)]
+            assert reply.body.endswith(b"</html>\n")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["nothing", "Not-Found", "not-found%22", "not", 'a"b', "-"])
+def test_there_is_no_page_of_other_names(stack, name):
+    data = request_bytes("GET", "/problems/" + name)
+    assert_problem(exchange(stack.reads[0].base_url, data), 404)
+
+
 # -- in a browser
 
 
@@ -97,14 +140,14 @@ class Page:
     def __init__(self, chromium, url):
         self.chromium, self.url, self.log = chromium, url, []
 
-    def open(self, width=1280, number=1, script=None):
+    def open(self, width=1280, number=1, script=None, path="/"):
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
         )
         added = self.command("Page.addScriptToEvaluateOnNewDocument", source=script or "")
         self.chromium.get("about:blank")  # else another number is no new document
-        self.chromium.get(f"{self.url}/#{number}")
+        self.chromium.get(f"{self.url}{path}#{number}")
         self.command("Page.removeScriptToEvaluateOnNewDocument", **added)
 
     def command(self, name, **parameters):
@@ -336,3 +379,13 @@ def test_postgres_is_away(page, stack, own_product):
         eventually(lambda: "was refused" in page.text("#done li.bad"), "it is told", timeout=30)
         assert page.numbers(id) == [20, 0, 1]
     eventually(lambda: page.text("#state") == "Live", "it is over", timeout=30)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_of_a_problem_in_a_browser(page, width):
+    page.open(width, path="/problems/insufficient-stock")
+    assert page.text("h2") == "Insufficient stock"
+    assert page.run("getComputedStyle(document.querySelector('article')).borderRadius") == "10px"
+    page.chromium.find_element("css selector", "header a").click()
+    eventually(lambda: page.run("document.querySelectorAll('article').length") > 25, "all types")
+    assert page.run("document.documentElement.scrollWidth") <= width  # less a scrollbar

@@ -30,6 +30,8 @@ READS = {
     "getOrder": "/api/orders/{id}",
     "getReservation": "/api/reservations/{id}",
 }
+# The pages for people.
+PAGES = {"getConsole": "/", "listProblems": "/problems/", "getProblem": "/problems/not-found"}
 # Method, path, and a body that is taken, for a product where it names one.
 WRITES = {
     "updateStock": ("POST", "/api/products/{id}/update-stock", {"delta": 1}),
@@ -232,8 +234,8 @@ class Bench:
         if operation in READS:
             return self.reader.get(self.path(operation))
         _, path, _ = DOCUMENT.operations[operation]
-        client = self.reader if operation == "getConsole" else self.stack.read_ops[0]
-        return client.get(path)
+        client = self.reader if operation in PAGES else self.stack.read_ops[0]
+        return client.get(PAGES.get(operation, path))
 
     def status_201(self, operation):
         return self.write(operation)
@@ -261,8 +263,8 @@ class Bench:
         return self.write(operation, self.guarded_write.client)
 
     def status_404(self, operation):
-        if operation == "getConsole":
-            return self.storeless_read.client.get("/")
+        if operation in PAGES:
+            return self.storeless_read.client.get(PAGES[operation])
         if operation in WRITES:
             unknown = self.unknown_id()
             return self.write(operation, id=unknown, product=unknown)

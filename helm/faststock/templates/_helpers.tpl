@@ -436,14 +436,14 @@ request_timeout_ms
 {{- default $needed $wanted -}}
 {{- end -}}
 
-{{/* "true" where read-svc has the page at "/", else nothing */}}
+{{/* "true" where read-svc has its pages for people, else nothing */}}
 {{- define "faststock.hasConsole" -}}
 {{- if has (dig "http" "console" "off" .Values.readSvc.config | toString) (list "on" "true") }}true{{ end -}}
 {{- end -}}
 
 {{/*
-Routing: the paths that go to write-svc. The rest of /api goes to read-svc, and "/" where it has a
-page there.
+Routing: the paths that go to write-svc. The rest of /api goes to read-svc, and "/" and "/problems/"
+where it has pages there.
 */}}
 
 {{- define "faststock.writePaths" -}}
