@@ -100,6 +100,13 @@ release_value() {
 print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
 }
 
+# The first host of the release's routing; nothing where it serves any.
+release_host() {
+  helm get values "$FASTSTOCK_RELEASE" --namespace "$FASTSTOCK_NAMESPACE" --all --output json |
+    /usr/bin/python3 -c 'import json, sys
+print(*json.load(sys.stdin)["routing"]["hosts"][:1])'
+}
+
 # The prefix of the release's objects, as the chart makes it.
 release_fullname() {
   local name

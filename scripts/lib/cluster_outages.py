@@ -38,7 +38,7 @@ class Cluster:
                     f"{part}: {store} is not the release's own ({store}.mode is"
                     f" {values[store]['mode']}), so it is not for this command to take away"
                 )
-        self.host = values["routing"]["host"] or None
+        self.host = next(iter(values["routing"]["hosts"]), None)
         self.url = urllib.parse.urlsplit(url or self.found_url(values["routing"]))
         if self.url.scheme != "http" or not self.url.hostname:
             raise ClusterError(f"--url is http://HOST[:PORT], not {self.url.geturl()}")

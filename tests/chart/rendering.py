@@ -23,7 +23,7 @@ VALUES = {
 }
 MODES = {
     "ingress-nginx": ["--set", "routing.mode=ingress-nginx"],
-    "f5": ["--set", "routing.mode=f5,routing.host=stock.example.com"],
+    "f5": ["--set", "routing.mode=f5,routing.hosts={stock.example.com}"],
     "gateway": ["--set", "routing.mode=gateway,routing.rateLimit.enabled=false,routing.tlsSecret="],
     "gateway-method": [
         "--set",
@@ -37,8 +37,8 @@ EVERYTHING = [
     "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,"
     "monitoring.dashboard.enabled=true",
     "--set",
-    "readSvc.autoscaling.mode=keda,routing.rateLimit.enabled=true,routing.host=stock.example.com,"
-    "routing.tlsSecret=tls",
+    "readSvc.autoscaling.mode=keda,routing.rateLimit.enabled=true,routing.tlsSecret=tls,"
+    "routing.hosts={stock.example.com,shop.example.com}",
     "--set",
     "writeSvc.tokensSecret=tokens,postgres.replica.host=replica,redis.replica.host=replica,"
     "readSvc.priorityClassName=high",
@@ -59,7 +59,7 @@ REDIS_SENTINEL = [
     "--set",
     "redis.mode=external,redis.existingSecret=faststock-stores,redis.external.userKey=redis-user",
     "--set-json",
-    'redis.external.sentinel={"hosts":["sentinel-0.example.internal","[2001:db8::1]"],'
+    'redis.external.sentinel={"hosts":["sentinel-0.example.internal","2001:db8::1"],'
     '"master":"stock-cache","userKey":"sentinel-user","passwordKey":"sentinel-password"}',
     "--set", "redis.external.database=3",
 ]

@@ -125,16 +125,16 @@ GATEWAY = [*MODES["gateway"], "--set", "routing.gateway.url=http://controller"]
     "ingress, arguments",
     [
         (rules(), INGRESS),
-        (rules(host="stock.example.com"), [*INGRESS, "--set", "routing.host=stock.example.com"]),
+        (rules(host="stock.example.com"), [*INGRESS, "--set", "routing.hosts={stock.example.com}"]),
         (rules(tls="yes"), [*INGRESS, "--set", "routing.tlsSecret=tls"]),
         (rules(host="stock.example.com", tls="yes"), [*INGRESS, "--set",
-         "routing.host=stock.example.com,routing.tlsSecret=tls"]),
+         "routing.hosts={stock.example.com},routing.tlsSecret=tls"]),
         (rules(), GATEWAY),
         (rules(match="method"), [*GATEWAY, "--set", "routing.gateway.match=method"]),
         (rules(host="stock.example.com", tls="yes", match="method"),
          [*GATEWAY, "--set",
           "routing.gateway.match=method,routing.gateway.url=https://controller/,"
-          "routing.host=stock.example.com"]),
+          "routing.hosts={stock.example.com}"]),
     ],
 )
 def test_passes_where_the_ingress_is_right(run_test, ingress, arguments):

@@ -14,7 +14,7 @@ def notes(*arguments):
 
 
 def test_the_page_is_told_where_it_is_on_and_routed():
-    on = ["--set", "readSvc.config.http.console=on,routing.host=stock.example.com"]
+    on = ["--set", "readSvc.config.http.console=on,routing.hosts={stock.example.com}"]
     assert "http://stock.example.com/\n" in notes(*on)
     assert "a browser" not in notes() and "a browser" not in notes(*on, *MODES["none"])
 
@@ -32,7 +32,7 @@ def test_a_url_with_a_question_mark_is_quoted():
     "settings, says",
     [
         (
-            "routing.host=stock.example.com,routing.tlsSecret=tls",
+            "routing.hosts={stock.example.com},routing.tlsSecret=tls",
             "curl 'https://stock.example.com/api/products?limit=3'",
         ),
         ("routing.mode=none", "port-forward service/fs-faststock-write-svc 8081:http"),
@@ -65,7 +65,7 @@ GATEWAY = "routing.mode=gateway,routing.gateway.parentRefs[0].name=edge"
         ),
         (f"{GATEWAY},routing.gateway.parentRefs[0].port=81", "{.spec.listeners[?(@.port==81)]"),
         (
-            f"{GATEWAY},routing.host=a.example.com",
+            f"{GATEWAY},routing.hosts={{a.example.com}}",
             'curl --connect-to "::$GATEWAY" "http://a.example.com/api/products/1/update-stock"',
         ),
     ],

@@ -21,7 +21,7 @@ class Release:
     def values(self):
         return {
             "redis": {"mode": self.mode}, "postgres": {"mode": "bundled"},
-            "routing": {"mode": "none", "host": "stock.example.com"},
+            "routing": {"mode": "none", "hosts": ["stock.example.com"]},
         }  # fmt: skip
 
     def get(self, kind, selector):

@@ -21,10 +21,11 @@ def test_a_recipe_renders(recipe, tmp_path):
     file.write_text(RECIPES[recipe])
     objects = render("--values", str(file))
     (read,) = pod_spec(one(objects, "Deployment", "-read-svc"))["containers"]
+    (write,) = pod_spec(one(objects, "Deployment", "-write-svc"))["containers"]
     if "redis" in values:
         external = values["redis"]["external"]
         for host in external.get("sentinel", {}).get("hosts") or [external["host"]]:
             assert f"{host}:" in env(read)["REDIS_URL"]
     else:
-        ini = one(objects, "ConfigMap", "-read-svc")["data"]["pgbouncer.ini"]
-        assert f"host={values['postgres']['external']['host']} " in ini
+        host = values["postgres"]["external"]["host"]
+        assert f"@{host}:5432/" in env(write)["DIRECT_URL"]

@@ -268,6 +268,37 @@ def test_f5_master_and_minions():
         assert [rule["host"] for rule in minion["spec"]["rules"]] == ["stock.example.com"]
 
 
+TWO = ["--set", "routing.hosts={a.example.com,b.example.com}"]
+
+
+def hosts_and_paths(ingresses):
+    """The paths that lead to each host, with the type of the object they are in."""
+    found = {}
+    for ingress in ingresses:
+        kind = ingress["metadata"]["annotations"].get("nginx.org/mergeable-ingress-type")
+        for rule in ingress["spec"]["rules"]:
+            for path in rule.get("http", {}).get("paths", [{"path": None}]):
+                found.setdefault(rule.get("host"), []).append((kind, path["path"]))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["ingress-nginx", "f5"])
+def test_several_hosts_are_served_alike(mode):
+    alone = hosts_and_paths(kinds(render(*MODES[mode], *TWO[:1], "routing.hosts={a}"), "Ingress"))
+    both = hosts_and_paths(kinds(render(*MODES[mode], *TWO), "Ingress"))
+    assert both == {"a.example.com": alone["a"], "b.example.com": alone["a"]}
+
+
+def test_several_hosts_share_the_certificate():
+    arguments = [*TWO, "--set", "routing.tlsSecret=tls"]
+    for ingress in kinds(render(*MODES["ingress-nginx"], *arguments), "Ingress"):
+        assert ingress["spec"]["tls"] == [
+            {"secretName": "tls", "hosts": ["a.example.com", "b.example.com"]}
+        ]
+    route = one(render(*MODES["gateway"], *TWO), "HTTPRoute", "")
+    assert route["spec"]["hostnames"] == ["a.example.com", "b.example.com"]
+
+
 def test_mode_none_has_no_routes():
     assert not [o for o in render(*MODES["none"]) if o["kind"] in ("Ingress", "HTTPRoute")]
 

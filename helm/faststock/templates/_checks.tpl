@@ -134,11 +134,69 @@ Raise pgbouncer.maxClientConn by %d, or lower %s.config.http.threads
 {{- end -}}
 {{- end -}}
 
+{{/*
+Hosts stand in URLs and in pgbouncer.ini, so each is one name or address: (dict "name"
+"postgres.external.host" "host" HOST "several" "why there cannot be several")
+*/}}
+{{- define "faststock.checkHost" -}}
+{{- $is := printf "%s is '%s'" .name .host -}}
+{{- if contains "://" .host -}}
+{{- fail (printf "%s, a URL: set the host alone; port, role, database and TLS have values of %s"
+  (regexReplaceAll "//.*@" $is "//***@") "their own, and a whole URL belongs in a secret") -}}
+{{- else if contains "," .host -}}
+{{- fail (printf "%s, several hosts: %s" $is .several) -}}
+{{- else if regexMatch "^(\\[.*\\]|[^:]*):[0-9]*$" .host -}}
+{{- fail (printf "%s, with a port: the port has a value of its own beside it" $is) -}}
+{{- else if hasPrefix "[" .host -}}
+{{- fail (printf "%s: an IPv6 address stands here without brackets" $is) -}}
+{{- else if not (regexMatch "^([-_.A-Za-z0-9]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$" .host) -}}
+{{- fail (printf "%s: it may be a host name, an IPv4 or an IPv6 address" $is) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkHosts" -}}
+{{- $p := .Values.postgres -}}{{- $r := .Values.redis -}}
+{{- $primary := "PgBouncer could not tell the primary from a standby; set one name that follows %s" -}}
+{{- $primary = printf $primary "the primary (docs/stores.md)" -}}
+{{- $replicas := "set one name that leads to the replicas, e.g. that of a Service" -}}
+{{- $redis := "set the one that is the primary, or redis.external.sentinel" -}}
+{{- $checks := list
+  (list "postgres.external.host" $p.external.host $primary)
+  (list "postgres.replica.host" $p.replica.host $replicas)
+  (list "redis.external.host" $r.external.host $redis)
+  (list "redis.replica.host" $r.replica.host $replicas) -}}
+{{- range $r.external.sentinel.hosts -}}
+{{- $checks = append $checks (list "redis.external.sentinel.hosts" . "give each as one of the list") -}}
+{{- end -}}
+{{- range $checks -}}
+{{- include "faststock.checkHost" (dict "name" (index . 0) "host" (index . 1) "several" (index . 2)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "faststock.checkPostgresKeys" -}}
+{{- $p := .Values.postgres -}}{{- $e := $p.external -}}
+{{- range $key := list "uriKey" "hostKey" "portKey" "userKey" "databaseKey" -}}
+{{- if and (get $e $key) (ne $p.mode "external") -}}
+{{- fail (printf "postgres.external.%s is for postgres.mode external, not %s" $key $p.mode) -}}
+{{- end -}}
+{{- if and (get $e $key) $e.uriKey (ne $key "uriKey") -}}
+{{- fail (printf "postgres.external.uriKey holds all of it: leave postgres.external.%s empty" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $other := ternary "hostKey" "uriKey" (ne $e.hostKey "") -}}
+{{- if and $e.host (or $e.hostKey $e.uriKey) -}}
+{{- fail (printf "postgres.external.host and postgres.external.%s both tell the host: leave one %s"
+  $other "of them empty") -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faststock.checkPostgres" -}}
 {{- $p := .Values.postgres -}}
+{{- include "faststock.checkPostgresKeys" . -}}
 {{- if eq $p.mode "external" -}}
-{{- if not $p.external.host -}}
-{{- fail "postgres.mode is external: set postgres.external.host" -}}
+{{- if not (or $p.external.host $p.external.hostKey $p.external.uriKey) -}}
+{{- fail (printf "postgres.mode is external: set postgres.external.host, or %s"
+  "postgres.external.hostKey or .uriKey, keys of postgres.existingSecret") -}}
 {{- end -}}
 {{- if not $p.existingSecret -}}
 {{- fail (printf "postgres.mode is external: set postgres.existingSecret, a secret with the %s"
@@ -304,9 +362,9 @@ Make a secret with the key %s, and set %s.existingSecret to its name
 
 {{- define "faststock.checkRouting" -}}
 {{- $r := .Values.routing -}}
-{{- if and (eq $r.mode "f5") (not $r.host) -}}
-{{- fail (printf "routing.mode f5 uses mergeable Ingress objects, which belong to one host: %s"
-  "set routing.host") -}}
+{{- if and (eq $r.mode "f5") (not $r.hosts) -}}
+{{- fail (printf "routing.mode f5 uses mergeable Ingress objects, which belong to one host each: %s"
+  "set routing.hosts") -}}
 {{- end -}}
 {{- $policy := $r.gateway.envoyPolicy.enabled -}}
 {{- if and (eq $r.mode "gateway") $r.rateLimit.enabled (not $policy) -}}
@@ -332,6 +390,7 @@ Make a secret with the key %s, and set %s.existingSecret to its name
 {{- include "faststock.checkNames" . -}}
 {{- include "faststock.checkAnnotations" . -}}
 {{- include "faststock.checkSettings" . -}}
+{{- include "faststock.checkHosts" . -}}
 {{- include "faststock.checkPostgres" . -}}
 {{- include "faststock.checkRedis" . -}}
 {{- include "faststock.checkGitops" . -}}

@@ -192,6 +192,11 @@ A value as text. To helm, a number of a values file has a floating point: 1e+06 
 {{- end -}}
 {{- end -}}
 
+{{/* A host as it stands in a URL: an IPv6 address in brackets */}}
+{{- define "faststock.urlHost" -}}
+{{- if contains ":" . -}}[{{ . }}]{{- else -}}{{ . }}{{- end -}}
+{{- end -}}
+
 {{- define "faststock.postgres.port" -}}
 {{- ternary 5432 (int .Values.postgres.external.port) (eq .Values.postgres.mode "bundled") -}}
 {{- end -}}
@@ -210,27 +215,111 @@ A value as text. To helm, a number of a values file has a floating point: 1e+06 
 {{- end -}}
 
 {{/*
-Straight to PostgreSQL: migrations, seed, the relay. The password comes from PGPASSWORD, so that
-it may hold any character.
+"true" where more than the password comes from the secret. Then the sidecar is told of the server
+by a URL, and leaves the role for the service in a file.
 */}}
-{{- define "faststock.directURL" -}}
-{{- $p := .Values.postgres -}}
-{{- $host := include "faststock.postgres.host" . -}}
-{{- $port := include "faststock.postgres.port" . -}}
-{{- printf "postgresql://%s@%s:%s/%s" $p.user $host $port $p.database -}}
-?sslmode={{ include "faststock.postgres.sslmode" . }}
-{{- if include "faststock.postgres.hasCA" . -}}
-&sslrootcert={{ include "faststock.postgres.caPath" . }}
-{{- end -}}
+{{- define "faststock.postgres.hasKeys" -}}
+{{- $e := .Values.postgres.external -}}
+{{- if or $e.uriKey $e.hostKey $e.portKey $e.userKey $e.databaseKey -}}true{{- end -}}
 {{- end -}}
 
-{{/* Environment that holds the password of PostgreSQL, as `name` */}}
-{{- define "faststock.postgres.passwordEnv" -}}
+{{/* Environment with a key of PostgreSQL's secret: (dict "root" $ "name" "PGPASSWORD" "key" "p") */}}
+{{- define "faststock.postgres.secretEnv" -}}
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
       name: {{ include "faststock.postgres.secretName" .root | quote }}
-      key: {{ .root.Values.postgres.passwordKey | quote }}
+      key: {{ .key | quote }}
+{{- end -}}
+
+{{/*
+Environment with the password of PostgreSQL as PGPASSWORD, or as `name`. None where a whole URI
+comes from the secret.
+*/}}
+{{- define "faststock.postgres.passwordEnv" -}}
+{{- if not .root.Values.postgres.external.uriKey -}}
+{{- $key := .root.Values.postgres.passwordKey -}}
+{{- $name := .name | default "PGPASSWORD" -}}
+{{- include "faststock.postgres.secretEnv" (dict "root" .root "name" $name "key" $key) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Environment with the URL that leads straight to PostgreSQL, for migrations, seed and the relay, as
+DIRECT_URL or as `name`. The password comes from PGPASSWORD, so that it may hold any character. TLS
+is told as PGSSLMODE where a whole URI comes from the secret, because such a URI may tell it itself.
+*/}}
+{{- define "faststock.postgres.directEnv" -}}
+{{- $root := .root -}}
+{{- $p := $root.Values.postgres -}}{{- $e := $p.external -}}
+{{- $name := .name | default "DIRECT_URL" -}}
+{{- $sslmode := include "faststock.postgres.sslmode" $root -}}
+{{- $ca := include "faststock.postgres.hasCA" $root -}}
+{{- $caPath := include "faststock.postgres.caPath" $root -}}
+{{- if $e.uriKey }}
+{{ include "faststock.postgres.secretEnv" (dict "root" $root "name" $name "key" $e.uriKey) }}
+- {name: PGSSLMODE, value: {{ $sslmode }}}
+{{- if $ca }}
+- {name: PGSSLROOTCERT, value: {{ $caPath }}}
+{{- end }}
+{{- else }}
+{{- $parts := dict "USER" $p.user "HOST" (include "faststock.postgres.host" $root)
+  "PORT" (include "faststock.postgres.port" $root) "DATABASE" $p.database }}
+{{- $_ := set $parts "HOST" (include "faststock.urlHost" $parts.HOST) }}
+{{- range $part, $key := dict "USER" $e.userKey "HOST" $e.hostKey "PORT" $e.portKey
+  "DATABASE" $e.databaseKey }}
+{{- if $key }}
+{{- $variable := printf "POSTGRES_%s" $part }}
+{{ include "faststock.postgres.secretEnv" (dict "root" $root "name" $variable "key" $key) }}
+{{- $_ := set $parts $part (printf "$(%s)" $variable) }}
+{{- end }}
+{{- end }}
+{{- $url := printf "postgresql://%s@%s:%s/%s?sslmode=%s" $parts.USER $parts.HOST $parts.PORT
+  $parts.DATABASE $sslmode }}
+{{- if $ca }}{{ $url = printf "%s&sslrootcert=%s" $url $caPath }}{{ end }}
+- {name: {{ $name }}, value: {{ $url | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* Host and port of the replica, as in pgbouncer.ini; nothing where there is none */}}
+{{- define "faststock.postgres.replica" -}}
+{{- with .Values.postgres.replica -}}
+{{- if .host -}}{{ printf "host=%s port=%d" .host (int .port) }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Environment of the sidecar: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.pgbouncerEnv" -}}
+{{- $name := "PGBOUNCER_PASSWORD" -}}
+{{- include "faststock.postgres.passwordEnv" (dict "root" .root "name" $name) }}
+{{- if include "faststock.postgres.hasKeys" .root }}
+{{- include "faststock.postgres.directEnv" (dict "root" .root "name" "PGBOUNCER_SERVER") }}
+{{- $replica := include "faststock.postgres.replica" .root }}
+{{- if and $replica (eq .component "read-svc") }}
+- {name: PGBOUNCER_REPLICA, value: {{ $replica }}}
+{{- end }}
+{{- else }}
+- {name: PGBOUNCER_USER, value: {{ .root.Values.postgres.user | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* How a service reaches PostgreSQL: (dict "root" $ "component" "read-svc") */}}
+{{- define "faststock.postgres.env" -}}
+{{- $root := .root -}}
+{{- $hasKeys := include "faststock.postgres.hasKeys" $root -}}
+{{- $login := ternary "" (printf "%s@" $root.Values.postgres.user) (ne $hasKeys "") -}}
+{{- $sidecar := printf "postgresql://%s127.0.0.1:6432/faststock" $login -}}
+{{- include "faststock.postgres.passwordEnv" (dict "root" $root) }}
+{{- if $hasKeys }}
+- {name: PGSERVICEFILE, value: /run/pgbouncer/client.conf}
+- {name: PGSERVICE, value: faststock}
+{{- end }}
+- {name: DATABASE_URL, value: "{{ $sidecar }}?sslmode=disable"}
+{{- if eq .component "write-svc" }}
+{{- include "faststock.postgres.directEnv" (dict "root" $root) }}
+{{- else if $root.Values.postgres.replica.host }}
+- {name: DATABASE_REPLICA_URL, value: "{{ $sidecar }}_replica?sslmode=disable"}
+{{- end }}
 {{- end -}}
 
 {{/* Environment with a key of Redis' secret: (dict "root" $ "name" "REDIS_USER" "key" "user") */}}
@@ -276,21 +365,23 @@ it may hold any character.
 {{- $port := int $v.external.sentinel.port }}
 {{- $hosts := list }}
 {{- range $v.external.sentinel.hosts }}
-{{- $hosts = append $hosts (printf "%s:%d" . $port) }}
+{{- $hosts = append $hosts (printf "%s:%d" (include "faststock.urlHost" .) $port) }}
 {{- end }}
 - name: REDIS_URL
   value: {{ printf "%s+sentinel://%s%s/%s/%d" $scheme $login (join "," $hosts)
     $v.external.sentinel.master $db | quote }}
 {{- else if $external }}
 - name: REDIS_URL
-  value: {{ printf "%s%s:%d/%d" $before $v.external.host (int $v.external.port) $db | quote }}
+  {{- $host := include "faststock.urlHost" $v.external.host }}
+  value: {{ printf "%s%s:%d/%d" $before $host (int $v.external.port) $db | quote }}
 {{- else }}
 - name: REDIS_URL
   value: {{ printf "%s%s-redis:6379/0" $before (include "faststock.fullname" .root) | quote }}
 {{- end }}
 {{- if $replica }}
 - name: REDIS_REPLICA_URL
-  value: {{ printf "%s%s:%d/%d" $before $v.replica.host (int $v.replica.port) $db | quote }}
+  {{- $host := include "faststock.urlHost" $v.replica.host }}
+  value: {{ printf "%s%s:%d/%d" $before $host (int $v.replica.port) $db | quote }}
 {{- end }}
 {{- if $external }}
 {{- include "faststock.redis.sentinelEnv" .root }}
@@ -376,11 +467,17 @@ The rights of the services' user at Redis, a word a line: docs/operations.md lis
 {{- $s := get $root.Values (include "faststock.valuesKey" .component) -}}
 {{- $host := include "faststock.postgres.host" $root -}}
 {{- $port := include "faststock.postgres.port" $root -}}
+{{- $replica := include "faststock.postgres.replica" $root -}}
+{{- $hasKeys := include "faststock.postgres.hasKeys" $root -}}
 [databases]
-{{ $v.database }} = {{ printf "host=%s port=%s dbname=%s" $host $port $v.database }}
-{{- if and (eq .component "read-svc") $v.replica.host }}
-{{- $replica := printf "host=%s port=%d" $v.replica.host (int $v.replica.port) }}
-{{ $v.database }}_replica = {{ $replica }} dbname={{ $v.database }}
+{{- if $hasKeys }}
+; written by the image's entrypoint
+%include /run/pgbouncer/databases.ini
+{{- else }}
+faststock = {{ printf "host=%s port=%s dbname=%s" $host $port $v.database }}
+{{- if and (eq .component "read-svc") $replica }}
+faststock_replica = {{ $replica }} dbname={{ $v.database }}
+{{- end }}
 {{- end }}
 
 [pgbouncer]
@@ -391,7 +488,9 @@ unix_socket_dir =
 auth_type = scram-sha-256
 ; written by the image's entrypoint from the environment
 auth_file = /run/pgbouncer/userlist.txt
+{{- if not $hasKeys }}
 stats_users = {{ $v.user }}
+{{- end }}
 pool_mode = transaction
 default_pool_size = {{ int $s.poolSize }}
 max_client_conn = {{ int $root.Values.pgbouncer.maxClientConn }}
