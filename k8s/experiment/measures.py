@@ -9,10 +9,10 @@ import dataclasses
 import math
 import statistics
 
+from reporting import counters
+
 from . import profiles
 
-# A pod's rate is over so many samples, because when within its scrape a pod counted is not known.
-RATE_SAMPLES = 3
 SETTLED_S = (
     5  # a pod that has been ready for so long has been heard of by the ingress and takes its share
 )
@@ -258,7 +258,7 @@ def requests(run):
 def cost(run):
     pod_seconds = replica_seconds(run)
     served = run.manifest["k6"]["all"]["requests"] - run.manifest["k6"]["all"]["failed"]
-    cpu_seconds = sum(used(rows, "cpu_seconds") for rows in pods_of(run).values())
+    cpu_seconds = sum(counters.used(rows, "cpu_seconds") for rows in pods_of(run).values())
     return [
         Figure(
             key="replica_seconds",
@@ -329,7 +329,7 @@ def own_cpu(run, begin, end):
     """Cores that all pods together used from begin to end, by their own counters."""
     total = 0
     for rows in pods_of(run).values():
-        total += used([row for row in rows if begin <= row["time"] <= end], "cpu_seconds")
+        total += counters.used([row for row in rows if begin <= row["time"] <= end], "cpu_seconds")
     return total / (end - begin) if end > begin and total else None
 
 
@@ -359,7 +359,7 @@ def ready_together(run):
     found = {}
     for pod, rows in pods_of(run).items():
         ready_since = None
-        for row, rate in zip(rows, rates(rows, "requests")):
+        for row, rate in zip(rows, counters.rates(rows, "requests")):
             if not takes_load(row):
                 ready_since = None
                 continue
@@ -389,41 +389,15 @@ def pod_share(run, pod, rows, together):
         seen=rows[0]["time"],
         ready_after=ready[0]["time"] - rows[0]["time"] if ready else None,
         gone=rows[-1]["time"] if rows[-1]["time"] < last_sample - 1 else None,
-        requests=used(rows, "requests"),
+        requests=counters.used(rows, "requests"),
         rps=statistics.mean(rate for rate, _ in rates) if rates else None,
         fair=statistics.mean(fair for _, fair in rates) if rates else None,
-        own_cpu=used(ready, "cpu_seconds") / seconds if seconds > 0 else None,
+        own_cpu=counters.used(ready, "cpu_seconds") / seconds if seconds > 0 else None,
     )
 
 
 def takes_load(row):
     return bool(row["ready"] and not row["ending"])
-
-
-def used(rows, counter):
-    """By how much a counter of a pod went up. One that appears with the pod began at 0."""
-    values = [row[counter] for row in rows if row[counter] is not None]
-    return sum(
-        after - before if after >= before else after for before, after in zip(values, values[1:])
-    )
-
-
-def rates(rows, counter):
-    """The rate of a pod's counter at each of its samples; None where it cannot be told."""
-    found = []
-    for i, row in enumerate(rows):
-        earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r.get(counter) is not None)
-        before = next(earlier, None)
-        if (
-            before is None
-            or row[counter] is None
-            or row[counter] < before[counter]
-            or row["scraped"] - before["scraped"] < 0.2
-        ):
-            found.append(None)
-        else:
-            found.append((row[counter] - before[counter]) / (row["scraped"] - before["scraped"]))
-    return found
 
 
 def replicas(run):

@@ -1,14 +1,25 @@
 """The page of one run, or of two laid over each other: numbers, then charts on one time axis."""
 
-import html
 import json
-import pathlib
-import string
 
-from . import measures, plot, profiles
-from .plot import BLACK, BLUE, GREEN, GREY, MANY, ORANGE, PURPLE, RED, SKY, Panel, Series
+from reporting import counters, plot
+from reporting.page import (
+    cell,
+    flattened,
+    heads,
+    joined,
+    labelled,
+    number,
+    shown,
+    table,
+    table_row,
+    text,
+    write_page,
+)
+from reporting.plot import BLACK, BLUE, GREEN, GREY, MANY, ORANGE, PURPLE, RED, SKY, Panel, Series
 
-PAGE = pathlib.Path(__file__).with_name("page.html")
+from . import measures, profiles
+
 # the requests of k6/ramp.js
 ROUTES = {
     "read-svc": "GET /api/products/{id}/stock",
@@ -63,29 +74,6 @@ def write_comparison(a, b, file):
     return write_page(file, title, body)
 
 
-def write_page(file, title, body):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        string.Template(PAGE.read_text()).substitute(title=text(title), body="\n".join(body))
-    )
-    return file
-
-
-def text(value):
-    return html.escape(str(value))
-
-
-def shown(value, unit=""):
-    """A figure for people."""
-    if value is None:
-        return "–"
-    if abs(value) >= 100 or value == round(value) or unit == "%":
-        digits = 0
-    else:
-        digits = 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}".replace(",", " ") + (f" {unit}" if unit else "")
-
-
 def setup(run):
     m, hpa = run.manifest, run.manifest["hpa"]
     node = m["cluster"]["nodes"][0]
@@ -131,7 +119,7 @@ def figure_tables(groups):
 
 def figure_table(title, group):
     rows = [
-        row(labelled(f.label, f.meaning), number(shown(f.value, f.unit)), bad=is_bad(f))
+        table_row(labelled(f.label, f.meaning), number(shown(f.value, f.unit)), bad=is_bad(f))
         for f in group
     ]
     return table(rows, f"<caption>{text(title)}</caption>")
@@ -192,17 +180,6 @@ def landmarks(run):
         if mark[0] - apart[-1][0] >= 1:
             apart.append(mark)
     return apart
-
-
-def joined(spans):
-    """Spans that follow each other as one."""
-    result = []
-    for begin, end in spans:
-        if result and begin - result[-1][1] < 0.5:
-            result[-1] = (result[-1][0], end)
-        else:
-            result.append((begin, end))
-    return result
 
 
 def planned(run):
@@ -407,7 +384,7 @@ def pod_rate_panel(run):
         sorted(measures.pods_of(run).items(), key=lambda item: item[1][0]["time"])
     ):
         rates = {
-            row["time"]: rate or 0 for row, rate in zip(rows, measures.rates(rows, "requests"))
+            row["time"]: rate or 0 for row, rate in zip(rows, counters.rates(rows, "requests"))
         }
         tops = {time: top + rates.get(time, 0) for time, top in tops.items()}
         colour = MANY[i % len(MANY)]
@@ -427,7 +404,7 @@ def pod_rate_panel(run):
         "requests a second, stacked",
         series,
         note=(
-            f"as each pod counts them, over {measures.RATE_SAMPLES} s; shares are equal where bands"
+            f"as each pod counts them, over {counters.RATE_SAMPLES} s; shares are equal where bands"
             " are equally high"
         ),
     )
@@ -492,7 +469,7 @@ def summed_rate(run, counter):
     """The rate of a counter over all pods of the service."""
     totals = {}
     for rows in measures.pods_of(run).values():
-        for row, rate in zip(rows, measures.rates(rows, counter)):
+        for row, rate in zip(rows, counters.rates(rows, counter)):
             if rate is not None:
                 totals[row["time"]] = totals.get(row["time"], 0) + rate
     return sorted(totals.items())
@@ -586,36 +563,6 @@ def charts_of_two(a, b):
 EVENT_COLUMNS = ("service", "reason", "message")
 
 
-def table(rows, head=""):
-    return f"<table>{head}{''.join(rows)}</table>"
-
-
-def row(*cells, bad=False):
-    opening = '<tr class="bad">' if bad else "<tr>"
-    return f"{opening}{''.join(cells)}</tr>"
-
-
-def heads(texts, numbers=(), more_texts=()):
-    """A row of headings: those over numbers stand to the right, as the numbers do."""
-    return row(
-        *(f"<th>{text(name)}</th>" for name in texts),
-        *(f'<th class="n">{text(name)}</th>' for name in numbers),
-        *(f"<th>{text(name)}</th>" for name in more_texts),
-    )
-
-
-def cell(value):
-    return f"<td>{text(value)}</td>"
-
-
-def number(value):
-    return f'<td class="n">{text(value)}</td>'
-
-
-def labelled(label, meaning):
-    return f"<td>{text(label)}<small>{text(meaning)}</small></td>"
-
-
 def comparison_table(a, b):
     rows = []
     for (title, of_a), (_, of_b) in zip(measures.figures(a), measures.figures(b)):
@@ -625,7 +572,7 @@ def comparison_table(a, b):
             sign = "+" if difference and difference > 0 else ""
             values = (shown(x.value, x.unit), shown(y.value, y.unit))
             rows.append(
-                row(
+                table_row(
                     labelled(x.label, x.meaning if x.meaning == y.meaning else ""),
                     *(number(value) for value in values),
                     number(sign + shown(difference, x.unit)),
@@ -637,7 +584,7 @@ def comparison_table(a, b):
 def differences_table(a, b):
     x, y = flattened(settings_of(a)), flattened(settings_of(b))
     rows = [
-        row(cell(key), cell(x.get(key, "–")), cell(y.get(key, "–")))
+        table_row(cell(key), cell(x.get(key, "–")), cell(y.get(key, "–")))
         for key in sorted(x.keys() | y.keys())
         if x.get(key) != y.get(key)
     ]
@@ -652,16 +599,6 @@ def settings_of(run):
         **{key: m[key] for key in ("profile", "rate", "to", "slo_ms", "stages")},
         "cluster": m["cluster"],
     }
-
-
-def flattened(value, path=""):
-    if isinstance(value, dict):
-        return {
-            key: leaf
-            for name, part in value.items()
-            for key, leaf in flattened(part, f"{path}.{name}" if path else name).items()
-        }
-    return {path: json.dumps(value) if isinstance(value, list) else value}
 
 
 def pod_table(run):
@@ -687,7 +624,9 @@ def pod_table(run):
             shown(measures.percent(share.share), "%"),
             shown(share.own_cpu and share.own_cpu * 1000, "m"),
         ]
-        rows.append(row(cell(short_name(run, share.pod)), *(number(value) for value in values)))
+        rows.append(
+            table_row(cell(short_name(run, share.pod)), *(number(value) for value in values))
+        )
     note = (
         "Shares count the moments in which all ready pods had been ready for"
         f" {measures.SETTLED_S} s."
@@ -699,7 +638,7 @@ def event_table(run):
     if not run.events:
         return "<p>Nothing.</p>"
     rows = [
-        row(number(plot.clock(event["time"])), *(cell(event[key]) for key in EVENT_COLUMNS))
+        table_row(number(plot.clock(event["time"])), *(cell(event[key]) for key in EVENT_COLUMNS))
         for event in run.events
     ]
     return table(rows, heads([], ["time"], EVENT_COLUMNS))
@@ -726,7 +665,7 @@ def manifest_section(run):
     ]
     rows += [("image", f"{image} {digest}") for image, digest in m["cluster"]["images"].items()]
     return (
-        table(row(cell(name), cell(value)) for name, value in rows)
+        table(table_row(cell(name), cell(value)) for name, value in rows)
         + "<details><summary>manifest.json</summary>"
         f"<pre>{text(json.dumps(m, indent=2))}</pre></details>"
     )

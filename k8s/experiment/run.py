@@ -10,6 +10,9 @@ import subprocess
 import sys
 import time
 
+from reporting import k6, rows
+from reporting.page import shown
+
 from . import cluster, profiles, recording, report
 from .cluster import ROOT, ClusterError
 from .recording import SERVICES
@@ -68,7 +71,7 @@ def conduct(options, folder, command):
         wait_for_the_way_down(api, release, options, hpa, sampler, step)
         time.sleep(2)  # so that the last samples see the end
         sampler.stop()
-        recording.write_rows(
+        rows.write_rows(
             folder / "events.csv",
             recording.EVENT_COLUMNS,
             autoscaler_events(api, release, first_event),
@@ -284,7 +287,7 @@ def show_until(done, service, sampler, step):
 
 def autoscaler_events(api, release, begin):
     """The events of the autoscalers since `begin`."""
-    rows = []
+    found = []
     for event in api.json(f"/api/v1/namespaces/{release.namespace}/events", timeout=10)["items"]:
         about = event["involvedObject"]
         at = event.get("lastTimestamp") or event.get("eventTime")
@@ -297,7 +300,7 @@ def autoscaler_events(api, release, begin):
         moment = datetime.datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
         if moment >= begin - 1:
             service = about["name"].removeprefix(f"{release.fullname}-")
-            rows.append(
+            found.append(
                 {
                     "time": moment,
                     "service": service,
@@ -305,12 +308,12 @@ def autoscaler_events(api, release, begin):
                     "message": event["message"],
                 }
             )
-    return sorted(rows, key=lambda row: row["time"])
+    return sorted(found, key=lambda row: row["time"])
 
 
 def write_manifest(folder, manifest):
-    begin, rows = recording.read_k6(folder / "k6/record.ndjson")
-    recording.write_rows(folder / "load.csv", recording.LOAD_COLUMNS, rows)
+    begin, load = k6.read(folder / "k6/record.ndjson")
+    rows.write_rows(folder / "load.csv", k6.LOAD_COLUMNS, load)
     summary = json.loads((folder / "k6/summary.json").read_text())
     manifest |= {
         "load_begin": begin,
@@ -349,6 +352,6 @@ def finish(run):
         ("share_min", "%"),
         ("share_max", "%"),
     ]:
-        print(f"{key:18} {report.shown(figures[key], unit)}")
+        print(f"{key:18} {shown(figures[key], unit)}")
     print(page)
     return 1 if figures["failed"] or figures["wrong"] else 0

@@ -12,6 +12,8 @@ import re
 import threading
 import time
 
+from reporting.counters import series
+
 OPS_PORT = 9090
 SERVICES = ("read-svc", "write-svc")
 SERVICE_COLUMNS = [
@@ -58,16 +60,15 @@ POD_COLUMNS = [
     "scraped",
     *COUNTERS,
 ]
-LINE = re.compile(r"^(\w+)(?:\{([^}]*(?:\{\w+\}[^}]*)*)\})? (\S+)$", re.MULTILINE)
 
 
 def parse_metrics(text):
     """The counters of COUNTERS in a page of metrics; None for one that it lacks."""
     found = dict.fromkeys(COUNTERS)
-    for name, labels, value in LINE.findall(text):
+    for name, labels, value in series(text):
         for column, (metric, wanted) in COUNTERS.items():
             if name == metric and wanted in labels:
-                found[column] = (found[column] or 0) + float(value)
+                found[column] = (found[column] or 0) + value
     return found
 
 

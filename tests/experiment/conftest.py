@@ -15,8 +15,9 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "k8s"))
+sys.path[:0] = [str(ROOT / "k8s"), str(ROOT / "scripts/lib")]
 from experiment import profiles, recording, sampler  # noqa: E402
+from reporting import k6, rows  # noqa: E402
 
 STAGES = [(20, 10), (0, 200), (60, 200), (0, 10), (90, 10)]
 BEGIN = 1_700_000_000.0
@@ -156,16 +157,16 @@ def make_recording(tmp_path):
     def make(name="run", failed_at=None, **changes):
         folder = tmp_path / name
         folder.mkdir()
-        recording.write_rows(folder / "services.csv", sampler.SERVICE_COLUMNS, service_rows())
-        recording.write_rows(folder / "pods.csv", sampler.POD_COLUMNS, pod_rows())
-        recording.write_rows(folder / "load.csv", recording.LOAD_COLUMNS, load_rows(failed_at))
+        rows.write_rows(folder / "services.csv", sampler.SERVICE_COLUMNS, service_rows())
+        rows.write_rows(folder / "pods.csv", sampler.POD_COLUMNS, pod_rows())
+        rows.write_rows(folder / "load.csv", k6.LOAD_COLUMNS, load_rows(failed_at))
         event = {
             "time": BEGIN + 30,
             "service": "read-svc",
             "reason": "SuccessfulRescale",
             "message": "New size: 4; reason: <cpu>",
         }
-        recording.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, [event])
+        rows.write_rows(folder / "events.csv", recording.EVENT_COLUMNS, [event])
         (folder / "manifest.json").write_text(
             json.dumps({**manifest(name, 3 if failed_at is not None else 0), **changes})
         )

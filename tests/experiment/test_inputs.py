@@ -5,7 +5,9 @@ import re
 
 import pytest
 from conftest import ROOT
-from experiment import profiles, recording, sampler
+from experiment import profiles, sampler
+from reporting import k6
+from reporting.rows import RecordingError
 
 
 def test_profiles_are_those_of_the_scenario():
@@ -51,7 +53,7 @@ def test_a_jump_is_a_moment():
     ]
 
 
-K6 = [
+RECORD = [
     {
         "event": "param",
         "data": {
@@ -89,8 +91,8 @@ K6 = [
 
 def test_k6s_record(tmp_path):
     file = tmp_path / "record.ndjson"
-    file.write_text("\n".join(map(json.dumps, K6)))
-    begin, rows = recording.read_k6(file)
+    file.write_text("\n".join(map(json.dumps, RECORD)))
+    begin, rows = k6.read(file)
     assert begin == 1_700_000_000.5
     assert rows[0] == {
         "time": 1_700_000_001.5,
@@ -114,8 +116,8 @@ def test_k6s_record(tmp_path):
 
 def test_a_record_of_something_else_is_refused(tmp_path):
     (tmp_path / "record").write_text('{"event": "stop", "data": []}\n')
-    with pytest.raises(recording.RecordingError):
-        recording.read_k6(tmp_path / "record")
+    with pytest.raises(RecordingError):
+        k6.read(tmp_path / "record")
 
 
 METRICS = """\

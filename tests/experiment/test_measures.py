@@ -4,6 +4,9 @@ import csv
 
 import pytest
 from experiment import measures, profiles, recording, report, sampler
+from reporting.counters import used
+from reporting.k6 import LOAD_COLUMNS
+from reporting.rows import write_rows
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ def test_samples_without_counters_do_not_matter(make_recording):
 
 def test_a_counter_that_begins_anew_counts_on():
     rows = [{"requests": value} for value in (100.0, 150.0, 20.0, 30.0)]
-    assert measures.used(rows, "requests") == 50 + 20 + 10
+    assert used(rows, "requests") == 50 + 20 + 10
 
 
 def test_a_folder_without_a_recording_is_refused(tmp_path, make_recording):
@@ -132,7 +135,7 @@ def test_a_folder_without_a_recording_is_refused(tmp_path, make_recording):
         recording.read(tmp_path)
     run = make_recording()
     with open(run.folder / "load.csv", "w") as file:
-        csv.writer(file).writerow(recording.LOAD_COLUMNS)
+        csv.writer(file).writerow(LOAD_COLUMNS)
     with pytest.raises(recording.RecordingError, match="empty"):
         recording.read(run.folder)
 
@@ -142,7 +145,7 @@ def rewrite(run, name, columns, change):
     file = run.folder / f"{name}.csv"
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))
-    recording.write_rows(file, columns, change(rows))
+    write_rows(file, columns, change(rows))
     return recording.read(run.folder)
 
 

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 from conftest import ROOT
-from experiment import plot, recording, report
+from experiment import recording, report
+from reporting import plot
 
 COMMAND = ROOT / "scripts/experiment"
 VOID = {"meta", "br", "line", "path", "rect"}
