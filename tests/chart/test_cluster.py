@@ -90,6 +90,7 @@ def installed_postgres():
     namespace = f"faststock-version-{os.getpid()}"
     old = render("--set", "images.postgres=postgres:15-bookworm")
     stateful_set = one(old, "StatefulSet", "-postgres")
+    stateful_set["metadata"].pop("namespace", None)
     stateful_set["spec"]["replicas"] = 0
     assert kubectl("create", "namespace", namespace).returncode == 0
     try:
