@@ -1,6 +1,8 @@
-"""./dev bench read and write: they read the figures right. A run of write leaves the stock as it
-was, and refuses to measure a PostgreSQL that may lose commits."""
+"""./dev bench read, write and seeds: they read the figures right. A run of write leaves the stock
+as it was, and refuses to measure a PostgreSQL that may lose commits. Sources that cannot be
+measured are refused with the reason."""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ from support.stack import PRESET, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from lib import bench_read, bench_write  # noqa: E402
+from lib import bench_read, bench_seeds, bench_write  # noqa: E402
 
 of_a_fast_build = pytest.mark.skipif(
     PRESET != "release", reason="figures of a build that is slowed down say nothing"
@@ -128,3 +130,76 @@ def test_a_run_of_reads(stack):
     ]
     for row in rows[1:]:
         assert all(float(row[column].replace(",", "")) > 0 for column in (3, 4, 5)), row
+
+
+# -- seeds
+
+
+def node_service(folder, package, lock=True):
+    """A folder with these texts as its package.json and, if `lock`, a lock."""
+    (folder / "package.json").write_text(package)
+    if lock:
+        (folder / "package-lock.json").write_text("{}")
+    return str(folder)
+
+
+EXPRESS = {"dependencies": {"express": "^4"}, "scripts": {"start": "node app.js"}}
+
+
+@pytest.mark.quick
+def test_sources_that_can_be_started(tmp_path):
+    path = node_service(tmp_path, json.dumps(EXPRESS))
+    source = bench_seeds.read_source("api", path)
+    assert (source.script, source.is_built) == ("start", False)
+    nest = {
+        "dependencies": {"@nestjs/core": "^10"},
+        "scripts": {"build": "nest build", "start": "nest start", "start:prod": "node dist/main"},
+    }
+    source = bench_seeds.read_source("nest", node_service(tmp_path, json.dumps(nest)))
+    assert (source.script, source.is_built) == ("start:prod", True)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "kind, package, lock, reason",
+    [
+        ("api", "{", True, "is not JSON"),
+        ("api", "[]", True, "does not depend on express"),
+        ("api", "{}", True, "does not depend on express"),
+        ("nest", json.dumps(EXPRESS), True, "does not depend on @nestjs/core"),
+        ("api", json.dumps(EXPRESS), False, "has no package-lock.json"),
+        ("api", json.dumps(EXPRESS | {"scripts": {}}), True, "has no script start"),
+    ],
+)
+def test_sources_that_are_refused(tmp_path, kind, package, lock, reason):
+    path = node_service(tmp_path, package, lock)
+    with pytest.raises(SystemExit, match=reason):
+        bench_seeds.read_source(kind, path)
+
+
+@pytest.mark.quick
+def test_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(SystemExit, match="holds no Node service: .*: No such file or directory"):
+        bench_seeds.read_source("api", str(tmp_path / "nothere"))
+
+
+@pytest.mark.quick
+def test_a_service_is_given_only_its_own_stores():
+    env = bench_seeds.environment("postgresql://bench_api:p@127.0.0.1:5/bench_api", 6, 7)
+    assert (env["PG_HOST"], env["PGPORT"], env["DB_USER"]) == ("127.0.0.1", "5", "bench_api")
+    assert (env["PG_PG_DB"], env["REDIS_PORT"], env["PORT"]) == ("bench_api", "6", "7")
+    assert not [name for name in env if name.startswith("FASTSTOCK")]
+
+
+def test_the_database_of_a_service_is_gone_afterwards(stack):
+    url = stack.env["DIRECT_URL"]
+    with bench_seeds.database(url, "test") as own:
+        with pytest.raises(SystemExit, match="no table products with id, name, price, stock"):
+            bench_seeds.fill(own, "api")
+        bench_write.sql(
+            own, "CREATE TABLE products (id int PRIMARY KEY, name text, price numeric, stock int)"
+        )
+        bench_seeds.fill(own, "api")
+        assert bench_write.sql(own, "SELECT count(*) FROM products") == [["1000"]]
+    gone = bench_write.sql(url, "SELECT 1 FROM pg_database WHERE datname = 'bench_test'")
+    assert gone == []
