@@ -17,6 +17,7 @@ VALUES = {
     "default": [],
     "kind": ["--values", str(CHART / "values-kind.yaml")],
     "bench": ["--values", str(CHART / "values-bench.yaml")],
+    "lessons": ["--values", str(CHART / "values-lessons.yaml")],
     "external": ["--values", str(CHART / "values-external.yaml")],
     "keda": ["--values", str(CHART / "values-keda.yaml")],
     "prometheus-adapter": ["--values", str(CHART / "values-prometheus-adapter.yaml")],
