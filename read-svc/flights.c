@@ -1,8 +1,10 @@
 #include "read-svc/flights.h"
 
 #include "common/base/alloc.h"
+#include "common/base/clock.h"
 #include "common/base/gather.h"
 #include "common/base/outcome.h"
+#include "common/base/trace.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -24,6 +26,18 @@ static const struct metric_row rows[SERIES] = {
     [FLIGHTS] = {&flights_gauge, {NULL}},
 };
 
+static const struct trace_kind flight_kind = {.name = "wait for a flight",
+                                              .count_key = "faststock.products"};
+static const struct trace_kind batch_kind = {.name = "batch", .count_key = "faststock.products"};
+
+/* What a worker did for a batch, for the requests of it that are traced. A reference is held by
+ * each flight of theirs. */
+struct work_trace {
+    _Atomic int references;
+    uint64_t number; /* of this one, from 1 on */
+    struct trace_record record;
+};
+
 /* A reference is held by the flights until it lands, and by each request that waits for it. */
 struct flight {
     _Atomic int references;
@@ -31,11 +45,13 @@ struct flight {
     struct tier_answer answer; /* the outcome; its product goes with the flight */
     struct product *spare; /* too old, for when no tier has another; of the worker, then as above */
     int64_t spare_as_of_us;
+    struct work_trace *traces[FLIGHTS_TIERS_MAX]; /* by stage, NULL: none; as the answer */
 
     /* guarded by the lock */
     struct gather_item waiting; /* while it does, the flight may be joined */
     int64_t id;
     bool is_demanding;
+    bool is_traced;      /* a request that is traced has joined */
     int64_t min_version; /* the highest that a request wants; of a demanding one only */
     struct flight *successor;
     struct flight *bucket_next;
@@ -138,11 +154,22 @@ static struct flight *new_flight(struct flights *flights, int64_t id, bool is_de
     return flight;
 }
 
+static void release_work_trace(struct work_trace *trace)
+{
+    if (trace != NULL &&
+        atomic_fetch_sub_explicit(&trace->references, 1, memory_order_acq_rel) == 1) {
+        free(trace);
+    }
+}
+
 static void release_flight(struct flight *flight)
 {
     if (atomic_fetch_sub_explicit(&flight->references, 1, memory_order_acq_rel) == 1) {
         product_unref(flight->answer.product);
         product_unref(flight->spare);
+        for (size_t i = 0; i < FLIGHTS_TIERS_MAX; i++) {
+            release_work_trace(flight->traces[i]);
+        }
         free(flight);
     }
 }
@@ -281,9 +308,51 @@ static void keep_spare(struct flight *flight, const struct tier_answer *answer)
     }
 }
 
+/* Is a request traced that waits for one of these? Then this thread's spans are kept from now on.
+ * (No request can join any more.) */
+static struct work_trace *begin_work_trace(struct gather_item *const *items, size_t count)
+{
+    static _Atomic uint64_t numbers;
+    struct work_trace *trace;
+    size_t i = 0;
+
+    while (i < count && !flight_of(items[i])->is_traced) {
+        i++;
+    }
+    if (i == count) {
+        return NULL;
+    }
+    trace = fs_calloc(1, sizeof(*trace));
+    atomic_init(&trace->references, 1);
+    trace->number = atomic_fetch_add(&numbers, 1) + 1;
+    trace_record_init(&trace->record);
+    trace_record_into(&trace->record);
+    return trace;
+}
+
+static void end_work_trace(const struct stage *stage, struct work_trace *trace,
+                           struct gather_item *const *items, size_t count)
+{
+    if (trace == NULL) {
+        return;
+    }
+    trace_record_into(NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct flight *flight = flight_of(items[i]);
+
+        if (flight->is_traced) {
+            atomic_fetch_add_explicit(&trace->references, 1, memory_order_relaxed);
+            flight->traces[stage - stage->flights->stages] = trace;
+        }
+    }
+    release_work_trace(trace);
+}
+
 static void work(void *context, struct gather_item *const *items, size_t count)
 {
     struct stage *stage = context;
+    struct work_trace *trace = begin_work_trace(items, count);
+    int span = trace_begin(&batch_kind, NULL, NULL);
     struct tier_batch *batch = fs_calloc(1, sizeof(*batch)); /* large for a stack */
     bool has_landed[TIER_BATCH_MAX];
 
@@ -293,6 +362,9 @@ static void work(void *context, struct gather_item *const *items, size_t count)
         batch->min_versions[i] = flight_of(items[i])->min_version; /* nobody can join any more */
     }
     stage->tier->load(stage->tier, batch);
+    trace_set_count(span, (int64_t)count);
+    trace_end(span, STATUS_OK);
+    end_work_trace(stage, trace, items, count);
     for (size_t i = 0; i < count; i++) {
         keep_spare(flight_of(items[i]), &batch->answers[i]);
     }
@@ -323,7 +395,30 @@ static bool is_too_old(const struct flights_item *item)
            (item->is_outdated || item->product->version < item->min_version);
 }
 
-static void take_outcome(struct flights_item *item, int64_t deadline_us)
+/* The batches whose spans a request has adopted. Its products may have been loaded by one. */
+struct adopted {
+    int64_t since_us; /* when the request joined its flights; what was done before is not its own */
+    uint64_t numbers[TRACE_SPANS_MAX];
+    size_t count;
+};
+
+static void adopt(struct adopted *adopted, const struct work_trace *trace)
+{
+    size_t i = 0;
+
+    if (trace->record.spans[0].start_us < adopted->since_us) {
+        return;
+    }
+    while (i < adopted->count && adopted->numbers[i] != trace->number) {
+        i++;
+    }
+    if (i == adopted->count && i < TRACE_SPANS_MAX) {
+        adopted->numbers[adopted->count++] = trace->number;
+        trace_adopt(&trace->record);
+    }
+}
+
+static void take_outcome(struct flights_item *item, int64_t deadline_us, struct adopted *adopted)
 {
     struct flight *flight = item->flight;
 
@@ -338,6 +433,11 @@ static void take_outcome(struct flights_item *item, int64_t deadline_us)
         item->as_of_us = answer->as_of_us;
         item->is_latest = answer->is_latest;
         item->product = answer->product == NULL ? NULL : product_ref(answer->product);
+        for (size_t i = 0; trace_is_recording() && i < FLIGHTS_TIERS_MAX; i++) {
+            if (flight->traces[i] != NULL) {
+                adopt(adopted, flight->traces[i]);
+            }
+        }
     }
     item->flight = NULL;
     release_flight(flight);
@@ -359,6 +459,7 @@ static void join(struct flights *flights, struct flights_item *item, bool is_dem
     struct flight *flight = flight_to_join(flights, item->id, is_demanding);
 
     atomic_fetch_add_explicit(&flight->references, 1, memory_order_relaxed);
+    flight->is_traced = flight->is_traced || trace_is_recording();
     if (is_demanding) {
         raise_min_version(flight, item);
     }
@@ -370,19 +471,28 @@ static void load(struct flights *flights, struct flights_item *items, size_t cou
                  bool (*wants)(const struct flights_item *item), bool is_demanding,
                  int64_t deadline_us)
 {
+    struct adopted adopted = {.since_us = trace_is_recording() ? clock_mono_us() : 0};
+    int span = trace_begin(&flight_kind, NULL, NULL);
+    int64_t joined = 0;
+    enum status status = STATUS_OK; /* of the last one that was not loaded */
+
     pthread_mutex_lock(&flights->lock);
     for (size_t i = 0; i < count; i++) {
         items[i].flight = NULL;
         if (wants(&items[i])) {
             join(flights, &items[i], is_demanding);
+            joined++;
         }
     }
     pthread_mutex_unlock(&flights->lock);
     for (size_t i = 0; i < count; i++) {
         if (items[i].flight != NULL) {
-            take_outcome(&items[i], deadline_us);
+            take_outcome(&items[i], deadline_us, &adopted);
+            status = items[i].status == STATUS_OK ? status : items[i].status;
         }
     }
+    trace_set_count(span, joined);
+    trace_end(span, status);
 }
 
 void flights_load(struct flights *flights, struct flights_item *items, size_t count,

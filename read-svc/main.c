@@ -229,7 +229,7 @@ static int serve(const struct settings *s)
                                  .database = stores.database};
     ops_init(&ops);
 
-    status = service_run(&s->service, routes_table(s->http_console != 0), &handlers);
+    status = service_run(SERVICE, &s->service, routes_table(s->http_console != 0), &handlers);
 
     skus_destroy(skus);
     products_read_destroy(read);

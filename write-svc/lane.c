@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/outcome.h"
+#include "common/base/trace.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -55,14 +56,21 @@ static const struct metric_row series_rows[SERIES] = {
     [LOOKUP_UNKNOWN] = {&lookups_counter, {"unknown"}},
 };
 
+static const struct trace_kind lane_kind = {.name = "lane", .detail_key = "faststock.outcome"};
+static const struct trace_kind queue_kind = {.name = "wait for the batch before"};
+static const struct trace_kind batch_kind = {.name = "batch commit",
+                                             .count_key = "faststock.writes"};
+
 /* A command on its way. Its request owns it, but for one that was abandoned in the queue. */
 struct job {
     struct gather_item item;
     const struct write_command *command; /* the request's; not looked at once abandoned */
     int64_t arrived_us;
     int64_t deadline_us;
-    bool is_abandoned; /* guarded by the lane's lock */
-    bool is_guest;     /* its own thread makes the batch, so nothing waits for `done` */
+    bool is_abandoned;          /* guarded by the lane's lock */
+    bool is_guest;              /* its own thread makes the batch, so nothing waits for `done` */
+    struct trace_record *trace; /* of a request that is traced: gets the spans of the batch; NULL */
+    int64_t begun_us;           /* when its batch was taken up */
     struct outcome done;
     struct write_result result; /* once it is done */
 };
@@ -77,6 +85,7 @@ struct lane {
     int64_t id;     /* of the row in write_lanes; 0: none yet */
     int64_t number; /* of the last batch */
     struct held held;
+    struct trace_record trace; /* of a batch with requests that are traced */
 };
 
 static bool drop_abandoned(void *context, struct gather_item *item);
@@ -161,8 +170,7 @@ static struct write_result bare_result(enum write_outcome outcome)
     return (struct write_result){.outcome = outcome, .text = fs_strdup("")};
 }
 
-void lane_run(struct lane *lane, const struct write_command *command, int64_t deadline_us,
-              struct write_result *ret_result)
+static struct job *new_job(const struct write_command *command, int64_t deadline_us)
 {
     struct job *job = fs_calloc(1, sizeof(*job));
 
@@ -170,19 +178,50 @@ void lane_run(struct lane *lane, const struct write_command *command, int64_t de
     job->arrived_us = clock_mono_us();
     job->deadline_us = deadline_us;
     outcome_init(&job->done);
+    if (trace_is_recording()) {
+        job->trace = fs_calloc(1, sizeof(*job->trace));
+        trace_record_init(job->trace);
+    }
+    return job;
+}
+
+static void free_job(struct job *job)
+{
+    free(job->trace);
+    free(job);
+}
+
+/* Takes over the result of a job that is done, and frees it. A guest's spans are recorded already.
+ */
+static void take_result(struct job *job, struct write_result *ret_result)
+{
+    *ret_result = job->result;
+    if (job->trace != NULL && !job->is_guest) {
+        trace_add(&queue_kind, job->arrived_us, job->begun_us);
+        trace_adopt(job->trace);
+    }
+    free_job(job);
+}
+
+void lane_run(struct lane *lane, const struct write_command *command, int64_t deadline_us,
+              struct write_result *ret_result)
+{
+    int span = trace_begin(&lane_kind, NULL, NULL);
+    struct job *job = new_job(command, deadline_us);
+
     if (work_alone(lane, job)) {
-        *ret_result = job->result;
-        free(job);
+        take_result(job, ret_result);
     } else if (!add(lane, job)) {
         *ret_result = bare_result(WRITE_LATE);
-        free(job);
+        free_job(job);
     } else if (!outcome_wait(&job->done, deadline_us) && abandon(lane, job)) {
         *ret_result = bare_result(WRITE_LATE);
     } else {
         outcome_wait(&job->done, INT64_MAX); /* its batch has begun */
-        *ret_result = job->result;
-        free(job);
+        take_result(job, ret_result);
     }
+    trace_set_detail(span, write_outcome_name(ret_result->outcome));
+    trace_end(span, STATUS_OK);
     metric_add(lane->outcomes[ret_result->outcome], 1);
     if (ret_result->is_replayed) {
         metric_add(lane->series[REPLAYS], 1);
@@ -199,7 +238,7 @@ static bool drop_abandoned(void *context, struct gather_item *item)
     if (!job->is_abandoned) {
         return false;
     }
-    free(job);
+    free_job(job);
     return true;
 }
 
@@ -207,6 +246,9 @@ static void settle(struct job *job, struct write_result result)
 {
     job->result = result;
     if (!job->is_guest) {
+        if (job->trace != NULL) {
+            trace_copy(job->trace);
+        }
         outcome_set(&job->done);
     }
 }
@@ -390,8 +432,8 @@ static bool is_lane_gone(const struct pg_error *error)
 }
 
 /* `refusal` is set on ATTEMPT_REFUSED. */
-static enum attempt attempt_batch(struct lane *lane, struct job **jobs, size_t count, bool waits,
-                                  enum write_outcome *refusal)
+static enum attempt attempt_untraced(struct lane *lane, struct job **jobs, size_t count, bool waits,
+                                     enum write_outcome *refusal)
 {
     struct generation generation;
     struct pg_result *rows = NULL;
@@ -426,6 +468,18 @@ static enum attempt attempt_batch(struct lane *lane, struct job **jobs, size_t c
     }
     *refusal = WRITE_REFUSED;
     return ATTEMPT_REFUSED;
+}
+
+static enum attempt attempt_batch(struct lane *lane, struct job **jobs, size_t count, bool waits,
+                                  enum write_outcome *refusal)
+{
+    int span = trace_begin(&batch_kind, NULL, NULL);
+    enum attempt attempt;
+
+    trace_set_count(span, (int64_t)count);
+    attempt = attempt_untraced(lane, jobs, count, waits, refusal);
+    trace_end(span, attempt == ATTEMPT_SETTLED ? STATUS_OK : STATUS_FAILED);
+    return attempt;
 }
 
 /* Makes a batch of these, and settles each. A batch that fails because of one of them is made again
@@ -487,6 +541,22 @@ static void make_all(struct lane *lane, struct job **jobs, size_t count, bool wa
     }
 }
 
+/* Is a request traced that waits for one of these? Then this thread's spans are kept from now on.
+ * The thread of a guest has its own request's record. */
+static bool begin_trace(struct lane *lane, struct gather_item *const *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct job *job = FS_CONTAINER_OF(items[i], struct job, item);
+
+        if (job->trace != NULL && !job->is_guest) {
+            trace_record_init(&lane->trace);
+            trace_record_into(&lane->trace);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void work(void *context, struct gather_item *const *items, size_t count)
 {
     struct lane *lane = context;
@@ -495,10 +565,12 @@ static void work(void *context, struct gather_item *const *items, size_t count)
     int64_t now_us = clock_mono_us();
     size_t free_count = 0;
     size_t held_count = 0;
+    bool is_traced = begin_trace(lane, items, count);
 
     for (size_t i = 0; i < count; i++) {
         struct job *job = FS_CONTAINER_OF(items[i], struct job, item);
 
+        job->begun_us = now_us;
         metric_observe(lane->series[WAITS],
                        (double)(now_us - job->arrived_us) / (double)CLOCK_US_PER_S);
         if (held_has(&lane->held, job->command)) {
@@ -509,5 +581,8 @@ static void work(void *context, struct gather_item *const *items, size_t count)
     }
     make_all(lane, jobs, free_count, true);
     make_all(lane, held, held_count, false);
+    if (is_traced) {
+        trace_record_into(NULL);
+    }
     free(jobs);
 }

@@ -120,7 +120,7 @@ static int serve(const struct settings *s, struct auth *auth)
     int status;
 
     ops_init(&ops);
-    status = service_run(&s->service, handlers_routes, &handlers);
+    status = service_run(SERVICE, &s->service, handlers_routes, &handlers);
 
     readiness_destroy(readiness);
     retention_destroy(retention);

@@ -1,13 +1,12 @@
 #include "common/http/message.h"
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
+#include "common/base/random.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <time.h>
 
 /* --- headers ---------------------------------------------------------------------------------- */
@@ -118,49 +117,29 @@ static bool usable_request_id(const char *id, size_t len)
            only_of(id, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
 
-/* 64 random bits, of which two make an id as long as nginx's, from a generator of this thread that
- * the kernel seeded (splitmix64, Steele et al. 2014). */
-static uint64_t random_bits(void)
-{
-    static _Thread_local uint64_t state;
-    uint64_t z;
-
-    if (state == 0 && getrandom(&state, sizeof(state), 0) != (ssize_t)sizeof(state)) {
-        state = (uint64_t)clock_wall_us() ^ (uint64_t)(uintptr_t)&state;
-    }
-    z = state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
 /* version 00: "00-" 32 hex "-" 16 hex "-" 2 hex; a later version may have more behind. All zeros is
- * no id. */
-static void read_traceparent(const char *value, char trace_id[HTTP_TRACE_ID_SIZE])
+ * no id. The last bit of the flags says that the caller records the trace (section 3.2.2.5.1). */
+static void read_traceparent(const char *value, struct http_request *request)
 {
     static const char hex[] = "0123456789abcdef";
 
-    trace_id[0] = '\0';
+    request->trace_id[0] = '\0';
+    request->parent_id[0] = '\0';
+    request->is_sampled = false;
     if (value != NULL && strlen(value) >= 55 && only_of(value, 2, hex) &&
         strncmp(value, "ff", 2) != 0 && value[2] == '-' && only_of(value + 3, 32, hex) &&
         !only_of(value + 3, 32, "0") && value[35] == '-' && only_of(value + 36, 16, hex) &&
         !only_of(value + 36, 16, "0") && value[52] == '-' && only_of(value + 53, 2, hex) &&
         (value[55] == '\0' || (value[55] == '-' && strncmp(value, "00", 2) != 0))) {
-        memcpy(trace_id, value + 3, 32);
-        trace_id[32] = '\0';
+        memcpy(request->trace_id, value + 3, 32);
+        memcpy(request->parent_id, value + 36, 16);
+        request->trace_id[32] = '\0';
+        request->parent_id[16] = '\0';
+        request->is_sampled = (strchr(hex, value[54]) - hex) % 2 == 1;
     }
 }
 
-static void format_hex(uint64_t value, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-
-    for (int i = 15; i >= 0; i--, value >>= 4) {
-        out[i] = hex[value & 15];
-    }
-    out[16] = '\0';
-}
-
+/* An id that is made up is two words long, as nginx's are. */
 void http_identify(struct http_request *request)
 {
     const struct http_header *id = http_header_first(request, HTTP_X_REQUEST_ID);
@@ -168,10 +147,10 @@ void http_identify(struct http_request *request)
     if (id != NULL && usable_request_id(id->value, id->value_len)) {
         memcpy(request->id, id->value, id->value_len + 1);
     } else {
-        format_hex(random_bits(), request->id);
-        format_hex(random_bits(), request->id + 16);
+        random_hex(request->id);
+        random_hex(request->id + RANDOM_HEX_SIZE - 1);
     }
-    read_traceparent(http_header(request, HTTP_TRACEPARENT), request->trace_id);
+    read_traceparent(http_header(request, HTTP_TRACEPARENT), request);
 }
 
 size_t http_token_len(const char *text)

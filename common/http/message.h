@@ -8,6 +8,7 @@
 #define FASTSTOCK_COMMON_HTTP_MESSAGE_H
 
 #include "common/base/strbuf.h"
+#include "common/base/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +17,6 @@
 #define HTTP_HEADERS_MAX 64
 #define HTTP_PARAMS_MAX 2
 #define HTTP_REQUEST_ID_SIZE 129
-#define HTTP_TRACE_ID_SIZE 33
 #define HTTP_INSTANCE_SIZE 288 /* a host's name, a colon, a port, and NUL */
 
 /* The headers that are read anywhere. A new one also needs a row in message.c. */
@@ -69,7 +69,9 @@ struct http_request {
     int64_t start_us;           /* monotonic; when the head had been read */
     int64_t deadline_us;        /* monotonic; counted from when the body had been read too */
     char id[HTTP_REQUEST_ID_SIZE];
-    char trace_id[HTTP_TRACE_ID_SIZE];            /* of traceparent (W3C Trace Context), or "" */
+    char trace_id[TRACE_ID_SIZE];                 /* of traceparent (W3C Trace Context), or "" */
+    char parent_id[TRACE_PARENT_SIZE];            /* as above: the caller's span */
+    bool is_sampled;                              /* as above: the caller records the trace */
     struct http_header headers[HTTP_HEADERS_MAX]; /* last, for it need not be zeroed */
 };
 
@@ -105,7 +107,8 @@ const struct http_header *http_header_next(const struct http_request *request,
 /* How many characters of a token `text` begins with (RFC 9110 section 5.6.2). */
 size_t http_token_len(const char *text);
 
-/* Sets request->id and trace_id from its headers; a missing or unusable id is made up. */
+/* Sets the request's id, and what traceparent says, from its headers; a
+ * missing or unusable id is made up. */
 void http_identify(struct http_request *request);
 
 /* Gives every answer from now on the header X-Instance with this name. To be called before the

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/http/head.h"
+#include "common/http/tracing.h"
 
 void quick_finish(struct quick *quick)
 {
@@ -44,15 +45,18 @@ size_t quick_answer(struct quick *quick, char *bytes, size_t len)
 
 void quick_note(const struct quick *quick, const char *peer, bool is_sent)
 {
-    if (quick->options->traffic != NULL) {
-        traffic_note(quick->options->traffic,
-                     &(struct traffic_answer){
-                         .request = &quick->request,
-                         .route = quick->route,
-                         .peer = peer,
-                         .status = quick->response.status,
-                         .body_bytes = is_sent ? quick->body_bytes : 0,
-                         .took_us = clock_mono_us() - quick->request.start_us,
-                     });
+    const struct quick_options *options = quick->options;
+    const struct traffic_answer answer = {
+        .request = &quick->request,
+        .route = quick->route,
+        .peer = peer,
+        .status = quick->response.status,
+        .body_bytes = is_sent ? quick->body_bytes : 0,
+        .took_us = clock_mono_us() - quick->request.start_us,
+    };
+
+    if (options->traffic != NULL) {
+        traffic_note(options->traffic, &answer);
     }
+    http_trace_end(options->traces, http_trace_begin(options->traces, &quick->request), &answer);
 }

@@ -4,6 +4,7 @@
 #ifndef FASTSTOCK_COMMON_HTTP_QUICK_H
 #define FASTSTOCK_COMMON_HTTP_QUICK_H
 
+#include "common/base/trace_queue.h"
 #include "common/http/router.h"
 #include "common/http/traffic.h"
 
@@ -15,7 +16,8 @@ struct quick_options {
     const struct http_route *routes; /* borrowed */
     void *context;                   /* for the handlers */
     int64_t request_timeout_ms;
-    struct traffic *traffic; /* borrowed; NULL: not counted */
+    struct traffic *traffic;    /* borrowed; NULL: not counted */
+    struct trace_queue *traces; /* borrowed; NULL: none are kept */
 };
 
 /* What a thread needs for it. To be zeroed; the options are borrowed. */

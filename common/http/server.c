@@ -12,6 +12,7 @@
 #include "common/http/problem.h"
 #include "common/http/sockets.h"
 #include "common/http/stream.h"
+#include "common/http/tracing.h"
 #include "common/http/traffic.h"
 
 #include <assert.h>
@@ -92,6 +93,7 @@ struct thread_buffers {
     struct http_stream stream;
     struct strbuf body;
     struct strbuf out;
+    struct trace *trace; /* of the request, when it is traced */
 };
 
 /* --- start and stop --------------------------------------------------------------------------- */
@@ -389,7 +391,8 @@ static void start_parking(struct http_server *server)
             .quick = {.routes = options->routes,
                       .context = options->context,
                       .request_timeout_ms = options->request_timeout_ms,
-                      .traffic = server->traffic},
+                      .traffic = server->traffic,
+                      .traces = options->traces},
             .may_answer = may_stay_parked,
             .arg = server,
             .answered = metric_get(&watched_counter),
@@ -652,6 +655,7 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
     const struct http_route *route;
     size_t len = 0;
 
+    buffers->trace = http_trace_begin(server->options.traces, request);
     if (server->options.is_public && too_many(server) > 0) {
         metric_add(server->shed, 1);
         http_problem(request, response, HTTP_OVERLOADED,
@@ -673,8 +677,18 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
     return route;
 }
 
-/* Sends the answer, counts and logs it; without a time where no head came, because the request then
- * has no beginning. */
+static void note_answer(struct http_server *server, struct thread_buffers *buffers,
+                        const struct traffic_answer *answer)
+{
+    if (server->traffic != NULL) {
+        traffic_note(server->traffic, answer);
+    }
+    http_trace_end(server->options.traces, buffers->trace, answer);
+    buffers->trace = NULL;
+}
+
+/* Sends the answer, counts, logs and traces it; without a time where no head came, because the
+ * request then has no beginning. */
 static void finish(struct http_server *server, struct mg_connection *connection,
                    struct thread_buffers *buffers, const struct http_route *route, bool is_timed)
 {
@@ -687,17 +701,15 @@ static void finish(struct http_server *server, struct mg_connection *connection,
         body_bytes = http_write_answer(request, &buffers->response, &buffers->out);
         body_bytes = mg_write(connection, buffers->out.text, buffers->out.len) > 0 ? body_bytes : 0;
     }
-    if (server->traffic != NULL) {
-        traffic_note(server->traffic,
-                     &(struct traffic_answer){
-                         .request = request,
-                         .route = route,
-                         .peer = mg_get_request_info(connection)->remote_addr,
-                         .status = buffers->response.status,
-                         .body_bytes = body_bytes,
-                         .took_us = is_timed ? clock_mono_us() - request->start_us : -1,
-                     });
-    }
+    note_answer(server, buffers,
+                &(struct traffic_answer){
+                    .request = request,
+                    .route = route,
+                    .peer = mg_get_request_info(connection)->remote_addr,
+                    .status = buffers->response.status,
+                    .body_bytes = body_bytes,
+                    .took_us = is_timed ? clock_mono_us() - request->start_us : -1,
+                });
 }
 
 /* Two empty lines before a request make the library lose the place of its end, see

@@ -15,6 +15,7 @@
 #ifndef FASTSTOCK_COMMON_HTTP_SERVER_H
 #define FASTSTOCK_COMMON_HTTP_SERVER_H
 
+#include "common/base/trace_queue.h"
 #include "common/http/router.h"
 
 #include <stdbool.h>
@@ -34,9 +35,10 @@ struct http_server_options {
     const struct http_route *routes; /* borrowed for the life of the server, as are the next two */
     const struct http_known_route *known_routes; /* of all services (router.h), or NULL */
     void *context;                               /* for the handlers */
-    bool is_public;      /* is counted, logged and shed; the operations port is not */
-    int64_t log_sample;  /* one in N answers below 500 is logged */
-    int64_t log_slow_ms; /* and each that took that long */
+    bool is_public;             /* is counted, logged and shed; the operations port is not */
+    int64_t log_sample;         /* one in N answers below 500 is logged */
+    int64_t log_slow_ms;        /* and each that took that long */
+    struct trace_queue *traces; /* borrowed; NULL: none are kept */
 };
 
 struct http_server;

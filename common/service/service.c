@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/products/api.h"
+#include "common/service/exporter.h"
 #include "common/service/ops.h"
 
 #include <assert.h>
@@ -166,7 +167,8 @@ static int64_t watchers(const struct service_settings *settings)
 }
 
 static struct http_server *start_public(const struct service_settings *settings,
-                                        const struct http_route *routes, void *context)
+                                        const struct http_route *routes, void *context,
+                                        struct trace_queue *traces)
 {
     return http_server_start(
         &(struct http_server_options){.host = settings->http_host,
@@ -182,15 +184,15 @@ static struct http_server *start_public(const struct service_settings *settings,
                                       .context = context,
                                       .is_public = true,
                                       .log_sample = settings->log_sample,
-                                      .log_slow_ms = settings->log_slow_ms});
+                                      .log_slow_ms = settings->log_slow_ms,
+                                      .traces = traces});
 }
 
 /* "HOST:PORT". The name of the host is that of the pod in Kubernetes, and the port tells instances
  * on one machine apart. It goes into a header, so only letters that suit there are left in it. */
-static void name_instance(const struct service_settings *settings)
+static void name_instance(const struct service_settings *settings, char name[HTTP_INSTANCE_SIZE])
 {
     char host[HOST_NAME_MAX + 1] = "";
-    char name[HTTP_INSTANCE_SIZE];
 
     gethostname(host, sizeof(host) - 1);
     for (char *p = host; *p != '\0'; p++) {
@@ -198,7 +200,7 @@ static void name_instance(const struct service_settings *settings)
             *p = '-';
         }
     }
-    snprintf(name, sizeof(name), "%s:%" PRId64, host, settings->http_port);
+    snprintf(name, HTTP_INSTANCE_SIZE, "%s:%" PRId64, host, settings->http_port);
     http_set_instance(name);
 }
 
@@ -213,15 +215,18 @@ static void drain(const struct service_settings *settings, struct http_server *s
     }
 }
 
-int service_run(const struct service_settings *settings, const struct http_route *routes,
-                void *context)
+int service_run(const char *name, const struct service_settings *settings,
+                const struct http_route *routes, void *context)
 {
+    char instance[HTTP_INSTANCE_SIZE];
+    struct exporter *exporter;
     struct http_server *server;
     struct http_server *ops;
     int status = 1;
 
-    name_instance(settings);
-    server = start_public(settings, routes, context);
+    name_instance(settings, instance);
+    exporter = exporter_create(settings->otel_endpoint, name, instance);
+    server = start_public(settings, routes, context, exporter_queue(exporter));
     ops = server == NULL ? NULL : start_ops(settings);
     if (ops != NULL) {
         log_info(log_msg("serving"), log_str("version", version_number()),
@@ -233,5 +238,6 @@ int service_run(const struct service_settings *settings, const struct http_route
     }
     http_server_destroy(ops);
     http_server_destroy(server);
+    exporter_destroy(exporter);
     return status;
 }

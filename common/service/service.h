@@ -4,6 +4,7 @@
 #define FASTSTOCK_COMMON_SERVICE_SERVICE_H
 
 #include "common/base/config.h"
+#include "common/http/post.h"
 #include "common/http/server.h"
 
 #include <stddef.h>
@@ -25,6 +26,7 @@ struct service_settings {
     int64_t log_level; /* enum log_level */
     int64_t log_sample;
     int64_t log_slow_ms;
+    const char *otel_endpoint; /* "": no traces are exported */
 };
 
 extern const char *const service_log_levels[];
@@ -80,7 +82,11 @@ extern const char *const service_log_levels[];
      .help = "One in so many requests is logged; errors and slow ones always are."},               \
     {"log", "slow_ms", CONFIG_INT, SERVICE_AT(base, log_slow_ms), "100",                           \
      0, 600000,                                                                                    \
-     .help = "A request that takes this long is logged."}
+     .help = "A request that takes this long is logged."},                                         \
+    {"otel", "endpoint", CONFIG_URL, SERVICE_AT(base, otel_endpoint), "",                          \
+     .url = &post_url_kind, .secret = true,                                                        \
+     .help = "OpenTelemetry collector (OTLP/HTTP, /v1/traces is added) that gets the spans of "    \
+             "requests whose traceparent says sampled; empty: none are kept."}
 /* clang-format on */
 
 /* Reads the command line and the settings. Returns -1 when the service is to run, else the exit
@@ -92,8 +98,9 @@ int service_configure(const char *name, int argc, char **argv, const struct conf
 /* Starts the public listener, then the operations one (so a probe that is answered never comes
  * before the port that it speaks of), waits for SIGTERM or SIGINT, and drains: readiness says no
  * and answers say `Connection: close` for drain_ms, then the public port refuses connections, then
- * requests under way end. Returns the exit status: 1 when a port cannot be had. */
-int service_run(const struct service_settings *settings, const struct http_route *routes,
-                void *context);
+ * requests under way end, and the last traces are sent. Returns the exit status: 1 when a port
+ * cannot be had. `name` is borrowed. */
+int service_run(const char *name, const struct service_settings *settings,
+                const struct http_route *routes, void *context);
 
 #endif

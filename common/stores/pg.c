@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/strbuf.h"
+#include "common/base/trace.h"
 #include "common/stores/pg_hosts.h"
 #include "common/stores/pool.h"
 #include "common/stores/url.h"
@@ -357,6 +358,9 @@ static enum status run_statement(struct session *session, const struct pg_statem
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
+static const struct trace_kind call_kind = {
+    .name = "postgres", .system = "postgresql", .detail_key = "db.query.summary"};
+
 /* A connection, and time left to use it. */
 static enum status acquire(struct pg_store *store, int64_t deadline_us,
                            struct session **ret_session)
@@ -399,6 +403,7 @@ enum status pg_run(struct pg_store *store, const struct pg_statement *statement,
     struct session *session = NULL;
     PGresult *result = NULL;
     enum status status;
+    int span;
 
     fill_error(ret_error, NULL, "the store is away, or busy");
     status = acquire(store, deadline_us, &session);
@@ -409,7 +414,9 @@ enum status pg_run(struct pg_store *store, const struct pg_statement *statement,
     if (deadline_us < statement_deadline_us) {
         statement_deadline_us = deadline_us;
     }
+    span = trace_begin(&call_kind, statement->name, store->name);
     status = run_statement(session, statement, params, statement_deadline_us, &result, ret_error);
+    trace_end(span, status);
     status = release(session, status, ret_error);
     if (status == STATUS_OK) {
         *ret_result = (struct pg_result *)result;

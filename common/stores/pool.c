@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/thread.h"
+#include "common/base/trace.h"
 #include "common/stores/url.h"
 
 #include <assert.h>
@@ -280,11 +281,15 @@ int64_t pool_wait_until_us(int64_t deadline_us, int64_t timeout_ms)
     return latest_us > half_us ? latest_us : half_us;
 }
 
+static const struct trace_kind wait_kind = {.name = "wait for a connection",
+                                            .detail_key = "faststock.store"};
+
 enum status pool_acquire(struct pool *pool, int64_t wait_until_us, void **ret_connection)
 {
     int64_t start_us = clock_mono_us();
     int64_t now_us = start_us;
     enum status status = STATUS_UNAVAILABLE;
+    int span = TRACE_NONE;
 
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping && breaker_state(&pool->breaker, now_us) == BREAKER_CLOSED) {
@@ -296,6 +301,9 @@ enum status pool_acquire(struct pool *pool, int64_t wait_until_us, void **ret_co
             status = STATUS_OK;
             break;
         }
+        if (span == TRACE_NONE) {
+            span = trace_begin(&wait_kind, pool->options.name, NULL);
+        }
         in_time = clock_cond_wait(&pool->released, &pool->lock, wait_until_us);
         now_us = clock_mono_us();
         if (!in_time && pool->idle_count == 0) {
@@ -304,6 +312,7 @@ enum status pool_acquire(struct pool *pool, int64_t wait_until_us, void **ret_co
         }
     }
     pthread_mutex_unlock(&pool->lock);
+    trace_end(span, status);
     metric_observe(pool->series[WAIT], (double)(now_us - start_us) / (double)CLOCK_US_PER_S);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/parse.h"
 #include "common/base/strbuf.h"
+#include "common/base/trace.h"
 #include "common/stores/pool.h"
 #include "common/stores/url.h"
 
@@ -32,6 +33,7 @@
 #define REPLICA_SILENCE_S_MAX 15
 
 struct redis_store {
+    const char *name;
     struct redis_url url;
     struct redis_tls_options tls;
     struct redis_sentinel_login sentinel;
@@ -91,6 +93,7 @@ struct redis_store *redis_store_create(const struct redis_options *options)
     assert(parsed); /* the settings are checked when they are read */
     (void)parsed;
     assert(options->trials != NULL);
+    store->name = options->store.name;
     store->timeout_ms = options->store.timeout_ms;
     store->connect_timeout_ms = options->store.connect_timeout_ms;
     store->tls = options->tls;
@@ -315,6 +318,9 @@ static bool set_timeout(struct redis_session *session, int64_t deadline_us)
     return true;
 }
 
+static const struct trace_kind call_kind = {
+    .name = "redis", .system = "redis", .detail_key = "db.operation.name"};
+
 /* Sends the command and waits for its reply, which the caller frees. With STATUS_FAILED *ret_reply
  * is an error. */
 static enum status exchange(struct redis_session *session, int64_t deadline_us,
@@ -323,16 +329,19 @@ static enum status exchange(struct redis_session *session, int64_t deadline_us,
     const struct strbuf *command = &session->command;
     void *reply = NULL;
     enum status status;
+    int span;
 
     assert(session->words_missing == 0);
     if (!set_timeout(session, deadline_us)) {
         return STATUS_UNAVAILABLE;
     }
+    span = trace_begin(&call_kind, session->command_name, session->store->name);
     if (redisAppendFormattedCommand(session->context, command->text, command->len) == REDIS_OK) {
         redisGetReply(session->context, &reply);
     }
     *ret_reply = reply;
     status = reply_status(session, reply);
+    trace_end(span, status);
     assert(reply != NULL || (status != STATUS_OK && status != STATUS_FAILED));
     return status;
 }

@@ -184,7 +184,7 @@ static void read_headers(const char *text)
     }
     http_identify(&request);
     must(*request.id != '\0' && strlen(request.id) < HTTP_REQUEST_ID_SIZE);
-    must(strlen(request.trace_id) == 0 || strlen(request.trace_id) == HTTP_TRACE_ID_SIZE - 1);
+    must(strlen(request.trace_id) == 0 || strlen(request.trace_id) == TRACE_ID_SIZE - 1);
     must(http_check_json(&request, &response) == (response.status == 0));
     http_response_reset(&response);
     must(http_content_length(&request, 100, &response, &len) == (response.status == 0));

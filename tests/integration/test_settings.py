@@ -61,6 +61,7 @@ DEFAULTS = [
     ("log", "level", "info", "info"),
     ("log", "sample", 100, 100),
     ("log", "slow_ms", 100, 100),
+    ("otel", "endpoint", "", ""),
 ]
 URLS = {
     "read-svc": ["database.url", "database.replica_url", "redis.url", "redis.replica_url"],
@@ -104,6 +105,11 @@ def test_no_database_at_all(service):
 # A file, the line to blame, a part of the message.
 MISTAKES = {
     "too large": ("http:\n  port: 99999\n", 2, ["http.port", "99999", "65535"]),
+    "TLS to a collector": (
+        "otel:\n  endpoint: https://collector:4318\n",
+        2,
+        ["otel.endpoint", "TLS is not spoken", "http://host[:port][/path]"],
+    ),
     "not a number": ("http:\n  host: x\n  port: http\n", 3, ["http.port", "http"]),
     "a fraction": ("database:\n  timeout_ms: 1.5\n", 2, ["database.timeout_ms", "1.5"]),
     "negative": ("redis:\n  timeout_ms: -1\n", 2, ["redis.timeout_ms", "-1"]),

@@ -269,14 +269,38 @@ static void test_trace_ids_of_invalid_headers_are_ignored(void **state)
     check_trace_ids(rows, FS_ARRAY_LEN(rows));
 }
 
+static void test_which_requests_are_sampled(void **state)
+{
+    static const struct {
+        const char *flags;
+        bool is_sampled;
+    } rows[] = {{"00", false}, {"01", true}, {"02", false}, {"03", true},
+                {"0a", false}, {"0f", true}, {"10", false}, {"ff", true}};
+
+    (void)state;
+    for (size_t i = 0; i < FS_ARRAY_LEN(rows); i++) {
+        char header[64];
+        struct http_request request;
+
+        snprintf(header, sizeof(header), "00-" TRACE_ID "-" SPAN_ID "-%s", rows[i].flags);
+        request = request_with("traceparent", header);
+        http_identify(&request);
+        check_row(request.is_sampled == rows[i].is_sampled, "%s", rows[i].flags);
+        assert_string_equal(request.parent_id, SPAN_ID);
+    }
+}
+
 static void test_no_trace_id_without_header(void **state)
 {
     struct http_request request = request_with(NULL, NULL);
 
     (void)state;
     memset(request.trace_id, 'x', sizeof(request.trace_id) - 1);
+    request.is_sampled = true;
     http_identify(&request);
     assert_string_equal(request.trace_id, "");
+    assert_string_equal(request.parent_id, "");
+    assert_false(request.is_sampled);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -621,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_made_up_ids_differ_in_all_threads),
         cmocka_unit_test(test_trace_ids),
         cmocka_unit_test(test_trace_ids_of_invalid_headers_are_ignored),
+        cmocka_unit_test(test_which_requests_are_sampled),
         cmocka_unit_test(test_no_trace_id_without_header),
         cmocka_unit_test(test_start_json_forgets_what_was_there),
         cmocka_unit_test(test_problems),
