@@ -36,7 +36,7 @@ MODES = {
 EVERYTHING = [
     "--set",
     "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,"
-    "monitoring.dashboard.enabled=true",
+    "monitoring.dashboard.enabled=true,monitoring.traces.endpoint=http://collector:4318",
     "--set",
     "readSvc.autoscaling.mode=keda,routing.rateLimit.enabled=true,routing.tlsSecret=tls,"
     "routing.hosts={stock.example.com,shop.example.com}",

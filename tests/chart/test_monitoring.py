@@ -309,3 +309,67 @@ def test_the_clusters_prometheus_finds_the_services():
     for name in names:
         port, _, service = name.split(".")[:3]
         assert port == "_ops" and "ops" in headless[service]
+
+
+# -- traces
+
+ENDPOINT = "http://otel-collector.observability:4318"
+
+
+def traced(endpoint=ENDPOINT, *arguments):
+    return render("--set", f"monitoring.traces.endpoint={endpoint}", *arguments)
+
+
+def egress(objects, service):
+    (policy,) = [
+        o for o in kinds(objects, "NetworkPolicy") if o["metadata"]["name"].endswith(service)
+    ]
+    return policy["spec"]["egress"]
+
+
+@pytest.mark.parametrize("service", ["read-svc", "write-svc"])
+def test_traces_are_off_until_there_is_a_collector(service):
+    objects = render()
+    config = yaml.safe_load(one(objects, "ConfigMap", f"-{service}")["data"]["service.yaml"])
+    assert "otel" not in config
+    on = yaml.safe_load(one(traced(), "ConfigMap", f"-{service}")["data"]["service.yaml"])
+    assert on["otel"] == {"endpoint": ENDPOINT}
+    assert [r for r in egress(traced(), service) if r not in egress(objects, service)] == [
+        {"ports": [{"port": 4318}]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "endpoint, port",
+    [
+        ("http://collector", 80),
+        ("http://collector:4318/otlp/", 4318),
+        ("http://[2001:db8::1]:4319", 4319),
+        ("http://[2001:db8::1]", 80),
+    ],
+)
+def test_policy_opens_the_port_of_the_collector(endpoint, port):
+    assert {"ports": [{"port": port}]} in egress(traced(endpoint), "read-svc")
+
+
+def test_policy_opens_the_collectors_pods_alone():
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}
+    objects = traced(
+        "http://collector.observability",
+        "--set-json",
+        f'monitoring.traces={{"to":[{json.dumps(peer)}],"ports":[4318]}}',
+    )
+    assert {"ports": [{"port": 4318}], "to": [peer]} in egress(objects, "write-svc")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://collector:4318", "collector:4318", "http://user@collector", "http://collector:0"],
+)
+def test_endpoints_that_the_services_would_refuse(endpoint):
+    result = subprocess.run(
+        ["helm", "template", CHART, "--set", f"monitoring.traces.endpoint={endpoint}"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0 and "monitoring" in result.stderr, result

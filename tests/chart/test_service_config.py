@@ -47,6 +47,7 @@ OWNED = {
     "redis.url", "redis.replica_url", "auth.tokens_file",
     "redis.tls_ca_file", "redis.tls_cert_file", "redis.tls_key_file", "redis.tls_server_name",
     "redis.sentinel_user", "redis.sentinel_password",
+    "otel.endpoint",
 }
 
 

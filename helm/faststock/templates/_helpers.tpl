@@ -457,6 +457,9 @@ The rights of the services' user at Redis, a word a line: docs/operations.md lis
 {{- if and (eq .component "write-svc") $s.tokensSecret -}}
 {{- $_ := set $chart "auth" (dict "tokens_file" "/etc/faststock/auth/tokens") -}}
 {{- end -}}
+{{- with .root.Values.monitoring.traces.endpoint -}}
+{{- $_ := set $chart "otel" (dict "endpoint" .) -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy $s.config) $chart) -}}
 {{- end -}}
 
