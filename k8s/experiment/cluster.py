@@ -1,7 +1,6 @@
 """The cluster as the experiment sees it: kubectl and helm for single steps, the API server for the
 reads of each second."""
 
-import contextlib
 import http.client
 import json
 import os
@@ -11,6 +10,8 @@ import subprocess
 import tempfile
 import threading
 import time
+
+from reporting.origin import commit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/faststock"
@@ -233,15 +234,3 @@ def image_digests(api, release):
                 if status["imageID"]
             }
     return dict(sorted(found.items()))
-
-
-def commit():
-    """The repository's commit, with a + when files differ from it; empty outside a repository."""
-    with contextlib.suppress(ClusterError):
-        head = run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
-        return head + (
-            "+"
-            if run("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no").strip()
-            else ""
-        )
-    return ""

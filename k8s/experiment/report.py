@@ -379,30 +379,17 @@ def failure_panel(run):
 def pod_rate_panel(run):
     """A band for each pod, on top of those of the pods before it: equal shares are bands of equal
     height."""
-    tops, series = {row["time"]: 0 for row in measures.replicas(run)}, []
+    parts = []
     for i, (pod, rows) in enumerate(
         sorted(measures.pods_of(run).items(), key=lambda item: item[1][0]["time"])
     ):
-        rates = {
-            row["time"]: rate or 0 for row, rate in zip(rows, counters.rates(rows, "requests"))
-        }
-        tops = {time: top + rates.get(time, 0) for time, top in tops.items()}
-        colour = MANY[i % len(MANY)]
-        series.insert(
-            0,
-            Series(
-                short_name(run, pod),
-                list(tops.items()),
-                colour,
-                width=0.6,
-                fill_opacity=1,
-                values=list(rates.items()),
-            ),
-        )
+        rates = zip(rows, counters.rates(rows, "requests"))
+        found = {row["time"]: rate or 0 for row, rate in rates}
+        parts.append((short_name(run, pod), found, MANY[i % len(MANY)]))
     return Panel(
         "Requests by pod",
         "requests a second, stacked",
-        series,
+        plot.stacked(parts),
         note=(
             f"as each pod counts them, over {counters.RATE_SAMPLES} s; shares are equal where bands"
             " are equally high"

@@ -11,7 +11,7 @@ from experiment import recording, report
 from reporting import plot
 
 COMMAND = ROOT / "scripts/experiment"
-VOID = {"meta", "br", "line", "path", "rect"}
+VOID = {"meta", "br", "line", "path", "rect", "circle"}
 
 
 class Page(html.parser.HTMLParser):

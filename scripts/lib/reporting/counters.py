@@ -13,18 +13,18 @@ def series(text):
 
 
 def used(rows, counter):
-    """By how much a counter of a pod went up. One that appears with the pod began at 0."""
+    """By how much a counter went up. One that went down began anew at 0."""
     values = [row[counter] for row in rows if row[counter] is not None]
     return sum(
         after - before if after >= before else after for before, after in zip(values, values[1:])
     )
 
 
-def rates(rows, counter):
-    """The rate of a pod's counter at each of its samples; None where it cannot be told."""
+def rates(rows, counter, samples=RATE_SAMPLES):
+    """The rate of a counter at each of its samples; None where it cannot be told."""
     found = []
     for i, row in enumerate(rows):
-        earlier = (r for r in rows[max(0, i - RATE_SAMPLES) : i] if r.get(counter) is not None)
+        earlier = (r for r in rows[max(0, i - samples) : i] if r.get(counter) is not None)
         before = next(earlier, None)
         if (
             before is None

@@ -42,8 +42,9 @@ def joined(spans):
     return result
 
 
-def table(rows, head=""):
-    return f"<table>{head}{''.join(rows)}</table>"
+def table(rows, head="", style=""):
+    style = f' class="{style}"' if style else ""
+    return f'<div class="scroll"><table{style}>{head}{"".join(rows)}</table></div>'
 
 
 def table_row(*cells, bad=False):

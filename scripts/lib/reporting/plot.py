@@ -5,7 +5,7 @@ import dataclasses
 import html
 import math
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1100, 64, 16, 8, 24
+TOP, BOTTOM = 8, 24
 # Distinct for the colour-blind too (Okabe and Ito)
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072b2",
@@ -32,6 +32,20 @@ MANY = [
     "#9d0208",
     "#577590",
 ]
+
+
+@dataclasses.dataclass
+class Frame:
+    """The size of a drawing, and its margins."""
+
+    css: str
+    width: int
+    left: int
+    right: int
+    ticks: int  # of time, at most
+
+
+WIDE, NARROW = Frame("wide", 1100, 64, 16, 14), Frame("narrow", 400, 44, 10, 5)
 
 
 @dataclasses.dataclass
@@ -65,20 +79,45 @@ def charts(panels, begin, end, marks):
     )
 
 
+def stacked(parts, style="line"):
+    """Series on top of each other, of [(label, {time: value}, colour)]; the last is on top, and
+    first in the legend. A time that a part lacks counts as 0."""
+    tops = dict.fromkeys(sorted({time for _, values, _ in parts for time in values}), 0)
+    series = []
+    for label, values, colour in parts:
+        tops = {time: top + (values.get(time) or 0) for time, top in tops.items()}
+        opacity = 1 if style == "line" else 0
+        one = Series(label, list(tops.items()), colour, style, width=0.6, fill_opacity=opacity)
+        one.values = sorted(values.items())
+        series.insert(0, one)
+    return series
+
+
 def chart(panel, begin, end, marks, named):
-    axes = Axes(panel, begin, end, top=TOP + (22 if named else 0))
-    parts = [*bands_svg(panel, axes), *grid_svg(axes), *marks_svg(marks, axes, named)]
-    for series in panel.series:
-        parts.append(series_svg(series, axes))
+    """One drawing for wide screens and one for phones, of which the page shows one."""
     note = f' <span class="note">· {html.escape(panel.note)}</span>' if panel.note else ""
+    drawings = "\n".join(
+        drawing(panel, Axes(panel, begin, end, TOP + (22 if named else 0), frame), marks, named)
+        for frame in (WIDE, NARROW)
+    )
     return (
         f"<figure><figcaption><b>{html.escape(panel.title)}</b> <span"
-        f' class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n{legend(panel)}\n<svg'
-        f' viewBox="0 0 {WIDTH} {axes.bottom + BOTTOM}" role="img"'
-        f' aria-label="{html.escape(panel.title)}" data-begin="{begin:g}" data-end="{end:g}"'
-        f' data-left="{LEFT}" data-right="{WIDTH - RIGHT}">\n'
+        f' class="unit">{html.escape(panel.unit)}</span>{note}</figcaption>\n{legend(panel)}\n'
+        f'<div class="plot" role="img" aria-label="{html.escape(panel.title)}">\n{drawings}\n</div>'
+        "</figure>"
+    )
+
+
+def drawing(panel, axes, marks, named):
+    frame = axes.frame
+    parts = [*bands_svg(panel, axes), *grid_svg(axes), *marks_svg(marks, axes, named)]
+    parts += [series_svg(series, axes) for series in panel.series]
+    return (
+        f'<svg class="{frame.css}" viewBox="0 0 {frame.width} {axes.bottom + BOTTOM}"'
+        f' data-begin="{axes.begin:g}" data-end="{axes.end:g}"'
+        f' data-left="{frame.left}" data-right="{frame.width - frame.right}">\n'
         + "\n".join(parts)
-        + "\n</svg></figure>"
+        + "\n</svg>"
     )
 
 
@@ -107,7 +146,8 @@ def legend(panel):
 class Axes:
     """Where a time and a value are on the drawing."""
 
-    def __init__(self, panel, begin, end, top):
+    def __init__(self, panel, begin, end, top, frame):
+        self.frame = frame
         self.begin, self.end, self.top, self.bottom, self.log = (
             begin,
             end,
@@ -124,7 +164,9 @@ class Axes:
         self.low, self.high = self.ticks[0], self.ticks[-1]
 
     def x(self, time):
-        return LEFT + (time - self.begin) / (self.end - self.begin) * (WIDTH - LEFT - RIGHT)
+        frame = self.frame
+        share = (time - self.begin) / (self.end - self.begin)
+        return frame.left + share * (frame.width - frame.left - frame.right)
 
     def y(self, value):
         if self.log:
@@ -159,13 +201,12 @@ def log_ticks(lowest, highest):
 
 def grid_svg(axes):
     parts = []
+    left, right = axes.frame.left, axes.frame.width - axes.frame.right
     for tick in axes.ticks:
         y = axes.y(tick)
-        parts.append(
-            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>'
-        )
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
-    step = time_step(axes.end - axes.begin)
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" class="grid"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
+    step = time_step(axes.end - axes.begin, axes.frame.ticks)
     tick = math.ceil(axes.begin / step) * step
     while tick <= axes.end:
         x = axes.x(tick)
@@ -179,10 +220,9 @@ def grid_svg(axes):
     return parts
 
 
-def time_step(span):
-    return next(
-        (step for step in (5, 10, 15, 30, 60, 120, 300, 600, 1800) if span / step <= 14), 3600
-    )
+def time_step(span, most):
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
+    return next((step for step in steps if span / step <= most), 3600)
 
 
 def clock(seconds):
@@ -207,12 +247,17 @@ def bands_svg(panel, axes):
 
 
 def marks_svg(marks, axes, named):
+    """Of two names that would overlap, the first is shown."""
+    free = 0
     for time, text in marks:
         x = axes.x(time)
         yield f'<line x1="{x:.1f}" y1="{axes.top}" x2="{x:.1f}" y2="{axes.bottom}" class="mark"/>'
-        if named:
+        half = 3.6 * len(text)
+        at = min(max(x, half), axes.frame.width - half)
+        if named and at - half >= free:
+            free = at + half
             yield (
-                f'<text x="{x:.1f}" y="{axes.top - 12}" text-anchor="middle"'
+                f'<text x="{at:.1f}" y="{axes.top - 12}" text-anchor="middle"'
                 f' class="markname">{html.escape(text)}</text>'
             )
 
@@ -223,6 +268,10 @@ def series_svg(series, axes):
         return "".join(bar_svg(x, y, series, axes) for x, y in points if y)
     drawn = []
     for part in unbroken(points):
+        if len(part) == 1:  # no line goes through one point
+            x, y = axes.x(part[0][0]), axes.y(part[0][1])
+            drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{series.colour}"/>')
+            continue
         steps = stepped(part) if series.style == "step" else part
         path = " ".join(
             f"{'L' if i else 'M'}{axes.x(x):.1f} {axes.y(y):.1f}" for i, (x, y) in enumerate(steps)
