@@ -53,9 +53,22 @@ image_tool() { # prints docker or buildah
   fi
 }
 
+need_tools() { # NAME...: says where to get one that is missing, because Debian has none of them
+  local tool
+  for tool; do
+    have "$tool" && continue
+    case $tool in
+      kubectl) die "kubectl is not on the PATH: https://kubernetes.io/docs/tasks" ;;
+      helm)
+        die "helm is not on the PATH (3.18 or later, or 4): https://helm.sh/docs/intro/install"
+        ;;
+      kind) die "kind is not on the PATH: https://kind.sigs.k8s.io" ;;
+    esac
+  done
+}
+
 need_cluster() {
-  have kubectl || die "kubectl is not on the PATH"
-  have helm || die "helm is not on the PATH (3.18 or later, or 4)"
+  need_tools kubectl helm
   kubectl version >/dev/null 2>&1 ||
     die "kubectl reaches no cluster (context '$(kubectl config current-context 2>/dev/null)');" \
       "./dev kind up makes one"

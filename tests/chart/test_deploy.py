@@ -1,6 +1,7 @@
 """./dev deploy calls helm rightly, with programs in place of kubectl and helm."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -78,3 +79,12 @@ def test_routing_by_a_gateway(helm_arguments, context, crd, routing, expected):
 def test_elsewhere_the_values_decide(helm_arguments):
     arguments = helm_arguments(KUBECTL.format(context="other", crd="true"), FASTSTOCK_TAG="1")
     assert not [part for part in arguments if part.startswith("routing.")]
+
+
+@pytest.mark.parametrize("tool", ["kubectl", "helm", "kind"])
+def test_a_missing_tool_is_told_with_its_home(tool):
+    sources = "source scripts/lib/base.sh; source scripts/lib/cluster.sh"
+    script = f"{sources}; PATH=/nothere; need_tools {tool}"
+    result = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert re.search(rf"^error: {tool} is not on the PATH.*: https://\S+$", result.stderr, re.M)
