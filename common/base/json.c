@@ -367,6 +367,22 @@ static struct json_field *find_field(struct json_field *fields, const char *name
     return fields->name == NULL ? NULL : fields;
 }
 
+/* Says which there are, because a caller who guessed one name would guess again. */
+static bool refuse_unknown(const struct json_field *fields, const char *name,
+                           struct json_problem *problem)
+{
+    struct strbuf detail = STRBUF_EMPTY;
+    const char *comma = " ";
+
+    strbuf_adds(&detail, "unknown field; known are");
+    for (; fields->name != NULL; fields++, comma = ", ") {
+        strbuf_addf(&detail, "%s%s", comma, fields->name);
+    }
+    problem_set(problem, name, strbuf_text(&detail));
+    strbuf_finish(&detail);
+    return false;
+}
+
 static bool has_required(const struct json_field *fields, struct json_problem *problem)
 {
     for (; fields->name != NULL; fields++) {
@@ -387,7 +403,7 @@ static bool read_fields(json_t *object, struct json_field *fields, struct json_p
         struct json_field *field = find_field(fields, name);
 
         if (field == NULL) {
-            return problem_set(problem, name, "unknown field");
+            return refuse_unknown(fields, name, problem);
         }
         if (field->is_nullable && json_is_null(value)) {
             continue;
