@@ -46,10 +46,10 @@ def program(words, url, env=None):
 
 
 @contextlib.contextmanager
-def service(name, settings, within=()):
+def service(name, settings, within=(), ops_port=None):
     """A service with these settings, as environment variables; gives its URL. `within`: a command
     that runs it, as taskset does."""
-    port, ops_port = free_port(), free_port()
+    port, ops_port = free_port(), ops_port or free_port()
     env = {
         "FASTSTOCK_HTTP_HOST": "127.0.0.1",
         "FASTSTOCK_HTTP_PORT": str(port),
