@@ -206,8 +206,8 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
         arguments += [name, str(value)] if value else []
     if options.service == "write-svc":
         arguments += ["--env", "REQUEST=write", "--env", "P95_WRITE_MS=5000"]
-    for setting in ("K6_WEB_DASHBOARD_RECORD=/out/record.ndjson", "DROPPED_MAX=1000000000"):
-        arguments += ["--env", setting]
+    # the experiment has a sampler and a report of its own
+    arguments += ["--env", "DROPPED_MAX=1000000000", "--no-report"]
     step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
     environment = {
         **os.environ,

@@ -67,6 +67,15 @@ def test_pods_split_the_load():
     assert env["PERCENTILES"] == "true" and env["K6_PAUSED"] == "true"
 
 
+def test_a_run_leaves_what_its_report_is_drawn_from():
+    container = workload()["spec"]["template"]["spec"]["containers"][0]
+    env = {e["name"]: e.get("value") for e in container["env"]}
+    assert env["K6_WEB_DASHBOARD_RECORD"] == "/out/record.ndjson"
+    assert env["K6_WEB_DASHBOARD_EXPORT"] == "/out/k6.html"
+    assert env["K6_WEB_DASHBOARD_TAGS"] == "name,error_code"  # as scripts/load sets them
+    assert "K6_WEB_DASHBOARD_TAGS=name,error_code" in (ROOT / "scripts/load").read_text()
+
+
 def test_continuous_load_is_a_deployment_that_begins_again():
     deployment = workload("continuous=true")
     assert deployment["kind"] == "Deployment"

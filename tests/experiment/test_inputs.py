@@ -103,7 +103,7 @@ def test_k6s_record(tmp_path):
         "p95_ms": 9,
         "p99_ms": 12,
         "max_ms": None,
-        "vus": 0,
+        "vus": None,
     }
     assert (rows[1]["requests"], rows[1]["failed"], rows[1]["dropped"], rows[1]["vus"]) == (
         80,

@@ -178,7 +178,7 @@ MANIFEST = {
         "kernel": "6",
         "architecture": "x86_64",
     },
-    "instances": {},
+    "where": "k6 on 2 CPUs (Abacus)",
     "problems": {},
     "status": 0,
 }

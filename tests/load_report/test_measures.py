@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import READ, SECONDS
+from conftest import BEGIN, READ, SECONDS
 from load_report import measures, recording
 from reporting.rows import RecordingError
 
@@ -45,6 +45,28 @@ def test_endpoints_have_their_own_seconds(make_run):
     row = run.endpoints[READ][4]
     assert (row["time"], row["requests"], row["p50_ms"], row["p99_ms"]) == (5, 100, 2, 9)
     assert run.end == SECONDS
+
+
+def test_pods_that_split_the_load_are_added_up(make_run):
+    run = make_run()
+    file = run.folder / "record.ndjson"
+    for i in range(2):
+        pod = run.folder / f"pod-{i}"
+        pod.mkdir()
+        (pod / file.name).write_text(file.read_text())
+    file.unlink()
+    found = recording.read(run.folder)
+    assert [row["requests"] for row in found.load] == [220] * SECONDS
+    assert found.endpoints[READ][3]["p95_ms"] == 8  # of the slowest
+
+
+def test_two_seconds_of_k6_are_never_one(make_run):
+    run = make_run()
+    file = run.folder / "record.ndjson"
+    late = str(1000 * (BEGIN + 7))
+    file.write_text(file.read_text().replace(late, str(1000 * (BEGIN + 7.6))))
+    found = recording.read(run.folder)
+    assert [row["requests"] for row in found.load] == [110] * SECONDS
 
 
 def test_errors_are_told_by_kind_and_second(make_run):

@@ -77,7 +77,9 @@ containers:
       - {name: K6_WEB_DASHBOARD, value: "true"}
       - {name: K6_WEB_DASHBOARD_PORT, value: "-1"}
       - {name: K6_WEB_DASHBOARD_PERIOD, value: 1s}
-      - {name: K6_WEB_DASHBOARD_EXPORT, value: /out/report.html}
+      - {name: K6_WEB_DASHBOARD_EXPORT, value: /out/k6.html}
+      - {name: K6_WEB_DASHBOARD_RECORD, value: /out/record.ndjson}
+      - {name: K6_WEB_DASHBOARD_TAGS, value: "name,error_code"}
       {{- end }}
       {{- if gt (int .Values.parallelism) 1 }}
       - {name: PODS, value: {{ int .Values.parallelism | quote }}}

@@ -1,4 +1,4 @@
-"""The parts of `./dev load` that make its report; ./dev load --help describes the command.
+"""The parts of `./dev load` and `./dev cluster-load` that make their report.
 
 sample DIR        samples until SIGTERM, or until the process that started it is gone
 report DIR        writes DIR/report.html
@@ -6,7 +6,9 @@ compare A B       writes the page of two runs, and prints its path
 """
 
 import argparse
+import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -18,7 +20,7 @@ from env import stack_env
 from reporting.origin import ROOT, commit, machine
 from reporting.rows import RecordingError
 
-from . import recording, report, sampler
+from . import cluster, recording, report, sampler
 
 STATE = ROOT / os.environ.get("FASTSTOCK_RUN_DIR", ".run")
 
@@ -37,6 +39,7 @@ def main(arguments):
     command.add_argument("--target", required=True)
     command.add_argument("--command", required=True)
     command.add_argument("--stack", action="store_true", help="the target is the running stack")
+    command.add_argument("--cluster", help="NAMESPACE/RELEASE that the load goes to")
     command.add_argument("--metrics", default="", help="operations addresses, comma-separated")
     command.set_defaults(run=sample)
     command = commands.add_parser("report")
@@ -67,27 +70,39 @@ def sample(options):
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends k6, whose end is to be seen
     starter = os.getppid()
-    addresses = instances_of(options)
-    scrapes = {name: lambda url=url: sampler.scrape(url) for name, url in addresses.items()}
-    processes = sampler.Processes(lambda: pids(options))
-    sampling = sampler.Sampler(lambda: scrapes, processes, options.folder)
-    manifest = {
-        "name": options.folder.name,
-        "scenario": options.scenario,
-        "command": options.command,
-        "target": options.target,
-        "begin": now_text(),
-        "commit": commit(),
-        "machine": machine(),
-        "instances": addresses,
-    }
-    sampling.start()
-    while not ended.wait(0.5) and os.getppid() == starter:
-        pass
-    sampling.stop()
+    with contextlib.ExitStack() as tidy:
+        if options.cluster:
+            pods = tidy.enter_context(cluster.Pods(*options.cluster.split("/")))
+            instances, processes, facts = pods.instances, None, pods.describe()
+        else:
+            addresses = instances_of(options)
+            scrapes = {
+                name: functools.partial(sampler.scrape, addresses[name]) for name in addresses
+            }
+            instances, processes = lambda: scrapes, sampler.Processes(lambda: pids(options))
+            facts = {"machine": machine(), "where": where()}
+        sampling = sampler.Sampler(instances, processes, options.folder)
+        manifest = {
+            "name": options.folder.name,
+            "scenario": options.scenario,
+            "command": options.command,
+            "target": options.target,
+            "begin": now_text(),
+            "commit": commit(),
+            **facts,
+        }
+        sampling.start()
+        while not ended.wait(0.5) and os.getppid() == starter:
+            pass
+        sampling.stop()
     manifest |= {"end": now_text(), "samples": sampling.samples, "problems": sampling.problems}
     write_manifest(options.folder, manifest)
     return 0
+
+
+def where():
+    found = machine()
+    return f"k6 on {found['cpus']} CPUs ({found['cpu'] or found['architecture']})"
 
 
 def instances_of(options):

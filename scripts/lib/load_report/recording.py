@@ -12,7 +12,17 @@ import re
 from reporting import k6
 from reporting.rows import RecordingError, grouped, read_rows
 
-MANIFEST = {"name", "scenario", "command", "target", "begin", "commit", "machine", "problems"}
+MANIFEST = {
+    "name",
+    "scenario",
+    "command",
+    "target",
+    "begin",
+    "commit",
+    "machine",
+    "problems",
+    "where",
+}
 ENDPOINT = re.compile(r"http_reqs\{name:(.*)\}")
 ERROR = re.compile(r"http_reqs\{error_code:(\d+)\}")
 
@@ -48,14 +58,15 @@ def read(folder):
         if missing := MANIFEST - manifest.keys():
             raise ValueError(f"run.json lacks {', '.join(sorted(missing))}")
         summary = json.loads((folder / "summary.json").read_text())
-        begin, seconds = k6.snapshots(folder / "record.ndjson")
+        parts = [k6.snapshots(file) for file in records(folder)]
+        begin = min(part_begin for part_begin, _ in parts)
         run = Run(
             folder,
             manifest,
             summary,
-            since(begin, [k6.load_row(metrics) for metrics in seconds]),
-            endpoints(begin, seconds),
-            errors(begin, seconds),
+            rows_of(parts, begin),
+            {name: rows_of(parts, begin, f"{{name:{name}}}") for name in endpoints(parts)},
+            errors(parts, begin),
             instances(begin, folder / "metrics.ndjson"),
             grouped(read_rows(folder / "processes.csv", begin), "process"),
         )
@@ -66,32 +77,51 @@ def read(folder):
     return run
 
 
-def since(begin, rows):
-    return [{**row, "time": row["time"] - begin} for row in rows]
+def records(folder):
+    """k6's record, or those of the pods that split the load."""
+    return sorted(folder.glob("pod-*/record.ndjson")) or [folder / "record.ndjson"]
 
 
-def endpoints(begin, seconds):
+def rows_of(parts, begin, tag=""):
+    """A row a second of all parts of the load. What is counted is added; of percentiles, which
+    cannot be, the slowest part's is taken."""
+    by_second = {}
+    for _, seconds in parts:
+        second = -1
+        for metrics in seconds:
+            row = k6.load_row(metrics, tag)
+            row["time"] -= begin
+            second = max(second + 1, round(row["time"]))  # two of a part are never one
+            by_second.setdefault(second, []).append(row)
+    return [together(rows) for _, rows in sorted(by_second.items())]
+
+
+def together(rows):
+    found = {"time": rows[0]["time"]}
+    for column in k6.LOAD_COLUMNS[1:]:
+        values = [row[column] for row in rows if row[column] is not None]
+        add = max if column.endswith("_ms") else sum
+        found[column] = add(values) if values else None
+    return found
+
+
+def endpoints(parts):
     """By the tag `name` of the requests; `setup` asks only whether there is something to load."""
-    names = sorted(
-        {match[1] for metrics in seconds for match in map(ENDPOINT.match, metrics) if match}
-    )
-    return {
-        name: since(begin, [k6.load_row(metrics, f"{{name:{name}}}") for metrics in seconds])
-        for name in names
-        if name != "setup"
-    }
+    return [name for name in tags(parts, ENDPOINT) if name != "setup"]
 
 
-def errors(begin, seconds):
-    codes = sorted(
-        {match[1] for metrics in seconds for match in map(ERROR.match, metrics) if match}
-    )
+def errors(parts, begin):
     found = {}
-    for code in codes:
-        rows = since(begin, [k6.load_row(metrics, f"{{error_code:{code}}}") for metrics in seconds])
+    for code in tags(parts, ERROR):
+        rows = rows_of(parts, begin, f"{{error_code:{code}}}")
         if any(row["failed"] for row in rows):
             found[code] = {row["time"]: row["failed"] for row in rows if row["failed"]}
     return found
+
+
+def tags(parts, pattern):
+    names = {name for _, seconds in parts for metrics in seconds for name in metrics}
+    return sorted({match[1] for match in map(pattern.match, names) if match})
 
 
 def instances(begin, file):

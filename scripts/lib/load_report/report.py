@@ -110,11 +110,12 @@ def setup(run):
     built = ", ".join(
         f"FastStock {version} at commit {commit}" for version, commit in measures.build(run)
     )
-    machine = run.manifest["machine"]
+    pods = run.summary.get("pods")
+    split = f", from {len(pods)} pods" if pods else ""
     return (
         f"{built or 'A target whose /metrics are not known'}. {run.manifest['begin']},"
-        f" {run.summary['duration_s']:.0f} s, up to {run.summary['vus_max']} users at once;"
-        f" k6 on {machine['cpus']} CPUs ({machine['cpu'] or machine['architecture']})."
+        f" {run.summary['duration_s']:.0f} s, up to {run.summary['vus_max']} users at once{split};"
+        f" {run.manifest['where']}."
     )
 
 
@@ -331,7 +332,8 @@ def rate_panel(run):
 
 
 def user_panel(run):
-    users = [(time, users) for time, users in of_load(run.load, lambda row: row["vus"]) if users]
+    told = [row for row in run.load if row["vus"] is not None]
+    users = of_load(told, lambda row: row["vus"])
     return Panel("Users", "at once", [Series("users of k6", users, GREY, "step")], height=60)
 
 
@@ -347,6 +349,8 @@ def latency_panel(run, key):
         line = [(begin, limit), (end, limit)]
         series.append(Series(f"limit {limit:g} ms", line, RED, dash="7 4", width=2))
     note = "as clients see it" if key == "p50" else ""
+    if "pods" in run.summary:
+        note = "as clients see it, of the slowest of k6's pods"
     return Panel(f"Latency {key}", "ms, logarithmic", series, log=True, note=note, height=150)
 
 
@@ -512,7 +516,7 @@ def cpu_panel(run):
         if name != MACHINE
     ]
     series = plot.stacked(in_order(parts))
-    note = "of each process with its children"
+    note = "as the instances count it"
     if MACHINE in found:
         busy = measures.rate_of(found[MACHINE], "cpu_seconds")
         begin, end = time_axis(run)
@@ -520,8 +524,8 @@ def cpu_panel(run):
             Series("all of this machine", points(busy), BLACK, dash="4 3"),
             Series(f"its {cpus} CPUs", [(begin, cpus), (end, cpus)], RED, dash="7 4", width=2),
         ]
-        note += "; what k6 takes, the services do not have"
-    return Panel("CPU", "cores, stacked", series, note=note, height=220)
+        note = "of each process with its children; what k6 takes, the services do not have"
+    return Panel("CPU", "cores, stacked", series, note=note, height=220, least_top=0.1)
 
 
 def in_order(parts):
@@ -538,6 +542,7 @@ def memory_panel(run):
         if name != MACHINE
     ]
     note = "shared pages count by their share, so PostgreSQL's cache counts once"
+    note = note if run.processes else "resident, as the instances count it"
     return Panel("Memory", "MiB, stacked", plot.stacked(in_order(parts)), note=note, height=170)
 
 
@@ -711,10 +716,17 @@ def manifest_section(run):
     ]
     files = [
         f'<li><a href="{name}">{name}</a>: {text(about)}</li>'
-        for name, about in FILES.items()
+        for name, about in files_of(run)
         if (run.folder / name).exists()
     ]
     return (
         table(table_row(cell(name), cell(value)) for name, value in rows)
         + f"<p>Beside this page:</p><ul>{''.join(files)}</ul>"
     )
+
+
+def files_of(run):
+    """(name, what it is) of what may stand beside the page."""
+    yield from FILES.items()
+    for i in range(len(run.summary.get("pods", []))):
+        yield f"pod-{i}/k6.html", f"k6's own page of its pod {i}"
