@@ -111,13 +111,28 @@ def test_a_limit_that_did_not_hold_is_told_in_words(make_run):
 
 def test_an_interrupted_run_says_so(make_run):
     source, text = page_of(report.write(make_run(status=105)))
-    assert "The run was interrupted." in text and 'class="verdict bad"' in source
+    assert "Interrupted: until then all 7 thresholds held." in text
+    assert 'class="verdict bad"' in source and "Passed" not in text
+    failed = report.write(make_run("slow", status=105, p95_limit=5)).read_text()
+    assert "Failed: 1 of 7" in failed and "The run was interrupted." in failed
 
 
 def test_a_target_whose_instances_are_not_known(make_run):
     source, text = page_of(report.write(make_run(seen=False)))
     assert "none that are known: --metrics tells where they are" in text
     assert "Where products come from" not in charts_of(source)
+
+
+def test_trouble_with_a_store_is_shown_when_there_was_any(make_run):
+    run = make_run()
+    for i, row in enumerate(run.metrics["read-1"]):
+        row |= {
+            'faststock_store_errors_total{store="redis",kind="connect"}': max(0, i - 9),
+            'faststock_store_errors_total{store="postgres",kind="timeout"}': 7,
+        }
+    source, text = page_of(report.write(run))
+    assert "Trouble with stores" in charts_of(source)
+    assert "errors of redis" in text and "errors of postgres" not in text
 
 
 def test_what_comes_from_outside_is_text(make_run):

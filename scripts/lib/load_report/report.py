@@ -56,6 +56,7 @@ FILES = {
     "console.log": "k6's output, with the first wrong answers",
 }
 ALL = "all requests"
+INTERRUPTED = 105  # k6 exits with it
 NOTICEABLE = 1.1  # a ratio further from 1 is coloured
 
 
@@ -125,15 +126,16 @@ def setup(run):
 def verdict(run, prefix=""):
     rules = run.summary["thresholds"]
     failed = [rule for rule in rules if not rule["ok"]]
-    cut_short = run.manifest.get("status") == 105
+    cut_short = run.manifest.get("status") == INTERRUPTED
     if failed:
         what = f"Failed: {len(failed)} of {len(rules)} thresholds did not hold"
         more = ": " + "; ".join(rule_text(run, rule) for rule in failed[:6])
         more += "; ..." if len(failed) > 6 else "."
+        more += " The run was interrupted." if cut_short else ""
+    elif cut_short:
+        what, more = f"Interrupted: until then all {len(rules)} thresholds held", "."
     else:
         what, more = f"Passed: all {len(rules)} thresholds held", "."
-    if cut_short:
-        more += " The run was interrupted."
     bad = failed or cut_short
     return f'<p class="verdict{" bad" if bad else ""}">{prefix}<b>{text(what)}</b>{text(more)}</p>'
 
@@ -297,7 +299,7 @@ def charts_of_run(run):
             instance_panel(run),
             tier_panel(run),
             wait_panel(run),
-            timeout_panel(run),
+            trouble_panel(run),
             batch_panel(run),
             age_panel(run),
         ]
@@ -460,17 +462,22 @@ def wait_panel(run):
     )
 
 
-def timeout_panel(run):
-    """Only when there were any."""
-    timeouts = measures.rate(run, "faststock_pool_timeouts_total")
-    errors = measures.rate(run, "faststock_store_errors_total")
-    if not any([*timeouts.values(), *errors.values()]):
-        return None
-    series = [
-        Series("gave up waiting for a connection", points(timeouts), RED),
-        Series("errors of a store", points(errors), BLACK),
-    ]
-    return Panel("Trouble with stores", "a second", series, height=80, least_top=4)
+def trouble_panel(run):
+    """Only when there was any."""
+    kinds = {
+        "faststock_store_errors_total": "errors of",
+        "faststock_pool_timeouts_total": "gave up waiting for",
+    }
+    series = []
+    for metric, what in kinds.items():
+        for store in measures.labels_of(run, metric, measures.STORE):
+            found = measures.rate(run, metric, label("store", store))
+            if any(found.values()):
+                colour = MANY[(len(series) + 5) % len(MANY)]
+                series.append(Series(f"{what} {store}", points(found), colour))
+    return (
+        Panel("Trouble with stores", "a second", series, height=80, least_top=4) if series else None
+    )
 
 
 def batch_panel(run):
