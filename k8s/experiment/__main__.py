@@ -24,6 +24,7 @@ The load: reads of stock (of write-svc: changes of it) at a rate that does not w
   --products 1000       ids that are asked for
   --vus 500             requests in flight at most; arrivals beyond are dropped (half the rate)
   --k6-cpu 1            CPU limit of the Job's pod
+  --env NAME=VALUE      another setting of k6, e.g. K6_NO_CONNECTION_REUSE=true
 
 The judgement:
   --slo 100             ms that 95 % of the answers of a second must keep
@@ -79,6 +80,12 @@ def seconds(text):
     return sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1)))
 
 
+def setting(text):
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*=.*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no NAME=VALUE")
+    return text
+
+
 def parse(arguments):
     parser = Parser(prog="./dev experiment")
     add = parser.add_argument
@@ -102,6 +109,7 @@ def parse(arguments):
         add(name, type=seconds, default=seconds(default))
     add("--slo", type=milliseconds, default=100)
     add("--set", action="append", default=[], metavar="KEY=VALUE")
+    add("--env", action="append", default=[], type=setting, metavar="NAME=VALUE")
     add("--to", default="ingress")
     add("--k6-cpu")
     add("--release", default=os.environ.get("FASTSTOCK_RELEASE", "faststock"))

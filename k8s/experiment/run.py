@@ -184,9 +184,8 @@ def restlessness(api, release, service, hpa):
     return ""
 
 
-def run_load(tidy, options, release, stages, folder, sampler, step):
-    """Runs the scenario as a Job, showing progress, and takes k6's recording."""
-    out = folder / "k6"
+def load_arguments(options, stages, out):
+    """Of `./dev cluster-load ramp`."""
     # thresholds that hold: how slow is too slow, and how much is dropped, is for the report to say
     arguments = [
         "--to",
@@ -206,8 +205,16 @@ def run_load(tidy, options, release, stages, folder, sampler, step):
         arguments += [name, str(value)] if value else []
     if options.service == "write-svc":
         arguments += ["--env", "REQUEST=write", "--env", "P95_WRITE_MS=5000"]
+    for setting in (*options.env, "DROPPED_MAX=1000000000"):
+        arguments += ["--env", setting]
     # the experiment has a sampler and a report of its own
-    arguments += ["--env", "DROPPED_MAX=1000000000", "--no-report"]
+    return [*arguments, "--no-report"]
+
+
+def run_load(tidy, options, release, stages, folder, sampler, step):
+    """Runs the scenario as a Job, showing progress, and takes k6's recording."""
+    out = folder / "k6"
+    arguments = load_arguments(options, stages, out)
     step(f"load for {profiles.length(stages)} s: {profiles.stages_text(stages)}")
     environment = {
         **os.environ,

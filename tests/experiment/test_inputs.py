@@ -5,7 +5,8 @@ import re
 
 import pytest
 from conftest import ROOT
-from experiment import profiles, sampler
+from experiment import __main__ as command
+from experiment import profiles, run, sampler
 from reporting import k6
 from reporting.rows import RecordingError
 
@@ -184,3 +185,19 @@ def test_a_row_of_a_service():
     assert (row["hpa_desired"], row["hpa_cpu_percent"], row["hpa_target_percent"]) == (5, 151, 70)
     assert "hpa_min" not in sampler.service_row(1.0, "read-svc", deployment, None)
     assert sampler.service_row(1.0, "read-svc", None, None) is None
+
+
+def test_settings_of_k6_reach_the_load():
+    options = command.parse(["--env", "K6_NO_CONNECTION_REUSE=true", "--env", "WRITE_TOKEN=a=b"])
+    arguments = run.load_arguments(options, [(20, 100)], "out")
+    given = [value for name, value in zip(arguments, arguments[1:]) if name == "--env"]
+    assert given[:2] == ["K6_NO_CONNECTION_REUSE=true", "WRITE_TOKEN=a=b"]
+    assert "DROPPED_MAX=1000000000" in given  # ours come after
+
+
+@pytest.mark.parametrize("text", ["", "bogus", "=x", "lower=1", "A B=1"])
+def test_a_setting_of_k6_is_a_name_and_a_value(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parse(["--env", text])
+    assert ended.value.code == 2
+    assert f"'{text}' is no NAME=VALUE" in capsys.readouterr().err
