@@ -18,7 +18,7 @@ struct exporter *exporter_create(const char *endpoint, const char *service, cons
 
 /* Sends what waits, within EXPORTER_END_MS, and drops the rest. No trace may be on its way any
  * more. NULL is fine. */
-#define EXPORTER_END_MS 2000
+#define EXPORTER_END_MS 1000
 void exporter_destroy(struct exporter *exporter);
 
 /* Where finished traces go; NULL when there is no exporter. */

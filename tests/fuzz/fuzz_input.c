@@ -9,9 +9,11 @@
 #include "common/http/content.h"
 #include "common/http/etag.h"
 #include "common/http/head.h"
+#include "common/http/post.h"
 #include "common/http/problem.h"
 #include "common/http/query.h"
 #include "common/products/product.h"
+#include "common/service/otlp.h"
 #include "common/stores/url.h"
 
 #include <jansson.h>
@@ -390,11 +392,30 @@ static void read_cursor(const char *text)
     feed_cursor_finish(&cursor);
 }
 
+/* A collector's URL, and the answer of one: what is taken has the form that was asked for. */
+static void read_collector(const char *text)
+{
+    struct post_target target;
+    struct post_answer answer = {.status = 0};
+    char why[CONFIG_WHY_SIZE];
+
+    if (post_parse_url(text, &target, why)) {
+        must(strncmp(text, "http://", 7) == 0 && strstr(text, target.host) != NULL);
+        must(target.port >= 1 && target.port <= 65535 && strstr(text, target.path) != NULL);
+    }
+    if (post_read_answer(text, strlen(text), &answer)) {
+        must(answer.status >= 100 && answer.status <= 599 && answer.body.len < strlen(text));
+        must(answer.retry_ms >= -1 && otlp_rejected_spans(strbuf_text(&answer.body)) >= 0);
+    }
+    strbuf_finish(&answer.body);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const of_text[])(const char *text) = {
         read_query, read_etags, read_headers, read_url,    write_json,
-        read_lines, check_head, read_target,  read_cursor, read_cache_control, check_plain_get};
+        read_lines, check_head, read_target,  read_cursor, read_cache_control, check_plain_get,
+        read_collector};
     static void (*const of_bytes[])(const char *bytes, size_t len) = {read_json, decode_product};
     size_t choices = sizeof(of_text) / sizeof(of_text[0]) + sizeof(of_bytes) / sizeof(of_bytes[0]);
     size_t choice;
@@ -404,7 +425,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    choice = (size_t)(data[0] - '0') % choices; /* '0' to '<' in a seed */
+    choice = (size_t)(data[0] - '0') % choices; /* '0' to '=' in a seed */
     len = size - 1;
     if (choice < sizeof(of_bytes) / sizeof(of_bytes[0])) {
         copy = malloc(
