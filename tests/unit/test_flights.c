@@ -633,6 +633,14 @@ static void test_a_demanding_flight_is_not_for_others(void **state)
     assert_int_equal(finish(&demanding), 5);
 }
 
+/* Until requests have asked the cache for product 1 so often, and wait for the database. A request
+ * that came while the one before still waited for the cache would share that flight. */
+static void wait_for_demanding(struct fixture *fixture, int requests)
+{
+    wait_until(asked(fixture, CACHE, 1) >= requests &&
+               atomic_load(&fixture->fakes[CACHE].looking) == 0 && flights_now() == 2);
+}
+
 static void test_demanding_requests_share_a_flight_for_the_highest_wish(void **state)
 {
     struct fixture *fixture = *state;
@@ -643,11 +651,11 @@ static void test_demanding_requests_share_a_flight_for_the_highest_wish(void **s
     set_version(fixture, DATABASE, 1, 9);
     start_busy(fixture, DATABASE, &busy);
     start_until(fixture, &requests[0], 1, 5, support_give_up_us());
-    wait_until(flights_now() == 2); /* it waits for the database */
+    wait_for_demanding(fixture, 1);
     start_until(fixture, &requests[1], 1, 7, support_give_up_us());
-    wait_until(asked(fixture, CACHE, 1) >= 2 && flights_now() == 2);
+    wait_for_demanding(fixture, 2);
     start_until(fixture, &requests[2], 1, 6, support_give_up_us());
-    wait_until(asked(fixture, CACHE, 1) >= 3 && flights_now() == 2);
+    wait_for_demanding(fixture, 3);
     wait_until(joined(fixture) >= 2);
     let_go(fixture, DATABASE, &busy);
     for (int i = 0; i < 3; i++) {
