@@ -98,6 +98,15 @@ def test_an_instance_that_began_anew_counts_on(make_run):
     assert rates[5.5] == pytest.approx(80) and rates[9.5] == pytest.approx(40)
 
 
+def test_a_series_that_appears_later_began_at_0(make_run):
+    run = make_run()
+    for i, row in enumerate(run.metrics["read-1"]):
+        if i >= 8:
+            row['http_requests_total{method="GET",route="/x",status="503"}'] = 30
+    assert measures.total(run, "http_requests_total", 'status="503"') == 30
+    assert measures.rate(run, "http_requests_total", 'status="503"')[7.5] == pytest.approx(30)
+
+
 def test_an_instance_that_was_away_has_a_gap(make_run):
     run = make_run()
     del run.metrics["read-1"][5:8]

@@ -99,7 +99,8 @@ def test_each_endpoint_and_process_is_in_the_charts(make_run):
 def test_what_failed_comes_first_and_stands_out(make_run):
     source, text = page_of(report.write(make_run(failed_at=12)))
     assert 'class="verdict bad"' in source
-    assert "Failed: 3 of 7 thresholds did not hold: 3 of 2 200 failed (all requests)" in text
+    told = f"Failed: 3 of 7 thresholds did not hold: 3 of 2 000 requests of {READ} failed."
+    assert told in text  # once: not again as wrong answers, nor as those of all requests
     assert "3 failed ✗" in text and "3 × status 503" in text
 
 

@@ -220,18 +220,16 @@ def is_of(key, metric, labels):
 
 def counted(rows, metric, labels=""):
     """A metric of an instance over time, its series with these labels summed up; `value` is None
-    where there is none."""
-    found = []
-    for row in rows:
-        values = [value for key, value in row.items() if is_of(key, metric, labels)]
-        found.append(
-            {
-                "time": row["time"],
-                "scraped": row["scraped"],
-                "value": sum(values) if values else None,
-            }
-        )
-    return found
+    where it has none. One that appears later, as that of a status does, began at 0."""
+    keys = {key for row in rows for key in row if is_of(key, metric, labels)}
+    return [
+        {
+            "time": row["time"],
+            "scraped": row["scraped"],
+            "value": sum(row.get(key, 0) for key in keys) if keys else None,
+        }
+        for row in rows
+    ]
 
 
 def total(run, metric, labels=""):

@@ -129,8 +129,8 @@ def verdict(run, prefix=""):
     cut_short = run.manifest.get("status") == INTERRUPTED
     if failed:
         what = f"Failed: {len(failed)} of {len(rules)} thresholds did not hold"
-        more = ": " + "; ".join(rule_text(run, rule) for rule in failed[:6])
-        more += "; ..." if len(failed) > 6 else "."
+        found = list(dict.fromkeys(rule_text(run, rule) for rule in told_once(run, failed)))
+        more = ": " + "; ".join(found[:6]) + ("; ..." if len(found) > 6 else ".")
         more += " The run was interrupted." if cut_short else ""
     elif cut_short:
         what, more = f"Interrupted: until then all {len(rules)} thresholds held", "."
@@ -138,6 +138,19 @@ def verdict(run, prefix=""):
         what, more = f"Passed: all {len(rules)} thresholds held", "."
     bad = failed or cut_short
     return f'<p class="verdict{" bad" if bad else ""}">{prefix}<b>{text(what)}</b>{text(more)}</p>'
+
+
+def told_once(run, failed):
+    """The failed thresholds that say something new: not of all requests what an endpoint says
+    already, nor of answers that are wrong because the request failed."""
+    found = [(rule, *METRIC.fullmatch(rule["metric"]).groups()) for rule in failed]
+    of_endpoints = {metric for _, metric, name in found if name}
+    for rule, metric, name in sorted(found, key=lambda one: one[1] != "http_req_failed"):
+        about = endpoint_of(run, name or ALL)
+        if metric == "checks" and about.get("wrong_answers") == about.get("failed") != 0:
+            continue
+        if name or metric not in of_endpoints:
+            yield rule
 
 
 def rule_text(run, rule):
@@ -152,7 +165,8 @@ def rule_text(run, rule):
         found = endpoint_of(run, about)
         count = found.get("failed" if metric == "http_req_failed" else "wrong_answers")
         what = "failed" if metric == "http_req_failed" else "had a wrong answer"
-        return f"{shown(count)} of {shown(found.get('requests'))} {what} ({about})"
+        requests = "requests" if about == ALL else f"requests of {about}"
+        return f"{shown(count)} of {shown(found.get('requests'))} {requests} {what}"
     if rule["rule"] == "count>0":
         return f"{about} was never asked"
     return f"{rule['metric']} is {shown(rule['value'])}, not {rule['rule']}"
