@@ -296,6 +296,18 @@ check_ports_free() { # NAME
   done
 }
 
+say_held_ports() { # NAME: a port that an outgoing connection has cannot be listened on
+  local setting port held first
+  read -r first _ </proc/sys/net/ipv4/ip_local_port_range
+  for setting in $(port_settings_of "$1"); do
+    port=${!setting}
+    held=$(ss -Htnp "sport = :$port" | head -n 1)
+    [[ -z $held ]] ||
+      warn "port $port ($setting) belongs to a connection of $(listener_name "$held"), because" \
+        "the system takes ports from $first on for these: choose FASTSTOCK_PORT_BASE below that"
+  done
+}
+
 listener_name() { # LINE OF ss: program and pid, when it may be known
   if [[ $1 =~ \(\(\"([^\"]+)\",pid=([0-9]+) ]]; then
     echo "${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"
@@ -332,7 +344,7 @@ prepare_database() { # makes the cluster, and forgets the lock file of a postmas
 wait_ready() { # NAME: until it answers; dies with its log when it ends or does not in time
   local name=$1 until=$((SECONDS + 60))
   until is_answering "$name"; do
-    is_running "$name" || { log_tail "$name" && die "$name has ended"; }
+    is_running "$name" || { log_tail "$name" && say_held_ports "$name" && die "$name has ended"; }
     ((SECONDS < until)) || {
       log_tail "$name" && die "$name does not answer on port $(port_of "$name") within 60 s"
     }

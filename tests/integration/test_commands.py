@@ -3,6 +3,7 @@ command is taken up again."""
 
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -194,3 +195,21 @@ def test_postgres_started_is_reached(stack, database):
     stack.dev("restart", "postgres")
     assert stack.edge.post(f"/api/products/{product}/update-stock", {"delta": 1}).status == 200
     stack.wait_until_whole()
+
+
+@pytest.mark.quick
+def test_a_port_of_an_outgoing_connection_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as connection:
+            port = connection.getsockname()[1]
+            sources = "source scripts/lib/base.sh; source scripts/lib/stack.sh"
+            result = subprocess.run(
+                ["bash", "-c", f"{sources}; say_held_ports read-2"],
+                cwd=ROOT,
+                env={**os.environ, "FASTSTOCK_PORT_READ_2": str(port)},
+                capture_output=True,
+                text=True,
+            )
+    assert result.returncode == 0, result
+    assert f"port {port} (FASTSTOCK_PORT_READ_2) belongs to a connection of " in result.stderr
+    assert "choose FASTSTOCK_PORT_BASE below that" in result.stderr
