@@ -54,6 +54,8 @@ def test_the_report_of_a_run(stack, tmp_path):
     summary = json.loads((folder / "summary.json").read_text())
     assert figures["requests"] == summary["all"]["requests"] > 100
     assert figures["tier memory of read-svc (L1)"] > 0
+    served = sum(figures[f"served {service}"] for service in SERVICES)
+    assert served == pytest.approx(summary["all"]["requests"], rel=0.02)
     for process in SERVICES | STORES | {"k6"}:
         assert figures[f"cpu {process}"] >= 0 and figures[f"memory {process}"] > 1
     page = (folder / "report.html").read_text()

@@ -47,6 +47,19 @@ def test_children_count_to_their_process():
     assert found["machine"]["cpu_seconds"] > found["busy"]["cpu_seconds"]
 
 
+def test_what_was_counted_last_is_in_the_samples(tmp_path):
+    counts = iter(range(1000))
+    instance = {"one": lambda: {"scraped": 1.0, "values": {"requests": next(counts)}}}
+    sampling = sampler.Sampler(lambda: instance, None, tmp_path)
+    sampling.start()
+    while sampling.samples < 1:
+        time.sleep(0.01)
+    before = sampling.samples
+    sampling.stop()  # long before the next second
+    lines = (tmp_path / "metrics.ndjson").read_text().splitlines()
+    assert len(lines) == sampling.samples == before + 1
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)

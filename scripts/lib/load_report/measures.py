@@ -44,6 +44,7 @@ def figures(run):
     groups = [
         ("Requests", requests(run)),
         *((name, endpoint(name, found)) for name, found in run.summary["endpoints"].items()),
+        ("Requests that the instances counted", instances(run)),
         ("Where products came from", tiers(run)),
         ("Waiting for a pooled connection", waits(run)),
         ("Writes", writes(run)),
@@ -83,6 +84,14 @@ def latencies(prefix, found):
         Figure(f"{prefix}{key}_ms", key, found.get(f"{key}_ms"), "ms", LESS)
         for key in ("p50", "p95", "p99", "max")
     ]
+
+
+def instances(run):
+    found = [
+        (name, counters.used(counted(rows, "http_requests_total"), "value"))
+        for name, rows in run.metrics.items()
+    ]
+    return [Figure(f"served {name}", name, requests, "") for name, requests in found]
 
 
 def tiers(run):
@@ -128,8 +137,9 @@ def writes(run):
 
 
 def cpu(run):
-    """Seconds of CPU for a thousand requests: what holds when the rate differs."""
-    made = run.summary["all"]["requests"]
+    """CPU for a thousand requests, because users that wait for answers ask more of what is faster.
+    Those are the requests that the instances counted, as they were sampled as long as the CPU."""
+    made = total(run, "http_requests_total") or run.summary["all"]["requests"]
     found = []
     for name, rows in processes(run).items():
         if name == MACHINE or not made:

@@ -138,7 +138,8 @@ def tree(root, children):
 
 
 class Sampler:
-    """Samples in a thread of its own from start() to stop().
+    """Samples in a thread of its own from start() to stop(), and then once more, so that what was
+    counted last is in it.
 
     `instances` tells {name: function} for each sample; the function scrapes one. `processes` is
     None where the processes are not on this machine.
@@ -169,10 +170,12 @@ class Sampler:
     def _run(self):
         next_time = time.time()
         while True:
+            ends = self._stop.is_set()
             self._sample(round(time.time(), 3))
-            next_time = max(next_time + 1, time.time() - 1)  # missed samples are not made up for
-            if self._stop.wait(max(0, next_time - time.time())):
+            if ends:
                 return
+            next_time = max(next_time + 1, time.time() - 1)  # missed samples are not made up for
+            self._stop.wait(max(0, next_time - time.time()))
 
     def _sample(self, now):
         try:
