@@ -80,6 +80,12 @@ def seconds(text):
     return sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1)))
 
 
+def chart_value(text):
+    if not re.fullmatch(r"[^=]+=.*", text, re.DOTALL):
+        raise argparse.ArgumentTypeError(f"'{text}' is no KEY=VALUE")
+    return text
+
+
 def setting(text):
     if not re.fullmatch(r"[A-Z][A-Z0-9_]*=.*", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no NAME=VALUE")
@@ -108,7 +114,7 @@ def parse(arguments):
     ]:
         add(name, type=seconds, default=seconds(default))
     add("--slo", type=milliseconds, default=100)
-    add("--set", action="append", default=[], metavar="KEY=VALUE")
+    add("--set", action="append", default=[], type=chart_value, metavar="KEY=VALUE")
     add("--env", action="append", default=[], type=setting, metavar="NAME=VALUE")
     add("--to", default="ingress")
     add("--k6-cpu")

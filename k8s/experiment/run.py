@@ -40,6 +40,7 @@ def conduct(options, folder, command):
     stages = profiles.make_stages(options.profile, options.rate, options.duration, options.tail)
     folder.mkdir(parents=True)
     with contextlib.ExitStack() as tidy:
+        tidy.callback(remove_if_empty, folder)
         api = tidy.enter_context(cluster.Api())
         tidy.callback(restore, release, revision, settings, step)
         if settings:
@@ -84,6 +85,12 @@ def conduct(options, folder, command):
                 file=sys.stderr,
             )
     return recording.read(folder)
+
+
+def remove_if_empty(folder):
+    """Of a run that was refused before it began, nothing is left."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def chart_settings(options):

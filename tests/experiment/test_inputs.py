@@ -1,12 +1,13 @@
 """The inputs of the experiment: profiles, k6's record, metrics of the pods and of the cluster."""
 
+import contextlib
 import json
 import re
 
 import pytest
 from conftest import ROOT
 from experiment import __main__ as command
-from experiment import profiles, run, sampler
+from experiment import cluster, profiles, run, sampler
 from reporting import k6
 from reporting.rows import RecordingError
 
@@ -201,3 +202,36 @@ def test_a_setting_of_k6_is_a_name_and_a_value(text, capsys):
         command.parse(["--env", text])
     assert ended.value.code == 2
     assert f"'{text}' is no NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "readSvc.poolSize", "=1"])
+def test_a_value_of_the_chart_has_a_key_and_a_value(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parse(["--set", text])
+    assert ended.value.code == 2
+    assert f"'{text}' is no KEY=VALUE" in capsys.readouterr().err
+
+
+def test_a_run_that_was_refused_leaves_no_folder(tmp_path, monkeypatch):
+    class Release:
+        def __init__(self, name, namespace):
+            self.namespace = namespace
+
+        def revision(self):
+            return 1
+
+        def change(self, settings):
+            raise cluster.ClusterError("values don't meet the specifications")
+
+        def restore(self, revision):
+            pass
+
+    monkeypatch.setattr(cluster, "Release", Release)
+    monkeypatch.setattr(cluster, "Api", contextlib.nullcontext)
+    monkeypatch.setattr(cluster, "run", lambda *words: "")
+    monkeypatch.setattr(run.signal, "signal", lambda *words: None)
+    folder = tmp_path / "run"
+    options = command.parse(["--set", "readSvc.bogus=1", "--out", str(folder)])
+    with pytest.raises(cluster.ClusterError):
+        run.conduct(options, folder, "command")
+    assert not folder.exists()
