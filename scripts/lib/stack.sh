@@ -186,6 +186,7 @@ configure() { # NAME: writes its configuration
       ;;
     redis) render redis.conf.in redis.conf ;;
     nginx) configure_edge ;;
+    prometheus) configure_prometheus ;;
     *) configure_service "$1" ;;
   esac
 }
@@ -222,6 +223,15 @@ configure_edge() {
   render nginx.conf.in nginx.conf
 }
 
+# Its rules and the page of graphs are those of the chart.
+configure_prometheus() {
+  local service targets=()
+  for service in "${SERVICES[@]}"; do targets+=("$service=$(ops_url_of "$service")"); done
+  mkdir -p "$CONF/consoles"
+  PYTHONPATH=$ROOT/scripts/lib PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m monitoring \
+    "$CONF" "$(port_of prometheus)" "${targets[@]}"
+}
+
 command_of() { # NAME: sets the array `command`
   local conf=$FASTSTOCK_RUN_DIR/conf
   case $1 in
@@ -232,6 +242,13 @@ command_of() { # NAME: sets the array `command`
     redis) command=("$(redis_program server)" "$conf/redis.conf") ;;
     pgbouncer) command=(/usr/sbin/pgbouncer "$conf/pgbouncer.ini") ;;
     nginx) command=(/usr/sbin/nginx -e stderr -p "$(home_of nginx)" -c "$conf/nginx.conf") ;;
+    prometheus)
+      command=(/usr/bin/prometheus "--config.file=$conf/prometheus.yml"
+        "--storage.tsdb.path=$(home_of prometheus)" --storage.tsdb.retention.time=1d
+        "--web.listen-address=127.0.0.1:$(port_of prometheus)" '--web.cors.origin=^$'
+        "--web.console.templates=$conf/consoles" "--web.console.libraries=$conf/consoles"
+        --log.level=warn)
+      ;;
     # the stores' URLs are in the environment
     *) command=(env -u PORT "$(binary_of "$1")" --config "$conf/$1.yaml") ;;
   esac
@@ -391,6 +408,7 @@ is_answering() { # NAME
       [[ $(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 "$(redis_program cli)" -h 127.0.0.1 \
         -p "$(port_of redis)" ping 2>/dev/null) == PONG ]]
       ;;
+    prometheus) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$(port_of prometheus)/-/ready" ;;
     nginx) curl -sf -m 2 -o /dev/null "http://127.0.0.1:$FASTSTOCK_PORT_EDGE_STATUS/health" ;;
     *) curl -sf -m 2 -o /dev/null "$(ops_url_of "$1")/readyz" ;;
   esac

@@ -4,10 +4,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
-from rendering import CHART, ROOT, kinds, one, render
+from rendering import CHART, ROOT, kinds, one, render, run_helm
+
+sys.path.append(str(ROOT / "scripts/lib"))
+import monitoring  # noqa: E402
 
 # The metrics that the services' sources declare, and those that come from elsewhere: Prometheus
 # itself, kube-state-metrics.
@@ -373,3 +377,13 @@ def test_endpoints_that_the_services_would_refuse(endpoint):
         text=True,
     )
     assert result.returncode != 0 and "monitoring" in result.stderr, result
+
+
+def test_the_rules_of_the_local_stack_are_those_of_the_chart():
+    rendered = run_helm(
+        "template", "faststock", str(CHART), "--namespace", monitoring.NAMESPACE,
+        "--set", "monitoring.prometheusRule.enabled=true",
+    )
+    assert rendered.returncode == 0, rendered.stderr
+    (rule,) = kinds([o for o in yaml.safe_load_all(rendered.stdout) if o], "PrometheusRule")
+    assert yaml.safe_load(monitoring.rules())["groups"] == rule["spec"]["groups"]
