@@ -19,10 +19,9 @@ from support.timing import eventually
 sys.path.append(str(ROOT / "scripts/lib"))
 import monitoring  # noqa: E402
 
-# Queries that have no data here, by a part of each, and why
+# Queries that can have no data here, by a part of each, and why
 WITHOUT_DATA = {
     "kube_horizontalpodautoscaler": "of kube-state-metrics, which only a cluster has",
-    "store_errors": "an error of a store is counted by its kind once it happens",
 }
 
 
