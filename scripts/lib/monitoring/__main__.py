@@ -16,7 +16,9 @@ def main():
         "consoles/faststock.html": monitoring.graphs(),
     }
     for name, text in files.items():
-        (pathlib.Path(folder) / name).write_text(text)
+        file = pathlib.Path(folder) / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
 
 
 main()
