@@ -7,10 +7,11 @@ FROM ${BASE} AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       cmake gcc libc6-dev libcivetweb-dev libhiredis-dev libjansson-dev libpq-dev libssl-dev libyaml-dev \
-      ninja-build pkg-config \
+      ninja-build pkg-config python3-yaml \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
+COPY docs/openapi.yaml docs/
 COPY common common
 COPY read-svc read-svc
 COPY write-svc write-svc

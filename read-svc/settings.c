@@ -4,7 +4,7 @@ const struct config_option settings_options[] = {
     SERVICE_OPTIONS(offsetof(struct settings, service), "128", "65536"),
     {"http", "console", CONFIG_SWITCH, offsetof(struct settings, http_console), "off",
      .help = "Pages for people: / has the products live, with buttons that change them; "
-             "/problems/ tells what each type of error means."},
+             "/problems/ tells what each type of error means; /docs is the API."},
     DATABASE_OPTIONS(offsetof(struct settings, stores), "4", "1000"),
     {"database", "replica_url", CONFIG_URL, offsetof(struct settings, database_replica_url), "",
      .url = &pg_url_kind, .secret = true, .alias = "DATABASE_REPLICA_URL",

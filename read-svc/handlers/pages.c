@@ -34,6 +34,7 @@ static void allow_element(struct strbuf *policy, const struct page_source *page,
 /* Made once, and kept to the end. */
 static struct strbuf console_policy;
 static struct strbuf problems_policy;
+static struct strbuf docs_policy;
 
 static void make_policy(struct strbuf *policy, const struct page_source *page)
 {
@@ -48,6 +49,7 @@ static void make_policies(void)
 {
     make_policy(&console_policy, &page_console);
     make_policy(&problems_policy, &page_problems);
+    make_policy(&docs_policy, &page_docs);
 }
 
 /* An empty page; the caller adds the body. */
@@ -80,6 +82,26 @@ void handle_problems(const struct http_request *request, struct http_response *r
     (void)request;
     (void)context;
     strbuf_add(start_page(response, &problems_policy), page_problems.text, page_problems.len);
+}
+
+void handle_docs(const struct http_request *request, struct http_response *response, void *context)
+{
+    (void)request;
+    (void)context;
+    strbuf_add(start_page(response, &docs_policy), page_docs.text, page_docs.len);
+}
+
+void handle_openapi(const struct http_request *request, struct http_response *response,
+                    void *context)
+{
+    struct strbuf *body = http_start_json(response, 200);
+
+    (void)request;
+    (void)context;
+    response->content_type = "application/yaml";
+    http_add_header(response, "Cache-Control", "no-cache");
+    http_add_header(response, "X-Content-Type-Options", "nosniff");
+    strbuf_add(body, page_openapi.text, page_openapi.len);
 }
 
 /* Of the articles of the page, the one with this id alone. */

@@ -10,12 +10,14 @@
 #include "common/service/ops.h"
 
 /* The pages come first, so that a table without them is the rest of this one. */
-#define PAGES 3
+#define PAGES 5
 
 static const struct http_route routes[] = {
     {"GET", "/", handle_console, NULL, false},
     {"GET", "/problems/", handle_problems, NULL, false},
     {"GET", "/problems/{name}", handle_problem, NULL, false},
+    {"GET", "/docs", handle_docs, NULL, false},
+    {"GET", "/docs/openapi.yaml", handle_openapi, NULL, false},
     {"GET", API_PRODUCT_STOCK, handle_product_stock, handle_product_stock_quickly, false},
     {"GET", API_PRODUCT, handle_product, handle_product_quickly, false},
     {"GET", API_PRODUCTS, handle_products, handle_products_quickly, false},

@@ -30,7 +30,7 @@ image_tag() {
     return
   fi
   local paths=(Dockerfile .dockerignore CMakeLists.txt CMakePresets.json
-    common read-svc write-svc sql k8s/images)
+    common docs/openapi.yaml read-svc write-svc sql k8s/images)
   (cd "$ROOT" &&
     find "${paths[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum |
     sed 's/^\(.\{12\}\).*/dev-\1/')

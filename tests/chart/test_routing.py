@@ -164,7 +164,7 @@ def console(value):
 @pytest.mark.parametrize("value", ["on", "true"])
 def test_the_pages_are_routed_where_they_are_on(mode, value):
     objects, route = render(*MODES[mode], *console(value)), ROUTES[mode]
-    for path in ("/", "/problems/", "/problems/not-found"):
+    for path in ("/", "/problems/", "/problems/not-found", "/docs", "/docs/openapi.yaml"):
         assert route(objects, path) == "read-svc", path
     assert {path: route(objects, path) for path in OUTSIDE[1:]} == dict.fromkeys(OUTSIDE[1:])
     found = {path: route(objects, path, "POST") for path in WRITES}
@@ -181,6 +181,7 @@ def test_the_pages_are_on_in_kind_only(mode):
         objects = render(*VALUES["kind"], *MODES[mode], *console(value))
         assert ROUTES[mode](objects, "/") is None
         assert ROUTES[mode](objects, "/problems/not-found") is None
+        assert ROUTES[mode](objects, "/docs") is None
 
 
 def test_the_helm_test_asks_for_the_page_where_it_is_on():

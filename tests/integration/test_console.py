@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import html
 import re
+import subprocess
 
 import pytest
 
+from support.openapi import Document
 from support.problems import assert_problem
 from support.raw_http import exchange, request_bytes
 from support.service_process import ServiceProcess
@@ -27,9 +30,10 @@ EMPTY = """
 
 
 @pytest.mark.quick
-def test_the_policy_allows_what_is_in_the_page_and_nothing_else(stack):
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_policy_allows_what_is_in_the_page_and_nothing_else(stack, path):
     for client in (*stack.reads, stack.edge):
-        reply = client.get("/")
+        reply = client.get(path)
         assert reply.status == 200 and reply.header("Content-Type") == "text/html; charset=utf-8"
         text = reply.header("Content-Security-Policy")
         policy = dict(part.strip().split(" ", 1) for part in text.split(";"))
@@ -114,6 +118,79 @@ def test_each_type_of_problem_has_its_page(stack):
 def test_there_is_no_page_of_other_names(stack, name):
     data = request_bytes("GET", "/problems/" + name)
     assert_problem(exchange(stack.reads[0].base_url, data), 404)
+
+
+# -- the page of the API
+
+CURL = re.compile(r'<article id="(\w+)">.*?<pre class="curl">(.*?)</pre>', re.S)
+
+
+def curl_lines(stack):
+    """Each operation's line, as a person copies it from the page of this stack."""
+    body = stack.edge.get("/docs").body.decode()
+    lines = {name: html.unescape(re.sub("<[^>]*>", "", line)) for name, line in CURL.findall(body)}
+    local = {"http://127.0.0.1:18080": stack.edge.base_url,
+             "http://localhost:18091": stack.read_ops[0].base_url}  # fmt: skip
+    for shown, there in local.items():
+        lines = {name: line.replace(shown, there) for name, line in lines.items()}
+    return lines
+
+
+@pytest.mark.quick
+def test_the_api_has_each_operation_and_schema(stack):
+    document, body = Document(), stack.edge.get("/docs").body.decode()
+    ids = re.findall(r'<article id="([^"]+)">', body)
+    schemas = [f"schema-{name}" for name in document.tree["components"]["schemas"]]
+    assert sorted(ids) == sorted([*document.operations, *schemas])
+    assert set(re.findall(r'href="#([^"]+)"', body)) <= set(ids)
+    for link in set(re.findall(r'href="(/[^"]*)"', body)):
+        assert stack.edge.get(link).status == 200, link
+    for _, _, operation in document.operations.values():
+        assert not set(operation["responses"]) - set(re.findall(r"<td><code>(\d+)<", body))
+
+
+@pytest.mark.quick
+def test_the_document_itself_is_there(stack):
+    for client in (*stack.reads, stack.edge):
+        reply = client.get("/docs/openapi.yaml")
+        assert reply.body == (ROOT / "docs/openapi.yaml").read_bytes()
+        assert reply.header("Content-Type") == "application/yaml"
+    for path in ("/docs/", "/docs/x", "/docsx"):
+        assert_problem(stack.edge.get(path), 404)
+
+
+@pytest.mark.quick
+def test_each_line_for_curl_is_taken(stack, database):
+    """With ids of things that are there, and names that no other product has."""
+    lines = curl_lines(stack)
+    products = [database.create_product(stock=100) for _ in range(3)]
+    writer = stack.writes[0]
+
+    def reserve(product):
+        return writer.post("/api/reservations", {"items": [{"productId": product, "qty": 1}]})
+
+    made = {
+        "order": writer.post("/api/orders", {"productId": products[0], "qty": 1}),
+        "reservation": reserve(products[0]),
+    }
+    sku = f"docs-{products[0]}"
+    for name, line in lines.items():
+        id = products[0]
+        for kind, reply in made.items():
+            if kind in name.lower():
+                id = reply.json()["id"]
+        line = re.sub(r"(/api/[a-z/]+/)1(?=[/'\s]|$)", rf"\g<1>{id}", line)
+        for shown, there in ((7, products[1]), (9, products[2])):
+            line = re.sub(rf'("(?:productId|id)": ){shown}\b', rf"\g<1>{there}", line)
+        line = line.replace('"sku": "MUG-1"', f'"sku": "{sku}"').replace(', "ifVersion": 3', "")
+        if name == "releaseReservation":  # the one before was confirmed
+            line = line.replace(f"/{id}/", f"/{reserve(products[1]).json()['id']}/")
+        done = subprocess.run(
+            ["bash", "-c", f"{line} -o /dev/null -w '%{{http_code}}'"],
+            capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+        assert re.fullmatch("2..", done.stdout), f"{name}: {line}: {done.stdout}{done.stderr}"
+    assert len(lines) == len(Document().operations)
 
 
 # -- in a browser
@@ -389,3 +466,24 @@ def test_a_page_of_a_problem_in_a_browser(page, width):
     page.chromium.find_element("css selector", "header a").click()
     eventually(lambda: page.run("document.querySelectorAll('article').length") > 25, "all types")
     assert page.run("document.documentElement.scrollWidth") <= width  # less a scrollbar
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_api_in_a_browser(page, stack, width):
+    page.open(width, path="/docs")
+    assert page.text("#getStock .base") == stack.edge.base_url
+    page.run(
+        """(() => {
+          const form = document.querySelector('#getStock form')
+          form.querySelector('input').value = '/api/products/1/stock'
+          form.querySelector('button').click()
+        })()"""
+    )
+    eventually(lambda: "etag: " in page.text("#getStock .answer"), "it is answered")
+    answer = page.text("#getStock .answer")
+    assert answer.startswith("200 after ") and '"stock": ' in answer and "x-instance: " in answer
+    page.run("document.querySelector('#getStock input').value = '//elsewhere.example/'")
+    page.run("document.querySelector('#getStock button').click()")
+    eventually(lambda: "A path begins with one /" in page.text("#getStock .answer"), "it is told")
+    assert page.run("document.documentElement.scrollWidth") <= width  # less a scrollbar
+    assert page.run("[...document.querySelectorAll('.try')].every((form) => !form.hidden)")

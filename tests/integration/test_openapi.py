@@ -31,7 +31,13 @@ READS = {
     "getReservation": "/api/reservations/{id}",
 }
 # The pages for people.
-PAGES = {"getConsole": "/", "listProblems": "/problems/", "getProblem": "/problems/not-found"}
+PAGES = {
+    "getConsole": "/",
+    "listProblems": "/problems/",
+    "getProblem": "/problems/not-found",
+    "getDocs": "/docs",
+    "getDocument": "/docs/openapi.yaml",
+}
 # Method, path, and a body that is taken, for a product where it names one.
 WRITES = {
     "updateStock": ("POST", "/api/products/{id}/update-stock", {"delta": 1}),

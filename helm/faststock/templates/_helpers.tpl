@@ -544,8 +544,8 @@ request_timeout_ms
 {{- end -}}
 
 {{/*
-Routing: the paths that go to write-svc. The rest of /api goes to read-svc, and "/" and "/problems/"
-where it has pages there.
+Routing: the paths that go to write-svc. The rest of /api goes to read-svc, and "/", "/problems/"
+and "/docs" where it has pages there.
 */}}
 
 {{- define "faststock.writePaths" -}}

@@ -10,7 +10,7 @@ import yaml
 from support.stack import ROOT
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
-TEXT_TYPES = ("text/plain", "text/html")
+TEXT_TYPES = ("text/plain", "text/html", "application/yaml")
 
 
 class ExactLoader(yaml.SafeLoader):
