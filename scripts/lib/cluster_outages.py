@@ -10,7 +10,7 @@ import urllib.parse
 from lib.env import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "k8s"))
-from experiment.cluster import ClusterError, Release, run  # noqa: E402
+from experiment.cluster import ClusterError, Release, run
 
 STORES = {"redis": "deployment", "postgres": "statefulset"}
 SERVICES = {"read-pod": "read-svc", "write-pod": "write-svc"}

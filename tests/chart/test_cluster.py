@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from rendering import CHART, LOAD_CHART, RENDERS, ROOT, one, render, run_helm
 
 

@@ -3,6 +3,7 @@
 import re
 
 import yaml
+
 from rendering import CHART, ROOT
 
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

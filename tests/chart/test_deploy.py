@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+
 from rendering import CHART, ROOT, render_text
 
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import yaml
+
 from rendering import RENDERS, env, kinds, one, pod_spec, refusal, render, render_text, to_set
 from test_cluster import kubectl, reachable
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 
 import pytest
+
 from rendering import CHART, MODES, env, kinds, pod_spec, render
 
 CURL = r"""#!/bin/bash

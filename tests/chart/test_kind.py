@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from rendering import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "k8s/kind.yaml").read_text())

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+
 from rendering import LOAD_CHART, ROOT, run_helm
 
 TOOL = ROOT / "scripts/lib/merge_load.py"

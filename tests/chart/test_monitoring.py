@@ -8,10 +8,11 @@ import sys
 
 import pytest
 import yaml
+
 from rendering import CHART, ROOT, kinds, one, render, run_helm
 
 sys.path.append(str(ROOT / "scripts/lib"))
-import monitoring  # noqa: E402
+import monitoring
 
 # The metrics that the services' sources declare, and those that come from elsewhere: Prometheus
 # itself, kube-state-metrics.

@@ -1,6 +1,7 @@
 """The notes after an installation: commands to copy, that fit the values."""
 
 import pytest
+
 from rendering import CHART, MODES, run_helm
 
 

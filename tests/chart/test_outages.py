@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+
 from rendering import ROOT, kinds, render
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from lib import cluster_outages  # noqa: E402
+from lib import cluster_outages
 
 
 class Release:

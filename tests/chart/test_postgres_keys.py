@@ -12,6 +12,7 @@ import tempfile
 import time
 
 import pytest
+
 from rendering import ROOT, containers, env, one, pod_spec, render, to_set, workloads
 
 ENTRYPOINT = ROOT / "k8s/images/pgbouncer-entrypoint"

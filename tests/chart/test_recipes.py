@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+
 from rendering import ROOT, env, one, pod_spec, render
 
 TEXT = (ROOT / "docs/stores.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from rendering import CHART, LOAD_CHART, ROOT, refusal, render, run_helm, to_set
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+
 from rendering import (
     CHART,
     LOAD_CHART,

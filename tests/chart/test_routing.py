@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from rendering import MODES, VALUES, kinds, one, render
 
 PRODUCTS = Path(__file__).parents[2] / "common/products"

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+
 from rendering import CHART, ROOT, VALUES, one, render
 
 PRESET = ROOT / "build" / os.environ.get("FASTSTOCK_PRESET", "release")

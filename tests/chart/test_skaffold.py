@@ -3,6 +3,7 @@
 import re
 
 import yaml
+
 from rendering import CHART, ROOT, render_text
 
 CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())

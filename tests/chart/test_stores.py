@@ -11,6 +11,7 @@ import time
 
 import pytest
 import redis
+
 from rendering import CHART, ROOT, env, one, pod_spec, render, to_set
 
 # -- PostgreSQL: data of another major version

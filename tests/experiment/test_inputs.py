@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+
 from conftest import ROOT
 from experiment import __main__ as command
 from experiment import cluster, profiles, run, sampler

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+
 from experiment import measures, profiles, recording, report, sampler
 from reporting.counters import used
 from reporting.k6 import LOAD_COLUMNS

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+
 from conftest import ROOT
 from experiment import recording, report
 from reporting import plot

@@ -14,7 +14,7 @@ from support.stack import PRESET, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from lib import bench_read, bench_seeds, bench_write  # noqa: E402
+from lib import bench_read, bench_seeds, bench_write
 
 of_a_fast_build = pytest.mark.skipif(
     PRESET != "release", reason="figures of a build that is slowed down say nothing"

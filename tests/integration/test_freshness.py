@@ -108,7 +108,7 @@ class Race:
 
     def __init__(self, stack, ids):
         self.stack, self.ids = stack, ids
-        self.acknowledged = {id: 1 for id in ids}  # the newest version a writer was told of
+        self.acknowledged = dict.fromkeys(ids, 1)  # the newest version a writer was told of
         self.applied = {id: [] for id in ids}
         self.lock = threading.Lock()
         self.end = threading.Event()
@@ -134,7 +134,7 @@ class Race:
     def read(self, seed):
         chance = random.Random(seed)
         connections = [Connection(client.base_url) for client in self.stack.reads]
-        seen = {id: (0, None) for id in self.ids}
+        seen = dict.fromkeys(self.ids, (0, None))
         text = ",".join(map(str, self.ids))
         while not self.end.is_set():
             with self.lock:

@@ -116,7 +116,7 @@ def test_lines_of_one_sku_are_applied_in_their_order(stack, database):
     lines = [line(sku=sku, stock=n // 2) for n in range(100)]
     lines[50:50] = [line(sku=other), line(sku=other, price=1)]
     reply = send(stack.writes[0], lines)
-    own = [result for result in results(reply)[0]]
+    own = results(reply)[0]
     product, second = products_of(database, sku)[0], products_of(database, other)[0]
     assert (product["stock"], product["version"], second["version"]) == (49, 50, 2)
     mine = [result for result in own if result["id"] == product["id"]]

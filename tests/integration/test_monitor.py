@@ -17,7 +17,7 @@ from support.stack import ROOT
 from support.timing import eventually
 
 sys.path.append(str(ROOT / "scripts/lib"))
-import monitoring  # noqa: E402
+import monitoring
 
 # Queries that can have no data here, by a part of each, and why
 WITHOUT_DATA = {

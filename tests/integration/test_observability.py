@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from support.metrics_text import Change, Metrics, BadMetrics, scrape
+from support.metrics_text import BadMetrics, Change, Metrics, scrape
 from support.openapi import Document
 from support.raw_http import exchange, request_bytes
 from support.service_process import ServiceProcess

@@ -123,7 +123,7 @@ def test_examples_are_valid():
                 walk(value)
 
     walk(DOCUMENT.tree)
-    for name, schema in DOCUMENT.tree["components"]["schemas"].items():
+    for schema in DOCUMENT.tree["components"]["schemas"].values():
         for example in schema.get("examples", []):
             DOCUMENT.validate(example, schema)
 

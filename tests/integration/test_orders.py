@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from support.http_client import in_parallel
 from support.ledger import assert_ledger_holds
 from support.orders import (
     State,
@@ -19,7 +20,6 @@ from support.orders import (
     new_key,
     order,
 )
-from support.http_client import in_parallel
 from support.problems import assert_problem
 from support.service_process import ServiceProcess
 
@@ -281,7 +281,7 @@ def test_orders_of_the_same_products_do_not_block_each_other(stack, database):
 
     replies = all_at_once(48, one)
     assert {reply.status for reply in replies} <= {201, 409}
-    taken = {id: 0 for id in ids}
+    taken = dict.fromkeys(ids, 0)
     for reply in replies:
         if reply.status == 201:
             for item in reply.json()["items"]:

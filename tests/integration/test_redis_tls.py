@@ -146,7 +146,7 @@ def test_a_trusted_redis_is_used(stack, database, pki, tmp_path):
         with ServiceProcess("write-svc", tmp_path, settings) as writer, ServiceProcess(
             "read-svc", tmp_path, settings
         ) as reader:
-            for step in range(20):
+            for _ in range(20):
                 done = writer.client.update_stock(id, {"delta": 1}).json()
                 with Change(reader.ops) as change:
                     assert reader.client.stock(id).json()["version"] == done["version"]

@@ -311,7 +311,7 @@ def test_confirmations_with_one_key_at_one_moment_make_one_order(stack, database
 def test_one_end_wins(stack, database):
     """Each reservation is confirmed, released and expired at one moment, by many."""
     products = database.create_products(3, stock=100)
-    for round in range(8):
+    for _ in range(8):
         ids = [
             reserve_id(stack.writes[n % 2], *[(product, 1 + n) for product in products])
             for n in range(3)

@@ -1,9 +1,9 @@
 """Settings: a service refuses a bad file or environment clearly, and shows the settings of good
 ones."""
 
-import re
 import ctypes
 import ctypes.util
+import re
 import socket
 
 import pytest

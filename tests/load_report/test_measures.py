@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from conftest import BEGIN, READ, SECONDS
 from load_report import measures, recording
 from reporting.rows import RecordingError

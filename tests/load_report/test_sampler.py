@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from load_report import sampler
 
 PAGE = """\

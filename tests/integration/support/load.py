@@ -54,7 +54,7 @@ class Load:
             lambda: all(client.stock(id).status == 200 for id in self.ids),
             "the products of the load are known",
         )
-        self.acknowledged = {id: (1, self.stock) for id in self.ids}
+        self.acknowledged = dict.fromkeys(self.ids, (1, self.stock))
         self.history = {id: [(time.monotonic(), 1, self.stock)] for id in self.ids}
         self.applied = {id: [] for id in self.ids}
         self.unsure = {id: [] for id in self.ids}

@@ -68,7 +68,7 @@ class RawConnection:
         self.socket.settimeout(left)
         try:
             return bool(self.receive_some())
-        except socket.timeout:
+        except TimeoutError:
             raise Hang(
                 f"no whole reply within {self.timeout:g} s; so far: {self.buffer[:200]!r}"
             ) from None

@@ -14,11 +14,10 @@ from support.http_client import Client
 from support.stack import binary, dependency_states
 from support.timing import eventually, scaled
 
-
 # The stack has the first hundred ports from its base on, tests the other nine hundred of that
 # thousand. So they get none of a store that is stopped just now, nor of another stack that is being
 # tested beside this one.
-PORT_BASE = int(os.environ.get("FASTSTOCK_PORT_BASE", 18_000))
+PORT_BASE = int(os.environ.get("FASTSTOCK_PORT_BASE", "18000"))
 PORTS = itertools.cycle(range(PORT_BASE + 100, PORT_BASE + 1000))
 
 
