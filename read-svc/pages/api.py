@@ -125,10 +125,8 @@ class Document:
 
     def properties(self, schema):
         """The members of an object as a table; of alternatives, one table each."""
-        tables = []
-        for part in schema.get("oneOf", []) + schema.get("anyOf", []) + schema.get("allOf", []):
-            if "$ref" not in part and part.get("properties"):
-                tables.append(self.properties(part))
+        parts = schema.get("oneOf", []) + schema.get("anyOf", []) + schema.get("allOf", [])
+        tables = [self.properties(p) for p in parts if "$ref" not in p and p.get("properties")]
         rows = []
         for name, member in schema.get("properties", {}).items():
             rows += self.rows(name, member, name in schema.get("required", []))
@@ -223,8 +221,8 @@ def problems_of(document, answer):
         if "problem" not in media:
             continue
         kind = document.resolve(content["schema"]).get("properties", {}).get("type", {})
-        for name in kind.get("enum", [kind["const"]] if "const" in kind else []):
-            found.append(name.removeprefix("/problems/"))
+        names = kind.get("enum", [kind["const"]] if "const" in kind else [])
+        found += [name.removeprefix("/problems/") for name in names]
     return found
 
 
