@@ -9,6 +9,7 @@ import urllib.parse
 
 from lib.env import ROOT
 
+sys.path.insert(0, os.path.join(ROOT, "scripts/lib"))  # for the experiment
 sys.path.insert(0, os.path.join(ROOT, "k8s"))
 from experiment.cluster import ClusterError, Release, run
 
