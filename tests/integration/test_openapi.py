@@ -2,8 +2,10 @@
 validated."""
 
 import functools
+import json
 import subprocess
 import uuid
+from decimal import Decimal
 
 import jsonschema
 import pytest
@@ -335,6 +337,12 @@ class Bench:
     def status_413(self, operation):
         return self.raw(operation, JSON + [("Content-Length", "1048577")])
 
+    def status_414(self, operation):
+        """Of the edge: a service takes longer lines than that."""
+        method = WRITES[operation][0] if operation in WRITES else "GET"
+        target = f"{self.path(operation)}?{'a' * 9000}"
+        return exchange(self.stack.edge.base_url, request_bytes(method, target, JSON, b"{}"))
+
     def status_415(self, operation):
         return self.raw(operation, [("Content-Type", "text/plain")], b'{"delta":1}')
 
@@ -493,11 +501,91 @@ def test_limits_of_the_change(bench):
     assert change({"delta": schema["delta"]["minimum"] - 1}) == 400
     assert change({"delta": schema["delta"]["maximum"]}) == 200
     assert change({"delta": schema["delta"]["maximum"] + 1}) == 400
-    assert change({"stock": stock["minimum"], "reason": "Ж" * schema["reason"]["maxLength"]}) == 200
-    assert (
-        change({"stock": stock["minimum"], "reason": "Ж" * (schema["reason"]["maxLength"] + 1)})
-        == 400
-    )
+    longest = DOCUMENT.resolve(schema["reason"])["maxLength"]
+    assert change({"stock": stock["minimum"], "reason": "Ж" * longest}) == 200
+    assert change({"stock": stock["minimum"], "reason": "Ж" * (longest + 1)}) == 400
+
+
+# -- what a schema refuses is refused, and what it takes is taken
+
+
+def body_schema(operation):
+    content = DOCUMENT.operations[operation][2]["requestBody"]["content"]
+    return content["application/json"]["schema"]
+
+
+def header_schema(operation, name):
+    parameters = DOCUMENT.operations[operation][2]["parameters"]
+    return next(parameter["schema"] for parameter in parameters if parameter["name"] == name)
+
+
+def is_valid(value, schema):
+    try:
+        DOCUMENT.validate(value, schema)
+    except jsonschema.ValidationError:
+        return False
+    return True
+
+
+def new_product(**fields):
+    return {"name": "A thing", "price": 1, "stock": 2, **fields}
+
+
+BODIES = [
+    ("createProduct", new_product(name="\x01\n\x7f"), True),
+    ("createProduct", new_product(name="a\0b"), False),
+    ("createProduct", new_product(price=Decimal("0.07")), True),
+    ("createProduct", new_product(price=Decimal("9999999999.99")), True),
+    ("createProduct", new_product(price=Decimal("1.001")), False),
+    ("createProduct", new_product(price="0.5"), True),
+    ("createProduct", new_product(price="00.5"), False),
+    ("createProduct", new_product(price="01"), False),
+    ("changeStock", {"changes": [{"id": 1, "delta": 0, "reason": "\0"}]}, False),
+    ("changeStock", {"changes": [{"id": 1, "delta": 0, "ifVersion": 2**53 - 1}]}, True),
+    ("changeStock", {"changes": [{"id": 1, "delta": 0, "ifVersion": 2**53}]}, False),
+    ("updateStock", {"delta": 0, "reason": "\t"}, True),
+    ("updateStock", {"delta": 0, "reason": "\0"}, False),
+    ("createOrder", {"productId": 1}, False),
+    ("createOrder", {"qty": 1}, False),
+    ("createOrder", {"items": [{"productId": 1, "qty": 1}], "productId": 1}, False),
+    ("createOrder", {"items": [{"productId": 1, "qty": 1}], "qty": 1}, False),
+]
+
+
+@pytest.mark.parametrize("operation, body, taken", BODIES)
+def test_bodies(bench, operation, body, taken):
+    text = json.dumps(body, default=float)
+    assert is_valid(json.loads(text, parse_float=Decimal), body_schema(operation)) == taken
+    reply = bench.raw(operation, JSON, text.encode())
+    assert (reply.status != 400) == taken, reply
+
+
+FIELDS = [
+    ("Idempotency-Key", '"', True),
+    ("Idempotency-Key", 'a "key" of 1', True),
+    ("Idempotency-Key", '""', False),
+    ("Idempotency-Key", "", False),
+    ("Idempotency-Key", "a" * 256, False),
+    ("Idempotency-Key", "\u00fc", False),
+    ("If-Match", "*", True),
+    ("If-Match", '""', True),
+    ("If-Match", 'W/"1" , "x"', True),
+    ("If-Match", "1", False),
+    ("If-Match", '"1" "2"', False),
+    ("If-Match", '*, "1"', False),
+    ("If-None-Match", 'no tag, "', True),
+    ("If-None-Match", "a\tb", False),
+    ("Cache-Control", "a\x7fb", False),
+]
+
+
+@pytest.mark.parametrize("name, value, taken", FIELDS)
+def test_header_fields(bench, name, value, taken):
+    operation = "getProduct" if name in ("If-None-Match", "Cache-Control") else "editProduct"
+    assert is_valid(value, header_schema(operation, name)) == taken
+    body = b'{"price":9.5}' if operation in WRITES else b""
+    reply = bench.raw(operation, [*JSON, (name, value)], body)
+    assert (reply.status != 400) == taken, reply
 
 
 def test_the_checker_can_fail(bench):
