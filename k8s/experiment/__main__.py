@@ -2,9 +2,9 @@
        ./dev experiment compare A B [--out FILE]   two runs in one report
        ./dev experiment report RUN                 write the report of a run again
 
-A run sets the autoscaler of a service, waits for calm, loads it from a Job, samples until the
-replicas are back at their minimum, and puts the release's values back as they were. Ctrl-C does
-that too.
+A run sets the autoscaler of a service (an HPA, or one that KEDA makes), waits for calm, loads it
+from a Job, samples until the replicas are back at their minimum, and puts the release's values back
+as they were. Ctrl-C does that too.
 
   --service read-svc    read-svc, or write-svc
 
@@ -13,6 +13,7 @@ Options that are set for the time of the run; others stay as the release has the
   --cpu-target PERCENT  mean CPU of the pods, in percent of their request
   --set KEY=VALUE       any value of the chart, e.g.
                         readSvc.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=30
+  --values FILE         a file of them, e.g. helm/faststock/values-keda.yaml; --set goes before it
 
 The load: reads of stock (of write-svc: changes of it) at a rate that does not wait for answers
   --profile step        step (jump, hold, jump back), ramp (climb, hold, descend) or spike; begins
@@ -115,6 +116,7 @@ def parse(arguments):
         add(name, type=seconds, default=seconds(default))
     add("--slo", type=milliseconds, default=100)
     add("--set", action="append", default=[], type=chart_value, metavar="KEY=VALUE")
+    add("--values", action="append", default=[], type=pathlib.Path)
     add("--env", action="append", default=[], type=setting, metavar="NAME=VALUE")
     add("--to", default="ingress")
     add("--k6-cpu")
@@ -131,6 +133,9 @@ def parse(arguments):
     options.out = (
         options.out or STATE / "experiments" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.profile}"
     )
+    for file in options.values:
+        if not file.is_file():
+            parser.error(f"--values {file}: no such file")
     if options.out.exists():
         parser.error(f"{options.out} is there already")
     return options

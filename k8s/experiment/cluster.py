@@ -81,9 +81,10 @@ class Release:
             "revision"
         ]
 
-    def change(self, settings):
+    def change(self, settings, files=()):
         """Sets values over those of the release. Its Jobs (migrate, seed) need not run for that."""
-        arguments = [part for setting in settings for part in ("--set", setting)]
+        arguments = [part for file in files for part in ("--values", str(file))]
+        arguments += [part for setting in settings for part in ("--set", setting)]
         self.helm(
             "upgrade", self.name, str(CHART), "--reset-then-reuse-values", "--no-hooks", *arguments
         )

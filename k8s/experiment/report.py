@@ -81,11 +81,25 @@ def setup(run):
     return (
         f"{m['profile']} to {m['rate']}/s of {ROUTES[run.service]} through"
         f" {'the ingress' if m['to'] == 'ingress' else m['to']}; {hpa['min']} to {hpa['max']}"
-        f" replicas, CPU target {hpa['cpu_target']} % of"
-        f" {cores(hpa['cpu_request'])}{limit};"
+        f" replicas, {target(run)}{limit};"
         f" SLO p95 ≤ {m['slo_ms']:g} ms. Kubernetes {m['cluster']['kubernetes']},"
         f" {len(m['cluster']['nodes'])} node(s) of {node['cpu']} CPU. {m['begin']}."
     )
+
+
+def target(run):
+    """What its autoscaler goes by."""
+    hpa = run.manifest["hpa"]
+    if hpa["cpu_target"]:
+        found = [f"CPU target {hpa['cpu_target']} % of {cores(hpa['cpu_request'])}"]
+    else:
+        found = [f"no CPU target, {cores(hpa['cpu_request'])} requested"]
+    return " and ".join(found + sorted(metrics_seen(run) - {"cpu"}))
+
+
+def metrics_seen(run):
+    """The names of what moved its autoscaler; older recordings know CPU alone."""
+    return {row.get("hpa_load_metric") for row in measures.replicas(run)} - {None}
 
 
 def cores(value):
@@ -144,6 +158,7 @@ def charts_of_run(run):
     panels = [
         rate_panel(run),
         replica_panel(run),
+        *load_panels(run),
         cpu_panel(run),
         latency_panel(run),
         failure_panel(run),
@@ -286,30 +301,63 @@ def cpu_panel(run):
                 width=1.4,
             )
         )
-    series.append(
-        Series(
-            "mean as the autoscaler sees it",
-            service_points(run, "hpa_cpu_percent"),
-            BLUE,
-            "step",
-            width=2.4,
+    if hpa["cpu_target"]:
+        series.append(
+            Series(
+                "mean as the autoscaler sees it",
+                service_points(run, "hpa_cpu_percent"),
+                BLUE,
+                "step",
+                width=2.4,
+            )
         )
-    )
-    series.append(
-        Series(
-            f"target {hpa['cpu_target']} %",
-            [(r["time"], hpa["cpu_target"]) for r in (rows[0], rows[-1])],
-            RED,
-            width=2,
-            dash="7 4",
+        series.append(
+            Series(
+                f"target {hpa['cpu_target']} %",
+                [(r["time"], hpa["cpu_target"]) for r in (rows[0], rows[-1])],
+                RED,
+                width=2,
+                dash="7 4",
+            )
         )
-    )
     return Panel(
         f"CPU of {run.service}",
         "% of the request",
         series,
         note="the metrics API is some 10 to 60 s behind the pods' own counters",
     )
+
+
+def load_panels(run):
+    """What the autoscaler goes by, where that is more than CPU."""
+    names = sorted(metrics_seen(run))
+    if not set(names) - {"cpu"}:
+        return []
+    rows = measures.replicas(run)
+    return [
+        Panel(
+            "Load as the autoscaler sees it",
+            "% of its target",
+            [
+                Series(
+                    name,
+                    [
+                        (
+                            row["time"],
+                            row["hpa_load_percent"] if row["hpa_load_metric"] == name else None,
+                        )
+                        for row in rows
+                    ],
+                    colour,
+                    "step",
+                    width=2.4,
+                )
+                for name, colour in zip(names, (BLUE, GREEN, ORANGE, PURPLE))
+            ]
+            + [Series("target", [(r["time"], 100) for r in (rows[0], rows[-1])], RED, dash="7 4")],
+            note="of several metrics the one that asks for the most pods",
+        )
+    ]
 
 
 def own_cpu_points(run):
@@ -472,6 +520,15 @@ def mean_wait(run, store):
 # --- the charts of two runs
 
 
+def load_percent(row):
+    """Of a row of services.csv; older recordings know CPU alone."""
+    if "hpa_load_percent" in row:
+        return row["hpa_load_percent"]
+    if row["hpa_cpu_percent"] is None:
+        return None
+    return 100 * row["hpa_cpu_percent"] / row["hpa_target_percent"]
+
+
 def charts_of_two(a, b):
     begin, end = time_axis(a, b)
     both = [("A", a, BLUE), ("B", b, ORANGE)]
@@ -501,21 +558,18 @@ def charts_of_two(a, b):
             + lines(lambda run: service_points(run, "ready"), "step", "ready", width=2.2),
         ),
         Panel(
-            "CPU as the autoscaler sees it",
-            "% of the request",
-            lines(lambda run: service_points(run, "hpa_cpu_percent"), "step")
-            + [
+            "Load as the autoscaler sees it",
+            "% of its target",
+            [
                 Series(
-                    f"{name} target {run.manifest['hpa']['cpu_target']} %",
-                    [
-                        (begin, run.manifest["hpa"]["cpu_target"]),
-                        (end, run.manifest["hpa"]["cpu_target"]),
-                    ],
+                    f"{name}: {target(run)}",
+                    [(row["time"], load_percent(row)) for row in measures.replicas(run)],
                     colour,
-                    dash="7 4",
+                    "step",
                 )
                 for name, run, colour in both
-            ],
+            ]
+            + [Series("target", [(begin, 100), (end, 100)], RED, dash="7 4")],
         ),
         Panel(
             "Latency p95",

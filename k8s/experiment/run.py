@@ -16,7 +16,7 @@ from reporting.page import shown
 from . import cluster, profiles, recording, report
 from .cluster import ROOT, ClusterError
 from .recording import SERVICES
-from .sampler import Sampler, cpu_metric, parse_quantity
+from .sampler import KEDA_PREFIX, Sampler, metric_loads, metric_values, parse_quantity
 
 LOAD_RELEASE = "load-ramp"  # the release of ./dev cluster-load ramp
 QUIET_S = 5  # all must have been calm for so long
@@ -42,12 +42,12 @@ def conduct(options, folder, command):
     with contextlib.ExitStack() as tidy:
         tidy.callback(remove_if_empty, folder)
         api = tidy.enter_context(cluster.Api())
-        tidy.callback(restore, release, revision, settings, step)
-        if settings:
-            step(f"setting {' '.join(settings)}")
-            release.change(settings)
+        tidy.callback(restore, release, revision, settings or options.values, step)
+        if settings or options.values:
+            step(f"setting {' '.join([*map(str, options.values), *settings])}")
+            release.change(settings, options.values)
         hpa = autoscaling(release, options.service)
-        step(f"waiting for calm: {hpa['min']} replica(s), CPU below {hpa['cpu_target']} %")
+        step(f"waiting for calm: {hpa['min']} replica(s), each metric below its target")
         release.scale(options.service, hpa["min"])
         wait_for_calm(api, release, options.service, hpa, options.calm)
         manifest = {
@@ -108,7 +108,7 @@ def chart_settings(options):
     return settings + options.set
 
 
-def restore(release, revision, settings, step):
+def restore(release, revision, is_changed, step):
     """Nothing interrupts this: a second Ctrl-C would leave the experiment's settings in the
     release."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -116,7 +116,7 @@ def restore(release, revision, settings, step):
     cluster.run(
         "helm", "uninstall", LOAD_RELEASE, "--namespace", release.namespace, "--ignore-not-found"
     )
-    if settings:
+    if is_changed:
         step(f"restoring the release's values (revision {revision})")
         release.restore(revision)
 
@@ -126,18 +126,18 @@ def autoscaling(release, service):
     key = SERVICES[service]
     values = release.values()[key]
     mode = values["autoscaling"]["mode"]
-    if mode != "hpa":
+    if mode == "none":
         raise ClusterError(
-            f"{key}.autoscaling.mode is {mode}, the experiment needs hpa: --set"
+            f"{key}.autoscaling.mode is none, the experiment needs hpa or keda: --set"
             f" {key}.autoscaling.mode=hpa"
         )
     a, resources = values["autoscaling"], values["resources"]
-    if not a["targetCPUUtilization"]:
-        raise ClusterError(f"{key}.autoscaling.targetCPUUtilization is 0: --cpu-target sets it")
     return {
+        "mode": mode,
+        "name": f"{KEDA_PREFIX if mode == 'keda' else ''}{release.fullname}-{service}",
         "min": a["minReplicas"],
         "max": a["maxReplicas"],
-        "cpu_target": a["targetCPUUtilization"],
+        "cpu_target": a["targetCPUUtilization"],  # 0: CPU counts for nothing
         "behavior": a["behavior"],
         "cpu_request": cpu_of(resources, "requests"),
         "cpu_limit": cpu_of(resources, "limits"),
@@ -174,20 +174,23 @@ def restlessness(api, release, service, hpa):
     )
     deployment = api.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", timeout=10)
     autoscaler = api.json(
-        f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}", timeout=10
+        f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{hpa['name']}",
+        timeout=10,
     )
     pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)[
         "items"
     ]
-    current = cpu_metric(autoscaler["status"].get("currentMetrics"), "current")
+    targets = metric_values(autoscaler["spec"].get("metrics"), "target")
+    loads = metric_loads(autoscaler)
     if deployment["spec"]["replicas"] != hpa["min"]:
         return f"{deployment['spec']['replicas']} replicas are wanted"
     if deployment["status"].get("readyReplicas", 0) != hpa["min"] or len(pods) != hpa["min"]:
         return f"{deployment['status'].get('readyReplicas', 0)} of {len(pods)} pods are ready"
-    if current is None:
-        return "the autoscaler sees no CPU (is metrics-server there?)"
-    if current >= hpa["cpu_target"]:
-        return f"CPU is at {current} %"
+    for name in targets:
+        if name not in loads:
+            return f"the autoscaler does not see {name} (docs/experiments.md tells from where)"
+        if loads[name] >= 100:
+            return f"{name} is at {loads[name]:.0f} % of its target"
     return ""
 
 
@@ -290,11 +293,11 @@ def show_until(done, service, sampler, step):
         if time.monotonic() - shown >= PROGRESS_S and sampler.latest.get(service):
             shown = time.monotonic()
             row = sampler.latest[service]
-            cpu = row.get("hpa_cpu_percent")
+            load = row.get("hpa_load_percent")
+            seen = "?" if load is None else f"{row['hpa_load_metric']} at {load:.0f}"
             step(
-                f"replicas {row['ready']} ready of {row['desired']} wanted   CPU"
-                f" {'?' if cpu is None else cpu} % (target {row.get('hpa_target_percent')} %)  "
-                f" served {row['rps']:.0f}/s"
+                f"replicas {row['ready']} ready of {row['desired']} wanted   {seen} % of its"
+                f" target   served {row['rps']:.0f}/s"
             )
         time.sleep(0.5)
 
@@ -304,16 +307,17 @@ def autoscaler_events(api, release, begin):
     found = []
     for event in api.json(f"/api/v1/namespaces/{release.namespace}/events", timeout=10)["items"]:
         about = event["involvedObject"]
+        scaled = about["name"].removeprefix(KEDA_PREFIX)
         at = event.get("lastTimestamp") or event.get("eventTime")
         if (
             about["kind"] != "HorizontalPodAutoscaler"
-            or not about["name"].startswith(release.fullname)
+            or not scaled.startswith(release.fullname)
             or not at
         ):
             continue
         moment = datetime.datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
         if moment >= begin - 1:
-            service = about["name"].removeprefix(f"{release.fullname}-")
+            service = scaled.removeprefix(f"{release.fullname}-")
             found.append(
                 {
                     "time": moment,

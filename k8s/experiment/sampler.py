@@ -15,6 +15,7 @@ import time
 from reporting.counters import series
 
 OPS_PORT = 9090
+KEDA_PREFIX = "keda-hpa-"  # of the HPA that KEDA makes of a ScaledObject
 SERVICES = ("read-svc", "write-svc")
 SERVICE_COLUMNS = [
     "time",
@@ -27,6 +28,8 @@ SERVICE_COLUMNS = [
     "hpa_max",
     "hpa_cpu_percent",
     "hpa_target_percent",
+    "hpa_load_percent",
+    "hpa_load_metric",
 ]
 # Counters of a pod: column -> metric and the labels that must be there; matching series are summed.
 COUNTERS = {
@@ -196,9 +199,8 @@ class Sampler:
     def _write(self, now, found, pods):
         for service in SERVICES:
             name = f"{self._release.fullname}-{service}"
-            row = service_row(
-                now, service, named(found["deployments"], name), named(found["hpas"], name)
-            )
+            hpa = named(found["hpas"], name) or named(found["hpas"], KEDA_PREFIX + name)
+            row = service_row(now, service, named(found["deployments"], name), hpa)
             if row:
                 self._services.writerow(row)
                 self.latest[service] = {
@@ -248,7 +250,32 @@ def service_row(now, service, deployment, hpa):
             "hpa_cpu_percent": cpu_metric(status.get("currentMetrics"), "current"),
             "hpa_target_percent": cpu_metric(spec.get("metrics"), "target"),
         }
+        loads = metric_loads(hpa)
+        if loads:
+            metric = max(loads, key=loads.get)
+            row |= {"hpa_load_percent": round(loads[metric], 1), "hpa_load_metric": metric}
     return row
+
+
+def metric_loads(hpa):
+    """What the autoscaler sees, in percent of its target, by the metric's name; those that it does
+    not see yet are missing."""
+    targets = metric_values(hpa["spec"].get("metrics"), "target")
+    seen = metric_values(hpa["status"].get("currentMetrics"), "current")
+    return {name: 100 * seen[name] / target for name, target in targets.items() if name in seen}
+
+
+def metric_values(metrics, part):
+    """The mean of a pod by the metric's name."""
+    found = {}
+    for metric in metrics or []:
+        source = next((value for value in metric.values() if isinstance(value, dict)), {})
+        name = source.get("name") or source.get("metric", {}).get("name")
+        value = source.get(part) or {}
+        number = value.get("averageUtilization", value.get("averageValue"))
+        if name and number is not None:
+            found[name] = parse_quantity(str(number))
+    return found
 
 
 def cpu_metric(metrics, part):

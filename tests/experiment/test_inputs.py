@@ -221,7 +221,7 @@ def test_a_run_that_was_refused_leaves_no_folder(tmp_path, monkeypatch):
         def revision(self):
             return 1
 
-        def change(self, settings):
+        def change(self, settings, files):
             raise cluster.ClusterError("values don't meet the specifications")
 
         def restore(self, revision):
@@ -236,3 +236,27 @@ def test_a_run_that_was_refused_leaves_no_folder(tmp_path, monkeypatch):
     with pytest.raises(cluster.ClusterError):
         run.conduct(options, folder, "command")
     assert not folder.exists()
+
+
+def test_the_metric_that_asks_for_the_most_pods():
+    """As in the status of an HPA that KEDA made; the second metric is not seen yet."""
+    rates, threads = {"metric": {"name": "s0-prometheus"}}, {"metric": {"name": "s1-prometheus"}}
+    cpu = {"name": "cpu", "container": "read-svc"}
+    spec = [
+        {"type": "External", "external": {**rates, "target": {"averageValue": "20"}}},
+        {"type": "External", "external": {**threads, "target": {"averageValue": "70"}}},
+        {"type": "ContainerResource",
+         "containerResource": {**cpu, "target": {"averageUtilization": 70}}},
+    ]  # fmt: skip
+    seen = [
+        {"type": "External", "external": {**rates, "current": {"averageValue": "36500m"}}},
+        {"type": "ContainerResource",
+         "containerResource": {**cpu, "current": {"averageUtilization": 35}}},
+    ]  # fmt: skip
+    hpa = {"spec": {"maxReplicas": 6, "metrics": spec}, "status": {"currentMetrics": seen}}
+    assert sampler.metric_loads(hpa) == {"s0-prometheus": 182.5, "cpu": 50}
+    row = sampler.service_row(1.0, "read-svc", {"spec": {"replicas": 1}, "status": {}}, hpa)
+    assert (row["hpa_load_percent"], row["hpa_load_metric"]) == (182.5, "s0-prometheus")
+    assert set(row) <= set(sampler.SERVICE_COLUMNS)
+    unseen = {"spec": hpa["spec"], "status": {"currentMetrics": None}}
+    assert sampler.metric_loads(unseen) == {}
