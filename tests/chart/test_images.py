@@ -12,6 +12,7 @@ FILES = {
     "CMakeLists.txt",
     "CMakePresets.json",
     "common",
+    "docs/openapi.yaml",
     "read-svc",
     "write-svc",
     "sql",
