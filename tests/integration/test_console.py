@@ -271,18 +271,25 @@ def page(chromium, stack):
     chromium.get("about:blank")
 
 
+def number_of_last_page(stack, id):
+    """When each reader shows the product there, because an answer may come from any of them."""
+
+    def number():
+        found = set()
+        for reader in stack.reads:
+            last = reader.get(f"/api/products?limit={ROWS}").json()["meta"]["totalPages"]
+            shown = reader.get(f"/api/products?limit={ROWS}&page={last}").json()["data"]
+            found.add(last if id in [product["id"] for product in shown] else None)
+        return found.pop() if len(found) == 1 else None
+
+    return eventually(number, "each reader's last page shows the product")
+
+
 @pytest.fixture
 def own_product(stack, database):
     """A new product, and the number of the page that shows it: the last."""
     id = database.create_product(stock=20)
-
-    def last_page():
-        body = stack.edge.get(f"/api/products?limit={ROWS}").json()
-        last = body["meta"]["totalPages"]
-        shown = stack.edge.get(f"/api/products?limit={ROWS}&page={last}").json()["data"]
-        return last if id in [product["id"] for product in shown] else None
-
-    return id, eventually(last_page, "the product is in the catalogue")
+    return id, number_of_last_page(stack, id)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -333,7 +340,10 @@ def test_the_keyboard_keeps_its_place(page, own_product):
     id, number = own_product
     page.open(1280, number)
     page.wait_for_numbers(id, 20, 0, 1)
-    focused = "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+    focused = (
+        "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+        " || document.activeElement.getAttribute('href') || ''"
+    )
     seen = []
     while "Sell 1" not in page.run(focused) or page.run(
         "document.activeElement.closest('tr').dataset.id"
@@ -341,11 +351,30 @@ def test_the_keyboard_keeps_its_place(page, own_product):
         page.chromium.switch_to.active_element.send_keys("\ue004")  # Tab
         seen.append(page.run(focused))
         assert len(seen) < 60, seen
-    assert seen[:3] == ["kind", "rate", "pause"]
+    assert seen[:4] == ["/docs", "kind", "rate", "pause"]
     for sold in range(1, 4):
         page.chromium.switch_to.active_element.send_keys("\ue007")  # Enter
         page.wait_for_numbers(id, 20 - sold, 0, 1 + sold)
     assert "Sell 1" in page.run(focused)
+
+
+def test_the_focus_stays_when_products_come_and_go(page, stack, database):
+    id = database.create_product(stock=20)
+    count = "SELECT count(*) AS count FROM products WHERE deleted_at IS NULL"
+    while database.row(count)["count"] % ROWS != 1:  # the others find room on its page
+        id = database.create_product(stock=20)
+    page.open(1280, number_of_last_page(stack, id))
+    page.wait_for_numbers(id, 20, 0, 1)
+    page.run(f"document.querySelector(`[data-id='{id}'] button`).focus()")
+    focused = "document.activeElement.closest('tr')?.dataset.id"
+    rows = "[...document.querySelectorAll('#products tbody tr')].map((row) => Number(row.dataset.id))"
+    others = [database.create_product() for _ in range(3)]
+    eventually(lambda: page.run(rows) == [id, *others], "they have come")
+    assert page.run(focused) == str(id)
+    for other in others:
+        database.rows("SELECT delete_product(%s)", other)
+    eventually(lambda: page.run(rows) == [id], "they are gone")
+    assert page.run(focused) == str(id)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
