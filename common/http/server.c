@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #define LIBRARY_HEAD_BYTES                                                                         \
@@ -818,9 +817,8 @@ static bool refuse_by_route(struct http_server *server, const struct mg_request_
 }
 
 /* The library could not read a request: too long, malformed, or not in time. It calls all three
- * malformed. They are told apart by the time that has passed, and by bytes that it had no room
- * for: some are unread, and as many as it has room for have come. (A request that came behind a
- * malformed one may be unread, too.) */
+ * malformed. They are told apart by the time that has passed, and by the bytes that have come: as
+ * many as it has room for. (A malformed one with as many behind it is called too long.) */
 static void answer_unreadable(struct http_server *server, struct mg_connection *connection,
                               const struct http_request *request, int status,
                               struct http_response *response)
@@ -829,17 +827,17 @@ static void answer_unreadable(struct http_server *server, struct mg_connection *
     const struct mg_request_info *info = mg_get_request_info(connection);
     int64_t limit_ms =
         data->was_used ? server->options.keep_alive_timeout_ms : server->options.read_timeout_ms;
-    int unread = 0;
+    uint64_t untaken;
 
+    (void)socket_of(server, connection); /* it is looked for, if it was not yet */
+    untaken = parked_untaken(&data->parked);
     if (status == 505 || (info->http_version != NULL && !is_version_known(info->http_version))) {
         http_problem(request, response, HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1 or HTTP/1.0",
                      NULL);
     } else if (clock_mono_us() - data->parked.idle_since_us >= limit_ms * CLOCK_US_PER_MS) {
         http_problem(request, response, HTTP_REQUEST_TIMEOUT,
                      "the head of the request did not arrive whole in time", NULL);
-    } else if (status == 413 ||
-               (ioctl(socket_of(server, connection), FIONREAD, &unread) == 0 && unread > 0 &&
-                parked_untaken(&data->parked) >= LIBRARY_HEAD_BYTES)) {
+    } else if (status == 413 || (untaken >= LIBRARY_HEAD_BYTES && untaken != UINT64_MAX)) {
         refuse_head(request, response, HEAD_TOO_LARGE);
     } else {
         http_bad_field(request, response, "request",

@@ -783,6 +783,15 @@ def test_headers_too_large(reader, size, where):
     assert_problem(reply, reply.status)
 
 
+def test_a_head_that_just_fills_the_room_for_it(reader):
+    """The client may pause when the library has read all that it has room for."""
+    with RawConnection(reader.base_url) as connection:
+        line = b"GET /api/products HTTP/1.1\r\nX-Big: "
+        connection.send(line + b"a" * (65536 - len(line)))
+        reply = connection.read_reply()
+        assert_refused(reply, (431,))
+
+
 def test_what_comes_behind_garbage_does_not_make_it_large(reader):
     """It may come between the library's reading and the search for the fault."""
     for _ in range(1000):
