@@ -16,6 +16,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from lib import bench_read, bench_seeds, bench_write
 
+pytestmark = pytest.mark.once
+
 of_a_fast_build = pytest.mark.skipif(
     PRESET != "release", reason="figures of a build that is slowed down say nothing"
 )
@@ -33,7 +35,6 @@ def figures(rate):
     return bench_write.Figures(rate, 1.0, 2.0, 100, 8.0)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
 def test_commits_that_may_be_lost(name):
     assert bench_write.why_not_durable(DURABLE) is None
@@ -41,7 +42,6 @@ def test_commits_that_may_be_lost(name):
     assert bench_write.why_not_durable(DURABLE | {name: "off"}) == f"{name} is off"
 
 
-@pytest.mark.quick
 def test_percentiles_are_times_that_were_measured():
     lines = [f"0 {n} {n * 1000} 0 1764000000 1" for n in range(100, 0, -1)]
     times_ms = bench_write.pgbench_times_ms(lines)
@@ -50,7 +50,6 @@ def test_percentiles_are_times_that_were_measured():
     assert bench_write.percentile([7.0], 0.99) == bench_write.percentile([7.0], 0.5) == 7
 
 
-@pytest.mark.quick
 def test_figures_of_wrk():
     assert bench_write.wrk_figures("Running\nfigures 500 2000000 1500 9000 0\n") == (250, 1.5, 9)
     for bad in ("figures 500 2000000 1500 9000 1\n", "figures 0 2000000 0 0 0\n", "Running\n"):
@@ -58,7 +57,6 @@ def test_figures_of_wrk():
             bench_write.wrk_figures(bad)
 
 
-@pytest.mark.quick
 def test_a_histogram_is_summed_over_its_series():
     text = 'f_sum{a="1"} 5\nf_sum{a="2"} 7\nf_count{a="1"} 2\nf_count{a="2"} 1\nff_sum 9\n'
     assert bench_write.sum_and_count(text, "f") == (12, 3)
@@ -66,7 +64,6 @@ def test_a_histogram_is_summed_over_its_series():
         bench_write.sum_and_count(text, "g")
 
 
-@pytest.mark.quick
 def test_the_summary_compares_the_best_client_counts():
     found = {
         ("hot", 1): (figures(100), figures(80)),
@@ -102,7 +99,6 @@ def test_a_run(stack, database):
     assert after["stock"] == before["stock"] and after["version"] > before["version"]
 
 
-@pytest.mark.quick
 def test_a_row_of_reads():
     peer, own = (bench_read.Figures(rate, rate / 1000, rate / 100) for rate in (1000, 2500))
     assert bench_read.table_row("stock", "nginx", peer, own) == (
@@ -146,7 +142,6 @@ def node_service(folder, package, lock=True):
 EXPRESS = {"dependencies": {"express": "^4"}, "scripts": {"start": "node app.js"}}
 
 
-@pytest.mark.quick
 def test_sources_that_can_be_started(tmp_path):
     path = node_service(tmp_path, json.dumps(EXPRESS))
     source = bench_seeds.read_source("api", path)
@@ -159,7 +154,6 @@ def test_sources_that_can_be_started(tmp_path):
     assert (source.script, source.is_built) == ("start:prod", True)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "kind, package, lock, reason",
     [
@@ -177,13 +171,11 @@ def test_sources_that_are_refused(tmp_path, kind, package, lock, reason):
         bench_seeds.read_source(kind, path)
 
 
-@pytest.mark.quick
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(SystemExit, match="holds no Node service: .*: No such file or directory"):
         bench_seeds.read_source("api", str(tmp_path / "nothere"))
 
 
-@pytest.mark.quick
 def test_a_service_is_given_only_its_own_stores():
     env = bench_seeds.environment("postgresql://bench_api:p@127.0.0.1:5/bench_api", 6, 7)
     assert (env["PG_HOST"], env["PGPORT"], env["DB_USER"]) == ("127.0.0.1", "5", "bench_api")

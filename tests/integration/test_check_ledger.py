@@ -12,6 +12,8 @@ from support.database import Database
 from support.stack import ROOT
 from support.timing import scaled
 
+pytestmark = pytest.mark.once
+
 # Commands of each kind, in one batch: (kind, subject, [(product, amount)...]). Products 1, 2 and 3
 # are there; orders and reservations get the numbers from 1 on.
 HISTORY = [

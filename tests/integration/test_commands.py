@@ -10,6 +10,8 @@ import pytest
 
 from support.stack import ROOT
 
+pytestmark = pytest.mark.once
+
 WRONG = [
     "bench --seconds 0",
     "bench --bogus",
@@ -79,7 +81,6 @@ def run(words, **env):
     )
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("words", WRONG)
 def test_wrong_arguments(stack, words):
     before = stack.read_env()
@@ -89,7 +90,6 @@ def test_wrong_arguments(stack, words):
     assert stack.read_env() == before
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("command", ["restart", "start"])
 @pytest.mark.parametrize(
     "name, setting",
@@ -107,13 +107,11 @@ def test_a_wrong_setting_stops_nothing(stack, command, name, setting):
     assert stack.read_env() == before
 
 
-@pytest.mark.quick
 def test_unknown_command():
     result = run("bogus")
     assert result.returncode == 2 and "no command 'bogus'; there are: " in result.stderr
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("command", ["bench", "k6", "load", "logs", "psql", "redis", "test"])
 def test_help_needs_no_stack_and_builds_nothing(tmp_path, command):
     result = run(f"{command} --help", FASTSTOCK_RUN_DIR=str(tmp_path))
@@ -121,14 +119,12 @@ def test_help_needs_no_stack_and_builds_nothing(tmp_path, command):
     assert f"./dev {command}" in result.stdout and "building" not in result.stderr
 
 
-@pytest.mark.quick
 def test_logs_say_that_they_show_a_sample(stack):
     result = run("logs read-1")
     assert result.returncode == 0 and "1 of 100 requests" in result.stderr
     assert "FASTSTOCK_LOG_SAMPLE=1 ./dev restart read-1" in run("logs --help").stdout
 
 
-@pytest.mark.quick
 def test_no_cluster_is_said_in_one_line(tmp_path):
     kubectl = tmp_path / "kubectl"
     kubectl.write_text("#!/bin/sh\nfor line in 1 2 3 4 5 6; do echo refused >&2; done\nexit 1\n")
@@ -139,7 +135,6 @@ def test_no_cluster_is_said_in_one_line(tmp_path):
     )
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("base", ["x", "80", "65001", "18000x"])
 def test_wrong_port_base(base):
     result = run("status", FASTSTOCK_PORT_BASE=base)
@@ -160,7 +155,6 @@ def test_data_are_deleted_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "mine"]
 
 
-@pytest.mark.quick
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can try what root must not do")
 @pytest.mark.parametrize("words", ["up", "start redis"])
 def test_stack_of_another_user(tmp_path, words):
@@ -205,7 +199,6 @@ def test_postgres_started_is_reached(stack, database):
     stack.wait_until_whole()
 
 
-@pytest.mark.quick
 def test_a_port_of_an_outgoing_connection_is_told():
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_connection(server.getsockname()) as connection:

@@ -10,6 +10,8 @@ import pytest
 
 from support.stack import ROOT
 
+pytestmark = pytest.mark.once
+
 SERVICES = {"read-1", "read-2", "write-1", "write-2"}
 STORES = {"postgres", "pgbouncer", "redis", "nginx"}
 

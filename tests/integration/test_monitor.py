@@ -19,6 +19,8 @@ from support.timing import eventually
 sys.path.append(str(ROOT / "scripts/lib"))
 import monitoring
 
+pytestmark = pytest.mark.once
+
 # Queries that can have no data here, by a part of each, and why
 WITHOUT_DATA = {
     "kube_horizontalpodautoscaler": "of kube-state-metrics, which only a cluster has",
