@@ -105,7 +105,7 @@ static const char *not_found_detail(enum write_kind kind)
         return "no such order";
     case WRITE_ORDER:
     case WRITE_RESERVE:
-        return "no such product: those of \"items\" without \"stock\"";
+        return "a product does not exist: \"items\" has it without \"stock\"";
     case WRITE_CHANGE:
     case WRITE_CHANGES_EACH:
     case WRITE_CHANGES_ALL:
