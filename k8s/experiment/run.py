@@ -173,13 +173,17 @@ def restlessness(api, release, service, hpa):
         f"app.kubernetes.io/instance%3D{release.name},app.kubernetes.io/component%3D{service}"
     )
     deployment = api.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", timeout=10)
-    autoscaler = api.json(
-        f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{hpa['name']}",
+    autoscalers = api.json(
+        f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+        f"?fieldSelector=metadata.name%3D{hpa['name']}",
         timeout=10,
-    )
+    )["items"]
     pods = api.json(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}", timeout=10)[
         "items"
     ]
+    if not autoscalers:  # KEDA makes its own within seconds
+        return f"there is no HPA {hpa['name']}"
+    (autoscaler,) = autoscalers
     targets = metric_values(autoscaler["spec"].get("metrics"), "target")
     loads = metric_loads(autoscaler)
     if deployment["spec"]["replicas"] != hpa["min"]:
