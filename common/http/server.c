@@ -60,6 +60,7 @@ struct http_server {
     struct http_server_options options;
     struct mg_context *library;
     atomic_int in_flight;
+    atomic_int handled;     /* of these, those that are not refused for want of a thread */
     atomic_int connections; /* as many as are in the list */
     pthread_mutex_t lock;   /* guards the list */
     struct connection *open;
@@ -326,13 +327,13 @@ static size_t read_some(struct http_server *server, struct mg_connection *connec
     return got <= 0 ? 0 : (size_t)got;
 }
 
-/* How many connections there are beyond those that leave threads in reserve. */
-static int64_t too_many(struct http_server *server)
+/* How many requests are handled at once at most, so that threads are left to refuse others. */
+static int64_t handled_max(const struct http_server *server)
 {
     int64_t threads = server->options.threads;
     int64_t reserve = threads / RESERVE_DIVISOR > 0 ? threads / RESERVE_DIVISOR : 1;
 
-    return atomic_load_explicit(&server->connections, memory_order_relaxed) - (threads - reserve);
+    return threads - reserve;
 }
 
 static bool is_busy(struct http_server *server)
@@ -419,7 +420,7 @@ static int64_t make_room(void *arg)
 {
     struct http_server *server = arg;
 
-    if (too_many(server) + 1 > 0) {
+    if (atomic_load(&server->connections) >= handled_max(server)) {
         end_silent(server);
     }
     if (server->parking != NULL) {
@@ -526,12 +527,17 @@ static bool read_body(struct http_server *server, struct mg_connection *connecti
 
 /* Closing a socket that has unread bytes resets it, and the client might lose the answer: so some
  * are read first. */
-static void discard_body(struct http_server *server, struct mg_connection *connection)
+static void discard_body(struct http_server *server, struct mg_connection *connection,
+                         const struct http_request *request)
 {
     int64_t deadline_us = clock_after_ms(DISCARD_MS_MAX);
     char chunk[CHUNK_BYTES];
     size_t total = 0;
-    size_t got = sizeof(chunk);
+    /* without a body the library reads nothing, and the search for the socket is dear */
+    size_t got = http_header(request, HTTP_CONTENT_LENGTH) == NULL &&
+                         http_header(request, HTTP_TRANSFER_ENCODING) == NULL
+                     ? 0
+                     : sizeof(chunk);
 
     while (total < DISCARD_BYTES_MAX && got == sizeof(chunk)) {
         got = read_some(server, connection, chunk, sizeof(chunk), deadline_us);
@@ -645,23 +651,14 @@ static void answer_streamed(struct http_server *server, struct mg_connection *co
 
 /* --- one request, whole ----------------------------------------------------------------------- */
 
-/* Routes, reads the body and handles. Returns the route, or NULL when none was found or the request
- * was refused before it was looked for. */
-static const struct http_route *answer(struct http_server *server, struct mg_connection *connection,
+/* Routes, reads the body and handles. Returns the route, or NULL when none was found. */
+static const struct http_route *handle(struct http_server *server, struct mg_connection *connection,
                                        struct http_request *request, struct thread_buffers *buffers)
 {
     struct http_response *response = &buffers->response;
     const struct http_route *route;
     size_t len = 0;
 
-    buffers->trace = http_trace_begin(server->options.traces, request);
-    if (server->options.is_public && too_many(server) > 0) {
-        metric_add(server->shed, 1);
-        http_problem(request, response, HTTP_OVERLOADED,
-                     "all connections of this instance are taken", NULL);
-        response->close = true;
-        return NULL;
-    }
     /* The body is read also when there is no route: the next request stands behind it. */
     route =
         http_find_route(server->options.routes, server->options.known_routes, request, response);
@@ -673,6 +670,26 @@ static const struct http_route *answer(struct http_server *server, struct mg_con
         request->deadline_us = clock_after_ms(server->options.request_timeout_ms);
         route->handle(request, response, server->options.context);
     }
+    return route;
+}
+
+/* Handles a request unless as many are handled already as there are threads, but for those that
+ * tell it. Returns the route, or NULL when none was found or looked for. */
+static const struct http_route *answer(struct http_server *server, struct mg_connection *connection,
+                                       struct http_request *request, struct thread_buffers *buffers)
+{
+    const struct http_route *route = NULL;
+
+    buffers->trace = http_trace_begin(server->options.traces, request);
+    if (atomic_fetch_add(&server->handled, 1) < handled_max(server) || !server->options.is_public) {
+        route = handle(server, connection, request, buffers);
+    } else {
+        metric_add(server->shed, 1);
+        http_problem(request, &buffers->response, HTTP_OVERLOADED,
+                     "all threads of this instance are at work", NULL);
+        buffers->response.close = true;
+    }
+    atomic_fetch_sub(&server->handled, 1);
     return route;
 }
 
@@ -765,7 +782,7 @@ static int on_request(struct mg_connection *connection)
     if (response->close) {
         if (response->status >= 400 ||
             (request->stream != NULL && request->stream->end != HTTP_STREAM_WHOLE)) {
-            discard_body(server, connection);
+            discard_body(server, connection, request);
         }
         mg_disable_connection_keep_alive(connection);
     }
