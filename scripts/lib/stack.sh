@@ -290,6 +290,7 @@ start() { # NAME: unless it runs already as it should
       return 0
     fi
     check_settings "$name"
+    check_ports_free "$name" # it runs on, when it could not start again
     stop "$name"
   fi
   kill_process "$name" # what a crash may have left of it
@@ -301,13 +302,14 @@ start() { # NAME: unless it runs already as it should
   step "$name started on port $(port_of "$name")"
 }
 
-check_ports_free() { # NAME
-  local setting port listener
+check_ports_free() { # NAME: but for those that it has itself
+  local setting port listener own
+  own=$(pid_of "$1") || own=none
   for setting in $(port_settings_of "$1"); do
     port=${!setting}
     listener=$(ss -Hltnp "sport = :$port") ||
       die "cannot ask for the listener of port $port: ss failed"
-    [[ -z $listener ]] ||
+    [[ -z $listener || $listener == *"pid=$own,"* ]] ||
       die "port $port ($setting), wanted by $1, is taken by $(listener_name "$listener");" \
         "stop that, or choose other ports with $setting or FASTSTOCK_PORT_BASE"
   done

@@ -113,8 +113,9 @@ def test_the_page_draws_the_panels_of_the_dashboard(prometheus):
     assert "@STYLE@" not in page and "<no value>" not in page
 
 
-def test_a_taken_port_is_named(stack):
-    stack.dev("monitor", "down")
+@pytest.mark.parametrize("before", ["down", "up"])
+def test_a_taken_port_is_named_and_ends_nothing(stack, before):
+    stack.dev("monitor", before)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = subprocess.run(
             ["env", f"FASTSTOCK_PORT_PROMETHEUS={taken.getsockname()[1]}", ROOT / "dev"]
@@ -124,6 +125,7 @@ def test_a_taken_port_is_named(stack):
         )
     assert result.returncode == 1
     assert "(FASTSTOCK_PORT_PROMETHEUS), wanted by prometheus, is taken by" in result.stderr
+    assert ("prometheus" in stack.dev("status")) == (before == "up")
 
 
 def test_status_and_the_end(stack):
