@@ -34,6 +34,12 @@ def declared():
     return names
 
 
+def source(path):
+    if not (ROOT / path).exists():
+        pytest.skip("the services' sources are not here")
+    return (ROOT / path).read_text()
+
+
 def asked(expression):
     """Names of metrics in a PromQL expression: identifiers that no parenthesis follows and that are
     outside of braces."""
@@ -285,6 +291,15 @@ def test_autoscalers_ask_for_metrics_of_this_release():
     assert {"http_requests_total", "http_connections"} <= set().union(*map(asked, queries))
     services = set(re.findall(r'namespace="stock",\s*service="([^"]+)"', " ".join(queries)))
     assert services == {"fs-faststock-read-svc-ops", "fs-faststock-write-svc-ops"}
+
+
+def test_the_adapter_has_the_metrics_of_a_service_without_requests():
+    """An HPA of which a metric is missing does not scale down. Counters of requests are there from
+    the first request on, gauges from the start."""
+    gauges = re.findall(r'METRIC_GAUGE\(\s*"([a-z_]+)"', source("common/http/server.c"))
+    for rule in adapter_rules():
+        series = re.search('"([a-z_]+)"', rule["seriesQuery"])[1]
+        assert series in gauges and "<<.Series>>" in rule["metricsQuery"]
 
 
 def test_the_hpa_asks_for_the_metrics_that_the_adapter_has():
