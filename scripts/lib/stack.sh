@@ -290,13 +290,14 @@ start() { # NAME: unless it runs already as it should
       return 0
     fi
     check_settings "$name"
-    check_ports_free "$name" # it runs on, when it could not start again
-    stop "$name"
+  else
+    kill_process "$name" # what a crash may have left of it
   fi
-  kill_process "$name" # what a crash may have left of it
+  # before it is stopped, so that it runs on when it could not start again
   is_service "$name" && [[ ! -x $(binary_of "$name") ]] &&
     die "$(binary_of "$name") is missing: ./dev build"
   check_ports_free "$name"
+  ! is_running "$name" || stop "$name"
   [[ $name != postgres ]] || prepare_database
   start_process "$name" "$fingerprint" "${command[@]}"
   step "$name started on port $(port_of "$name")"
