@@ -19,3 +19,10 @@ stock() { api read-svc /api/products/1/stock | sed 's/.*"stock":\([0-9]*\).*/\1/
 sell() {
   api write-svc /api/products/1/update-stock --json '{"delta": -1}' >/dev/null
 }
+is_stock() { (($(stock) == $1)); } # NUMBER
+expect_sale() { # sells one piece and sees it sold
+  local before
+  before=$(stock)
+  sell
+  wait_until 10 is_stock $((before - 1)) || die "a read does not see the write"
+}

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Programs from Go modules, for the builds of this folder. Sourced after base.sh; `OUT` is where
-# source/ and programs/ are made.
+# Programs from Go modules and images of them, for the builds of this folder. Sourced after base.sh;
+# `OUT` is where source/ and programs/ are made, `IMAGE` the image.
 
 # Its sources in $OUT/source, because the module's own folder cannot be written to.
 fetch_module() { # MODULE VERSION
@@ -19,4 +19,9 @@ build_program() { # NAME PACKAGE: of the module; unless it is there
   step "building $1"
   (cd "$OUT/source" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' \
     -o "$OUT/programs/$1" "$2")
+}
+
+build_image() { # COMMAND...: from programs/, by the Dockerfile beside the script that runs
+  step "building ${IMAGE:?}"
+  "$@" --tag "$IMAGE" --file "$(dirname "$0")/Dockerfile" "${OUT:?}/programs" >/dev/null
 }
