@@ -20,24 +20,18 @@ ELSEWHERE = {"up", "kube_horizontalpodautoscaler_status_desired_replicas"}
 SUFFIXES = r"(_bucket|_sum|_count)?$"
 
 
+def sources():
+    """The text of the services' sources."""
+    files = [f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).rglob("*.c")]
+    if not files:
+        pytest.skip("the services' sources are not here")
+    return "\n".join(file.read_text() for file in files)
+
+
 def declared():
-    sources = [
-        f for part in ("common", "read-svc", "write-svc") for f in (ROOT / part).rglob("*.c")
-    ]
-    names = {
-        name
-        for file in sources
-        for name in re.findall(r'"((?:http|faststock|process)_[a-z0-9_]+)"', file.read_text())
-    }
-    if not names:
-        pytest.skip("the services' sources are not here")
+    names = set(re.findall(r'"((?:http|faststock|process)_[a-z0-9_]+)"', sources()))
+    assert names
     return names
-
-
-def source(path):
-    if not (ROOT / path).exists():
-        pytest.skip("the services' sources are not here")
-    return (ROOT / path).read_text()
 
 
 def asked(expression):
@@ -296,7 +290,7 @@ def test_autoscalers_ask_for_metrics_of_this_release():
 def test_the_adapter_has_the_metrics_of_a_service_without_requests():
     """An HPA of which a metric is missing does not scale down. Counters of requests are there from
     the first request on, gauges from the start."""
-    gauges = re.findall(r'METRIC_GAUGE\(\s*"([a-z_]+)"', source("common/http/server.c"))
+    gauges = re.findall(r'METRIC_GAUGE\(\s*"([a-z_]+)"', sources())
     for rule in adapter_rules():
         series = re.search('"([a-z_]+)"', rule["seriesQuery"])[1]
         assert series in gauges and "<<.Series>>" in rule["metricsQuery"]

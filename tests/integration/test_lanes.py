@@ -32,10 +32,14 @@ def write_service(stack, folder, url=None, **settings):
     )
 
 
+def another_connection(stack):
+    return contextlib.closing(Database(stack.env["DIRECT_URL"]))
+
+
 @contextlib.contextmanager
 def holding(stack, *ids):
     """Another transaction holds these products."""
-    with contextlib.closing(Database(stack.env["DIRECT_URL"])) as other:
+    with another_connection(stack) as other:
         other.rows("BEGIN")
         other.rows("SELECT FROM products WHERE id = ANY(%s) FOR UPDATE", list(ids))
         try:
@@ -117,14 +121,14 @@ BATCH_END = "SELECT outcome FROM write_batch_end(%s, %s) WHERE ord = 0"
 
 @pytest.fixture
 def other(stack):
-    with contextlib.closing(Database(stack.env["DIRECT_URL"])) as database:
+    with another_connection(stack) as database:
         yield database
 
 
 @pytest.fixture
 def watcher(stack):
     """A connection without a transaction, because in one pg_stat_activity stays as first seen."""
-    with contextlib.closing(Database(stack.env["DIRECT_URL"])) as database:
+    with another_connection(stack) as database:
         yield database
 
 
