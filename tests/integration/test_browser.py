@@ -309,6 +309,13 @@ def test_postgres_is_away(page, stack, own_product):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_leads_to_the_api(page, width):
+    page.open(width)
+    page.chromium.find_element("link text", "The API").click()  # which is seen, else it fails
+    eventually(lambda: page.text("h1") == "FastStock: the API", "its page")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_of_a_problem_in_a_browser(page, width):
     page.open(width, path="/problems/insufficient-stock")
     assert page.text("h2") == "Insufficient stock"
