@@ -11,6 +11,7 @@ from reporting.page import (
     labelled,
     number,
     shown,
+    signed,
     table,
     table_row,
     text,
@@ -109,17 +110,14 @@ def cores(value):
 def verdict(run, groups):
     found = measures.as_dict(groups)
     peak, least = found["replicas_peak"], run.manifest["hpa"]["min"]
-    way = (
-        f"{least:g} → {peak:g} replicas" if peak > least else f"never more than {least:g} replicas"
-    )
-    back = (
-        "and back"
-        if found["scale_down_lag_s"] is not None
-        else "and not back" if peak > least else ""
-    )
+    if peak > least:
+        back = "and back" if found["scale_down_lag_s"] is not None else "and not back"
+        way = f"{least:g} → {peak:g} replicas {back}"
+    else:
+        way = f"never more than {least:g} replica{'' if least == 1 else 's'}"
     bad = found["failed"] or found["wrong"] or found["dropped"]
     return (
-        f'<p class="verdict{" bad" if bad else ""}"><b>{way} {back}; {shown(found["failed"])} of'
+        f'<p class="verdict{" bad" if bad else ""}"><b>{way}; {shown(found["failed"])} of'
         f' {shown(found["requests"])} requests failed'
         f"</b>, {shown(found['dropped'])} arrivals dropped, {shown(found['out_of_slo_s'])} of"
         f" {profiles.length(run.stages)} seconds out of SLO.</p>"
@@ -610,13 +608,12 @@ def comparison_table(a, b):
         rows.append(heads([title], ["A", "B", "B − A"]))
         for x, y in zip(of_a, of_b):
             difference = y.value - x.value if x.value is not None and y.value is not None else None
-            sign = "+" if difference and difference > 0 else ""
             values = (shown(x.value, x.unit), shown(y.value, y.unit))
             rows.append(
                 table_row(
                     labelled(x.label, x.meaning if x.meaning == y.meaning else ""),
                     *(number(value) for value in values),
-                    number(sign + shown(difference, x.unit)),
+                    number(signed(difference, x.unit)),
                 )
             )
     return table(rows)

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import ROOT
 from experiment import recording, report
+from reporting import page as pages
 from reporting import plot
 
 COMMAND = ROOT / "scripts/experiment"
@@ -82,6 +83,12 @@ def test_all_charts_have_the_same_time_axis(make_recording):
     assert set(re.findall(r'data-begin="(.*?)" data-end="(.*?)"', source)) == {("-5", "180")}
 
 
+def test_replicas_that_stay_are_told(make_recording):
+    hpa = make_recording("scaled").manifest["hpa"]
+    _, text = page_of(report.write(make_recording(hpa={**hpa, "min": 4})))
+    assert "never more than 4 replicas; 0 of 13 100 requests failed" in text
+
+
 def test_a_comparison(make_recording, tmp_path):
     a, b = make_recording("one"), make_recording("two", failed_at=60, rate=300)
     source, text = page_of(report.write_comparison(a, b, tmp_path / "both.html"))
@@ -89,6 +96,13 @@ def test_a_comparison(make_recording, tmp_path):
     assert "<td>rate</td><td>200</td><td>300</td>" in source
     assert '<td class="n">0</td><td class="n">3</td><td class="n">+3</td>' in source
     assert source.count("<figure>") == 5
+
+
+def test_a_difference_that_is_too_small_to_be_seen_has_no_sign():
+    differences = {-0.3: "0 %", 0.3: "0 %", -0.6: "-1 %", 0.6: "+1 %", 0: "0 %", None: "–"}
+    for difference, expected in differences.items():
+        assert pages.signed(difference, "%") == expected
+    assert [pages.signed(d, "s") for d in (-0.001, 0.001, 0.01)] == ["0.00 s", "0.00 s", "+0.01 s"]
 
 
 def test_the_command_writes_both(make_recording, tmp_path):

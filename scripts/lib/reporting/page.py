@@ -3,6 +3,7 @@
 import html
 import json
 import pathlib
+import re
 import string
 
 PAGE = pathlib.Path(__file__).with_name("page.html")
@@ -28,7 +29,14 @@ def shown(value, unit=""):
         digits = 0
     else:
         digits = 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}".replace(",", " ") + (f" {unit}" if unit else "")
+    rounded = round(value, digits) + 0.0  # which makes 0 of -0
+    return f"{rounded:,.{digits}f}".replace(",", " ") + (f" {unit}" if unit else "")
+
+
+def signed(value, unit=""):
+    """A difference for people; one that is too small to be seen has no sign."""
+    figure = shown(value, unit)
+    return f"+{figure}" if value and value > 0 and re.search("[1-9]", figure) else figure
 
 
 def joined(spans):
